@@ -1,0 +1,1 @@
+"""From usage to money: price models, catalog, subscriptions, periods, invoices."""
