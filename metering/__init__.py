@@ -1,1 +1,1 @@
-"""What an event is, where it rests and how it is counted; the registry; the HTTP plumbing all services share."""
+"""What an event is, where it rests and how it is counted; the registry; HTTP plumbing for all services."""

@@ -1,0 +1,28 @@
+"""What can go wrong on the way from a request to a stored version, by what the caller should do.
+
+IngestError
++-- LogUnavailableError   wait and send again: the outcome is unknown, resending is harmless
++-- LogOverloadedError    wait and send again: nothing was written
++-- LogCorruptError       stop: durable bytes cannot be read, a person has to look
++-- LogMismatchError      stop: this log is not the one that the store was filled from
+"""
+
+
+class IngestError(Exception):
+    """The root of this package's errors."""
+
+
+class LogUnavailableError(IngestError):
+    """An append is not known to be durable."""
+
+
+class LogOverloadedError(IngestError):
+    """An append was refused before anything was written."""
+
+
+class LogCorruptError(IngestError):
+    """A durable message cannot be read."""
+
+
+class LogMismatchError(IngestError):
+    """The log and the store do not belong together, or the log lost its end."""

@@ -1,0 +1,1 @@
+"""The durable log: what was accepted, in the order it was accepted."""
