@@ -84,9 +84,7 @@ def decode(payload: bytes | memoryview) -> Iterator[Section]:
         except struct.error:
             raise WireError(f"section head cut short at byte {at} of {len(view)}") from None
         if version != FORMAT_VERSION:
-            raise WireError(
-                f"message format {version} at byte {at}: this release reads format {FORMAT_VERSION}"
-            )
+            raise WireError(f"message format {version} at byte {at}: this release reads format {FORMAT_VERSION}")
         at += _HEAD.size
         end = at + account_size + body_size
         if end > len(view) or mode >= len(_MODES) or kind not in Kind.__members__.values():

@@ -74,9 +74,7 @@ class Cutoff:
         """
         head, *parts = text.split("-")
         if head != "c1":
-            raise ValueError(
-                f"{text!r} is no cut-off: send a value of the X-Usage-Cutoff header, or a date-time"
-            )
+            raise ValueError(f"{text!r} is no cut-off: send a value of the X-Usage-Cutoff header, or a date-time")
         try:
             positions = [int(part, 16) for part in parts]
         except ValueError:

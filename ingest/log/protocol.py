@@ -76,9 +76,7 @@ class LogReader(Protocol):
         """Give how far each partition is durable now."""
         ...
 
-    async def poll(
-        self, after: Mapping[int, int], *, events_max: int, wait_s_max: float
-    ) -> Sequence[Message]:
+    async def poll(self, after: Mapping[int, int], *, events_max: int, wait_s_max: float) -> Sequence[Message]:
         """Give the next messages, each partition's from the offset `after[partition]` on (inclusive), in order.
 
         Waits up to `wait_s_max` for the first; returns an empty sequence when none came. Returns at least one
