@@ -1,11 +1,15 @@
-"""What can go wrong where usage is kept and counted, by what the caller should do.
+"""What can go wrong below the HTTP layer, by what the caller should do.
 
 MeteringError
-+-- StoreUnavailableError   wait and do it again: of a write the outcome is unknown, and repeating it is harmless
-+-- QueryLimitError         ask for less: the question cost more than one question may
-+-- StoreRefusedError       stop: a statement is wrong here, or rights or tables are missing there
-+-- StoreSettingsError      stop: the store does not keep what we promise (durability, whole answers)
-+-- StoreTooNewError        stop: a newer release has written here
++-- UnavailableError          wait and do it again; repeating is harmless
+|   +-- StoreUnavailableError     the store did not answer; of a write the outcome is unknown
+|   +-- RegistryUnavailableError  the registry did not answer, or was locked too long; nothing changed
++-- QueryLimitError           ask for less: the question cost more than one question may
++-- StoreRefusedError         stop: a statement is wrong here, or rights or tables are missing there
++-- SettingsError             stop: what durability or exactness rests on is not as it must be
+|   +-- StoreSettingsError
++-- DataTooNewError           stop: a newer release has written here
+    +-- StoreTooNewError
 """
 
 
@@ -13,8 +17,16 @@ class MeteringError(Exception):
     """The root of this package's errors."""
 
 
-class StoreUnavailableError(MeteringError):
-    """The store did not answer, or could not do it now."""
+class UnavailableError(MeteringError):
+    """A part that is needed does not answer now."""
+
+
+class StoreUnavailableError(UnavailableError):
+    """The store did not answer, or could not do it now; a write may be stored in part or whole."""
+
+
+class RegistryUnavailableError(UnavailableError):
+    """The registry did not answer; its transaction was rolled back."""
 
 
 class QueryLimitError(MeteringError):
@@ -25,9 +37,17 @@ class StoreRefusedError(MeteringError):
     """The store rejected a statement for what it says."""
 
 
-class StoreSettingsError(MeteringError):
+class SettingsError(MeteringError):
+    """A setting that durability or exactness rests on is not as it must be."""
+
+
+class StoreSettingsError(SettingsError):
     """A table or a session lacks a setting that the promises rest on."""
 
 
-class StoreTooNewError(MeteringError):
+class DataTooNewError(MeteringError):
+    """The data were written by a newer release than this one."""
+
+
+class StoreTooNewError(DataTooNewError):
     """The store carries a migration that this release does not know."""

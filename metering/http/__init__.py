@@ -1,0 +1,1 @@
+"""The HTTP plumbing that every service shares: routes, calls, errors, JSON, paging."""

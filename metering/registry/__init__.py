@@ -1,0 +1,1 @@
+"""Accounts, keys, customers, aggregators and lanes, in SQLite or PostgreSQL through SQLAlchemy Core."""

@@ -1,0 +1,261 @@
+"""Customers, and the one namespace of ids in which an account's events name them.
+
+Events keep the `customer_id` as it was sent; which customer that is, is told when reading, so attaching an external id
+later needs no rewriting. Every id that was ever seen in an event belongs to some customer: an unknown one makes a
+customer of type `automatically_created`, which an explicit customer with that external id adopts, and an id that an
+explicit customer gives up becomes one again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from metering.ids import new_id
+from metering.registry.tables import customer_ids, customers
+from metering.world import Mode, World
+
+_LOOKUP_MAX = 500
+
+
+class CustomerType(StrEnum):
+    """What kind of customer; the last is made by events alone."""
+
+    CORPORATE = "corporate"
+    PERSON = "person"
+    AUTOMATICALLY_CREATED = "automatically_created"
+
+
+class CustomerStatus(StrEnum):
+    """An archived customer keeps its usage and is hidden from choice."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+
+
+class IdentifierTakenError(ValueError):
+    """Another customer has this id or external id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Whose usage it is. `details` holds the documented fields that no figure depends on, as they were sent."""
+
+    id: str
+    world: World
+    type: CustomerType
+    external_id: str | None
+    name: str | None
+    currency: str | None
+    country: str | None
+    timezone: str | None
+    status: CustomerStatus
+    created_at: datetime
+    updated_at: datetime
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def create_customer(connection: sa.Connection, world: World, fields: Mapping[str, Any], now: datetime) -> Customer:
+    """Create a customer, or adopt the automatically created one of the same external id, which keeps its id.
+
+    `fields` are columns of `customers` besides ids and times.
+
+    Raises:
+        IdentifierTakenError: another explicit customer has the external id.
+    """
+    external_id = fields.get("external_id")
+    holder = resolve(connection, world, external_id) if external_id is not None else None
+    if holder is not None:
+        if holder.type is not CustomerType.AUTOMATICALLY_CREATED or holder.id == external_id:
+            raise IdentifierTakenError(f"external_id {external_id!r} belongs to customer {holder.id}")
+        adopted = {"type": CustomerType.CORPORATE, **fields, "created_at": now}
+        return update_customer(connection, holder, adopted, now)
+    customer_id = new_id("cus")
+    _insert(connection, world, customer_id, fields, now)
+    _attach(connection, world, customer_id, [customer_id, *([external_id] if external_id is not None else [])])
+    found = resolve(connection, world, customer_id)
+    assert found is not None
+    return found
+
+
+def update_customer(
+    connection: sa.Connection, customer: Customer, changes: Mapping[str, Any], now: datetime
+) -> Customer:
+    """Change columns of a customer.
+
+    A new external id is adopted from an automatically created customer that has it; one that is given up becomes such
+    a customer again.
+
+    Raises:
+        IdentifierTakenError: another explicit customer has the new external id.
+    """
+    new, old = changes.get("external_id", customer.external_id), customer.external_id
+    if new != old:
+        if new is not None:
+            _adopt(connection, customer, new)
+        if old is not None:
+            _release(connection, customer, old, now)
+    values = {**_plain(changes), "updated_at": now}
+    connection.execute(customers.update().where(customers.c.id == customer.id).values(**values))
+    found = resolve(connection, customer.world, customer.id)
+    assert found is not None
+    return found
+
+
+def delete_customer(connection: sa.Connection, customer: Customer, now: datetime) -> None:
+    """Forget a customer. Its external id becomes an automatically created one, so that its events stay somebody's.
+
+    What refers to the customer elsewhere (subscriptions) must have been checked before.
+    """
+    if customer.external_id is not None:
+        _release(connection, customer, customer.external_id, now)
+    connection.execute(customer_ids.delete().where(customer_ids.c.customer_id == customer.id))
+    connection.execute(customers.delete().where(customers.c.id == customer.id))
+
+
+def resolve(connection: sa.Connection, world: World, identifier: str) -> Customer | None:
+    """Give the customer that has this id or external id."""
+    query = (
+        sa.select(customers)
+        .join(customer_ids, customer_ids.c.customer_id == customers.c.id)
+        .where(*_of(customer_ids, world), customer_ids.c.identifier == identifier)
+    )
+    row = connection.execute(query).first()
+    return None if row is None else _customer(row)
+
+
+def resolve_many(connection: sa.Connection, world: World, identifiers: Iterable[str]) -> dict[str, Customer]:
+    """Give the customers of many ids at once; ids that nobody has are left out."""
+    wanted = list(identifiers)
+    found: dict[str, Customer] = {}
+    for start in range(0, len(wanted), _LOOKUP_MAX):
+        query = (
+            sa.select(customers, customer_ids.c.identifier)
+            .join(customer_ids, customer_ids.c.customer_id == customers.c.id)
+            .where(*_of(customer_ids, world), customer_ids.c.identifier.in_(wanted[start : start + _LOOKUP_MAX]))
+        )
+        found.update({row.identifier: _customer(row) for row in connection.execute(query)})
+    return found
+
+
+def identifiers_of(connection: sa.Connection, customer: Customer) -> list[str]:
+    """Give every id under which events may name this customer, in order."""
+    query = (
+        sa.select(customer_ids.c.identifier)
+        .where(*_of(customer_ids, customer.world), customer_ids.c.customer_id == customer.id)
+        .order_by(customer_ids.c.identifier)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def ensure_customers(connection: sa.Connection, world: World, identifiers: Iterable[str], now: datetime) -> int:
+    """Make an automatically created customer of each id that nobody has; tell how many. Harmless to repeat."""
+    wanted = sorted(set(identifiers))
+    known = resolve_many(connection, world, wanted)
+    made = [identifier for identifier in wanted if identifier not in known]
+    for identifier in made:
+        _make_automatic(connection, world, identifier, now)
+    return len(made)
+
+
+def list_customers(
+    connection: sa.Connection, world: World, *, conditions: Iterable[sa.ColumnElement[bool]], take: int, skip: int
+) -> tuple[list[Customer], int]:
+    """Give a page of customers, newest first, and how many there are. Conditions are over `tables.customers`."""
+    where = sa.and_(*_of(customers, world), *conditions)
+    total = connection.execute(sa.select(sa.func.count()).select_from(customers).where(where)).scalar_one()
+    query = (
+        customers.select()
+        .where(where)
+        .order_by(customers.c.created_at.desc(), customers.c.id.desc())
+        .limit(take)
+        .offset(skip)
+    )
+    return [_customer(row) for row in connection.execute(query)], total
+
+
+def _adopt(connection: sa.Connection, customer: Customer, external_id: str) -> None:
+    holder = resolve(connection, customer.world, external_id)
+    if holder is not None and holder.id != customer.id:
+        if holder.type is not CustomerType.AUTOMATICALLY_CREATED or holder.id == external_id:
+            raise IdentifierTakenError(f"external_id {external_id!r} belongs to customer {holder.id}")
+        # Its own id goes along: events may name it too.
+        connection.execute(
+            customer_ids.update()
+            .where(*_of(customer_ids, customer.world), customer_ids.c.customer_id == holder.id)
+            .values(customer_id=customer.id)
+        )
+        connection.execute(customers.delete().where(customers.c.id == holder.id))
+    elif holder is None:
+        _attach(connection, customer.world, customer.id, [external_id])
+
+
+def _release(connection: sa.Connection, customer: Customer, external_id: str, now: datetime) -> None:
+    connection.execute(
+        customer_ids.delete().where(
+            *_of(customer_ids, customer.world),
+            customer_ids.c.identifier == external_id,
+            customer_ids.c.customer_id == customer.id,
+        )
+    )
+    _make_automatic(connection, customer.world, external_id, now)
+
+
+def _make_automatic(connection: sa.Connection, world: World, external_id: str, now: datetime) -> None:
+    customer_id = new_id("cus")
+    fields = {"type": CustomerType.AUTOMATICALLY_CREATED, "external_id": external_id}
+    _insert(connection, world, customer_id, fields, now)
+    _attach(connection, world, customer_id, [customer_id, external_id])
+
+
+def _insert(
+    connection: sa.Connection, world: World, customer_id: str, fields: Mapping[str, Any], now: datetime
+) -> None:
+    values = _plain({"type": CustomerType.CORPORATE, "status": CustomerStatus.ACTIVE, "details": {}, **fields})
+    connection.execute(
+        customers.insert().values(
+            id=customer_id,
+            account_id=world.account_id,
+            mode=world.mode.value,
+            created_at=now,
+            updated_at=now,
+            **values,
+        )
+    )
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.value if isinstance(value, StrEnum) else value for name, value in values.items()}
+
+
+def _attach(connection: sa.Connection, world: World, customer_id: str, identifiers: Iterable[str]) -> None:
+    for identifier in identifiers:
+        connection.execute(
+            customer_ids.insert().values(
+                account_id=world.account_id, mode=world.mode.value, identifier=identifier, customer_id=customer_id
+            )
+        )
+
+
+def _of(table: sa.Table, world: World) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return table.c.account_id == world.account_id, table.c.mode == world.mode.value
+
+
+def _customer(row: Any) -> Customer:
+    return Customer(
+        row.id,
+        World(row.account_id, Mode(row.mode)),
+        CustomerType(row.type),
+        row.external_id,
+        row.name,
+        row.currency,
+        row.country,
+        row.timezone,
+        CustomerStatus(row.status),
+        row.created_at,
+        row.updated_at,
+        row.details,
+    )
