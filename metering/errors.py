@@ -1,11 +1,15 @@
 """What can go wrong below the HTTP layer, by what the caller should do.
 
 MeteringError
-+-- UnavailableError          wait and ask again; nothing is known to have changed
-|   +-- StoreUnavailableError     the store did not answer
-|   +-- RegistryUnavailableError  the registry did not answer, or was locked too long
-+-- DataTooNewError           stop: the data was written by a newer release
-+-- SettingsError             stop: a setting that the promise rests on is not as it must be
++-- UnavailableError          wait and do it again; repeating is harmless
+|   +-- StoreUnavailableError     the store did not answer; of a write the outcome is unknown
+|   +-- RegistryUnavailableError  the registry did not answer, or was locked too long; nothing changed
++-- QueryLimitError           ask for less: the question cost more than one question may
++-- StoreRefusedError         stop: a statement is wrong here, or rights or tables are missing there
++-- SettingsError             stop: what durability or exactness rests on is not as it must be
+|   +-- StoreSettingsError
++-- DataTooNewError           stop: a newer release has written here
+    +-- StoreTooNewError
 """
 
 
@@ -18,16 +22,32 @@ class UnavailableError(MeteringError):
 
 
 class StoreUnavailableError(UnavailableError):
-    """The store did not answer; a write may be stored in part or whole, and may be sent again."""
+    """The store did not answer, or could not do it now; a write may be stored in part or whole."""
 
 
 class RegistryUnavailableError(UnavailableError):
     """The registry did not answer; its transaction was rolled back."""
 
 
-class DataTooNewError(MeteringError):
-    """The data folder or database was written by a newer release than this one."""
+class QueryLimitError(MeteringError):
+    """A question ran into its limit of time, memory or size."""
+
+
+class StoreRefusedError(MeteringError):
+    """The store rejected a statement for what it says."""
 
 
 class SettingsError(MeteringError):
     """A setting that durability or exactness rests on is not as it must be."""
+
+
+class StoreSettingsError(SettingsError):
+    """A table or a session lacks a setting that the promises rest on."""
+
+
+class DataTooNewError(MeteringError):
+    """The data were written by a newer release than this one."""
+
+
+class StoreTooNewError(DataTooNewError):
+    """The store carries a migration that this release does not know."""

@@ -7,7 +7,7 @@
 -- Partitioned by the month of the timestamp: rows of one version share the month, so FINAL need not look across.
 -- `properties` is the record without its id, as canonical JSON text with sorted names: measured, it is stored twice as
 -- fast as a Map of texts and a property is read from it as fast, with its exact digits.
-CREATE TABLE events
+CREATE TABLE IF NOT EXISTS events
 (
     account_id LowCardinality(String),
     mode Enum8('test' = 0, 'prod' = 1),
@@ -28,7 +28,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
 
 -- One row for each version that lost, at the position at which it lost. The order key is that of `events`, so that
 -- the losers of a range of events are one range here; within it they are told by position alone.
-CREATE TABLE superseded
+CREATE TABLE IF NOT EXISTS superseded
 (
     account_id LowCardinality(String),
     mode Enum8('test' = 0, 'prod' = 1),
@@ -48,7 +48,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
 -- The current version of each key, or its tombstone: the row with the greatest position.
 -- Ordered by a hash of the key first, so that looking up many random keys reads eight bytes a row; the key itself
 -- follows, so that two keys of one hash never meet. Not partitioned by time: a key may be of any age.
-CREATE TABLE event_keys
+CREATE TABLE IF NOT EXISTS event_keys
 (
     key_hash UInt64,
     account_id LowCardinality(String),
@@ -67,7 +67,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
          min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 480;
 
 -- One row for each batch applied whole, written after all its other rows: what readers may see, and when it came to be.
-CREATE TABLE applied
+CREATE TABLE IF NOT EXISTS applied
 (
     lane UInt16,
     position UInt64,
