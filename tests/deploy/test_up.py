@@ -19,8 +19,7 @@ pytestmark = pytest.mark.slow
 async def test_the_printed_curl_line_works_when_pasted(product):
     """The first start prints a line that sends an event, and the event is counted."""
     line = next(line for line in product.output().splitlines() if line.startswith("curl "))
-    answer = subprocess.run(shlex.split(line) + ["-s"], capture_output=True, text=True, check=True).stdout
-    assert answer.startswith("HTTP/1.1 201")
+    assert _paste(line).startswith("HTTP/1.1 201")
     async with Client(product) as client:
         await client.until_applied()
         assert (await client.get("/v1/events"))["data"][0]["record_id"] == "call-1"
@@ -132,6 +131,10 @@ def test_the_demo_runs_twice_and_shows_the_same(product):
     table = [line for line in first.stdout.splitlines() if line.startswith(("Conversation", "Code"))]
     assert len(table) == 2
     assert table == [line for line in second.stdout.splitlines() if line.startswith(("Conversation", "Code"))]
+
+
+def _paste(line):
+    return subprocess.run([*shlex.split(line), "-s"], capture_output=True, text=True, check=True).stdout
 
 
 def _status(product, secret):
