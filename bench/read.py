@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from metering.aggregation import Aggregator, Operation
@@ -78,7 +79,7 @@ def fill(store: Store) -> None:
     for table in ("events", "superseded"):
         store.command(f"SYSTEM STOP MERGES {table}")
     edges = [SIZE * batch // BATCHES for batch in range(BATCHES + 1)]
-    for first, end in zip(edges, edges[1:], strict=False):
+    for first, end in pairwise(edges):
         parameters = {"customers": CUSTOMERS, "start": START_US, "span": SPAN_US, "size": SIZE}
         parameters |= {"first": first, "count": end - first}
         for statement in (_EVENTS, _SUPERSEDED):
