@@ -70,10 +70,8 @@ class History:
                 random.choice([None, None, ["r1", "r2"]]),
             )
             for partition in self.messages:
-                body = deletion.encode(retraction)
-                self._message(
-                    partition, [(Section(world, Kind.DELETION, 0, 1, body), [Sent(world, retraction=retraction)])]
-                )
+                section = Section(world, Kind.DELETION, 0, 1, deletion.encode(retraction))
+                self._message(partition, section, [Sent(world, retraction=retraction)])
             return
         events = [
             Sent(
