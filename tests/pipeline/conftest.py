@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tests.pipeline.product import Product
 
 TRACE_DIR = Path(__file__).parents[2].parent / "shared" / "data"
