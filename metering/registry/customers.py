@@ -107,14 +107,15 @@ def update_customer(
 
 
 def delete_customer(connection: sa.Connection, customer: Customer, now: datetime) -> None:
-    """Forget a customer. Its external id becomes an automatically created one, so that its events stay somebody's.
+    """Forget a customer. Its ids become those of an automatically created one, so that its events stay somebody's.
 
     What refers to the customer elsewhere (subscriptions) must have been checked before.
     """
-    if customer.external_id is not None:
-        _release(connection, customer, customer.external_id, now)
     connection.execute(customer_ids.delete().where(customer_ids.c.customer_id == customer.id))
     connection.execute(customers.delete().where(customers.c.id == customer.id))
+    automatic = _make_automatic(connection, customer.world, customer.external_id or customer.id, now)
+    if customer.external_id is not None:
+        _attach(connection, customer.world, automatic, [customer.id])
 
 
 def resolve(connection: sa.Connection, world: World, identifier: str) -> Customer | None:
@@ -222,11 +223,12 @@ def _release(connection: sa.Connection, customer: Customer, external_id: str, no
     _make_automatic(connection, customer.world, external_id, now)
 
 
-def _make_automatic(connection: sa.Connection, world: World, external_id: str, now: datetime) -> None:
+def _make_automatic(connection: sa.Connection, world: World, external_id: str, now: datetime) -> str:
     customer_id = new_id("cus")
     fields = {"type": CustomerType.AUTOMATICALLY_CREATED, "external_id": external_id}
     _insert(connection, world, customer_id, fields, now)
     _attach(connection, world, customer_id, [customer_id, external_id])
+    return customer_id
 
 
 def _insert(

@@ -135,9 +135,9 @@ class ChainStore:
         ((count,),) = await self._store.run(self._store.select, _COUNT_RETRACTED, parameters)
         return int(count)
 
-    async def mark_applied(self, lane: int, position: Position, at: datetime) -> None:
-        """Let readers see a lane up to a position."""
-        await self._store.run_writing(self._store.insert, "applied", applied_columns(lane, position, at))
+    async def mark_applied(self, marks: Mapping[int, Position], at: datetime) -> None:
+        """Let readers see each lane up to a position."""
+        await self._store.run_writing(self._store.insert, "applied", applied_columns(marks, at))
 
     def _current_versions(self, hashes: npt.NDArray[np.uint64]) -> Mapping[Key, CurrentVersion]:
         current: dict[Key, CurrentVersion] = {}

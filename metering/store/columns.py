@@ -1,6 +1,6 @@
 """Lay out what is written as columns of the store's tables, and read its index back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -94,13 +94,13 @@ def key_columns(verdict: Verdict) -> pa.Table:
     )
 
 
-def applied_columns(lane: int, position: int, at: datetime) -> pa.Table:
-    """Give a row of `applied`."""
+def applied_columns(marks: Mapping[int, int], at: datetime) -> pa.Table:
+    """Give rows of `applied`: the position of each lane."""
     return pa.table(
         {
-            "lane": pa.array([lane], pa.uint16()),
-            "position": pa.array([position], pa.uint64()),
-            "committed_at": pa.array([at], INSTANT),
+            "lane": pa.array(list(marks), pa.uint16()),
+            "position": pa.array(list(marks.values()), pa.uint64()),
+            "committed_at": pa.array([at] * len(marks), INSTANT),
         }
     )
 

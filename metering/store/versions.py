@@ -189,8 +189,8 @@ class VersionStore(Protocol):
         """Count the versions of a world that deletions at these positions took."""
         ...
 
-    async def mark_applied(self, lane: int, position: Position, at: datetime) -> None:
-        """Let readers see everything of a lane up to a position: all its rows must have been written."""
+    async def mark_applied(self, marks: Mapping[int, Position], at: datetime) -> None:
+        """Let readers see each lane up to a position: all rows up to there must have been written."""
         ...
 
 
