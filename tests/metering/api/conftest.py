@@ -2,7 +2,6 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -69,6 +68,7 @@ class Api:
         headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
         if body is not None:
             data = json.dumps(body).encode()
+        if data is not None:
             headers["Content-Type"] = "application/json"
         async with self.client.request(method, URL(path, encoded=True), data=data, headers=headers) as response:
             return Answer(response.status, await response.text(), response.headers)
@@ -193,8 +193,3 @@ def api(client, new_key, account) -> Api:
 @pytest.fixture
 def usage(store) -> Usage:
     return Usage(store)
-
-
-@pytest.fixture
-def number() -> type[Decimal]:
-    return Decimal
