@@ -96,8 +96,7 @@ class Gateway:
         world = await self._let_in(request)
         require_json(request)
         body = await body_of(request, self._budget)
-        with self._budget.hold(len(body)):
-            await self._append(world, Kind.EVENTS, 1, check_event(body))
+        await self._append(world, Kind.EVENTS, 1, check_event(body))
         return _CREATED if ReadyAnswer.fits(request) else json_response({}, 201, SECURITY_HEADERS)
 
     async def _take_batch(self, request: web.BaseRequest) -> web.StreamResponse:
