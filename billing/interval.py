@@ -24,9 +24,9 @@ class Interval:
         return cls(Period.MONTHS, count * _MONTHS_OF_A_YEAR) if period is Period.YEARS else cls(period, count)
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any] | None) -> "Interval | None":
+    def from_document(cls, document: Mapping[str, Any]) -> "Interval":
         """Give back what `document` gave."""
-        return None if document is None else cls.of(Period(document["period"]), document["count"])
+        return cls.of(Period(document["period"]), document["count"])
 
     def document(self) -> dict[str, Any]:
         """Give `{"period", "count"}`, in years where they are whole."""

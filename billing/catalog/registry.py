@@ -140,8 +140,8 @@ def _configuration(row: Any) -> PriceConfiguration:
         row.id,
         row.currency,
         None if row.countries is None else tuple(row.countries),
-        Interval.from_document(row.billing_interval),
-        Interval.from_document(row.commitment_interval),
+        None if row.billing_interval is None else Interval.from_document(row.billing_interval),
+        None if row.commitment_interval is None else Interval.from_document(row.commitment_interval),
         PriceGroup(row.metering_filter, tuple(row.prices)),
     )
 
