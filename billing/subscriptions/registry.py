@@ -76,8 +76,15 @@ def cancel_subscription(connection: sa.Connection, subscription: Subscription, n
 
 def find_subscription(connection: sa.Connection, world: World, subscription_id: str) -> Subscription | None:
     """Give the subscription of this id in this world."""
-    found, _ = list_subscriptions(connection, world, conditions=[subscriptions.c.id == subscription_id], take=1, skip=0)
-    return found[0] if found else None
+    return find_subscriptions(connection, world, [subscription_id]).get(subscription_id)
+
+
+def find_subscriptions(
+    connection: sa.Connection, world: World, subscription_ids: Iterable[str]
+) -> dict[str, Subscription]:
+    """Give some subscriptions at once, by id; at most a page of them. Ids that are not in this world are left out."""
+    query = subscriptions.select().where(of(subscriptions, world), subscriptions.c.id.in_(sorted(subscription_ids)))
+    return {found.id: found for found in _with_products(connection, connection.execute(query))}
 
 
 def list_subscriptions(
@@ -92,8 +99,12 @@ def list_subscriptions(
     where = sa.and_(of(subscriptions, world), *conditions)
     total = connection.execute(sa.select(sa.func.count()).select_from(subscriptions).where(where)).scalar_one()
     query = subscriptions.select().where(where).order_by(subscriptions.c.created_at.desc(), subscriptions.c.id.desc())
-    rows = list(connection.execute(query.limit(take).offset(skip)))
-    by_subscription: dict[str, list[SubscriptionProduct]] = {row.id: [] for row in rows}
+    return _with_products(connection, connection.execute(query.limit(take).offset(skip))), total
+
+
+def _with_products(connection: sa.Connection, rows: Iterable[Any]) -> list[Subscription]:
+    found = list(rows)
+    by_subscription: dict[str, list[SubscriptionProduct]] = {row.id: [] for row in found}
     products = (
         subscription_products.select()
         .where(subscription_products.c.subscription_id.in_(by_subscription))
@@ -101,7 +112,7 @@ def list_subscriptions(
     )
     for row in connection.execute(products):
         by_subscription[row.subscription_id].append(_product(row))
-    return [_subscription(row, by_subscription[row.id]) for row in rows], total
+    return [_subscription(row, by_subscription[row.id]) for row in found]
 
 
 def _product(row: Any) -> SubscriptionProduct:
