@@ -36,7 +36,7 @@ LANES = {0: 0}
 class OneLane:
     """A registry of lanes that has one."""
 
-    async def lane_of(self, log_id, partition):
+    async def lane_of(self, _log_id, partition):
         """Give the lane."""
         return LANES[partition]
 
@@ -44,7 +44,7 @@ class OneLane:
 class Anyone:
     """A registrar to whom everybody is known."""
 
-    async def ensure(self, world, identifiers):
+    async def ensure(self, _world, _identifiers):
         """Do nothing."""
 
 
@@ -114,12 +114,10 @@ def main():
         assert stored == events, stored
         store.close()
     for name, seconds, cpu in (("bare insert", bare_s, bare_cpu), ("consumer", consumer_s, consumer_cpu)):
-        print(
-            f"{name:12} {events / seconds:10,.0f} events/s {seconds / events * 1e6:6.2f} us/event, CPU {cpu / events * 1e6:.2f} us"
-        )
-    print(
-        f"ratio        {bare_s / consumer_s:10.0%} on {os.cpu_count()} cores, {events:,} fresh keys in sections of {size:,}"
-    )
+        each = f"{seconds / events * 1e6:6.2f} us/event, CPU {cpu / events * 1e6:.2f} us"
+        print(f"{name:12} {events / seconds:10,.0f} events/s {each}")
+    of_what = f"{events:,} fresh keys in sections of {size:,}"
+    print(f"ratio        {bare_s / consumer_s:10.0%} on {os.cpu_count()} cores, {of_what}")
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ class Gateway:
         retraction = await read_deletion(world, sent, self._identifiers)
         await self._core.wait_applied()
         receipt = await self._append(world, Kind.DELETION, 1, deletion.encode(retraction))
-        return json_response(await self._core.retracted(receipt), 200, SECURITY_HEADERS)
+        return json_response(await self._core.retracted(world, receipt), 200, SECURITY_HEADERS)
 
     async def _let_in(self, request: web.BaseRequest) -> World:
         principal = await self._authenticator.authenticate(request.headers.get("Authorization"))
