@@ -10,6 +10,7 @@ from metering.position import NOTHING, pack
 from metering.store.chains import ChainStore
 from metering.store.client import Store
 from metering.store.versions import Retraction
+from metering.world import Mode, World
 from tests.ingest.consumer.setting import Setting, a_deletion, a_section, an_event
 
 # Lanes that no other test of this process uses.
@@ -67,6 +68,15 @@ async def test_a_batch_over_three_hundred_months_goes_in(store, world, lane):
     setting.put(a_section(world, months(310)))
     assert (await setting.drain()).stored == 310
     assert len(rows_of(store, world)["events"]) == 310
+
+
+async def test_one_batch_may_hold_many_worlds(store, world, lane):
+    """Both modes of one account, and other accounts, side by side."""
+    setting = Setting(ChainStore(store), lane=lane)
+    worlds = [world, World(world.account_id, Mode.PROD), World(world.account_id + "x", Mode.PROD), world]
+    setting.put(*(a_section(other, [an_event(f"r{index}")]) for index, other in enumerate(worlds)))
+    assert (await setting.drain()).stored == 4
+    assert len(rows_of(store, world)["events"]) == 3
 
 
 async def test_what_is_stored_reads_back_exactly(store, world, lane):
