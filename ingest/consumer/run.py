@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import chain, repeat
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
@@ -95,7 +96,7 @@ class EventRun:
         return versions, dead
 
 
-def _record_ids(ids: Sequence[object]) -> tuple[list[str], np.ndarray]:
+def _record_ids(ids: Sequence[object]) -> tuple[list[str], npt.NDArray[np.bool_]]:
     if set(map(type, ids)) == {str}:
         return list(map(str, ids)), np.zeros(len(ids), np.bool_)
     pairs = [canonical_record_id(identifier) for identifier in ids]
@@ -111,7 +112,7 @@ def _fault(event: SentEvent, identifier: object) -> str | None:
     return None
 
 
-def _counted_up(first: Sequence[int], counts: Sequence[int]) -> np.ndarray:
+def _counted_up(first: Sequence[int], counts: Sequence[int]) -> npt.NDArray[np.uint64]:
     """Give `first[i], first[i] + 1, …`, `counts[i]` of them, one after the other."""
     ends = np.cumsum(counts)
     starts = np.repeat(ends - counts, counts)
@@ -119,11 +120,16 @@ def _counted_up(first: Sequence[int], counts: Sequence[int]) -> np.ndarray:
     return np.repeat(np.array(first, np.uint64), counts) + within
 
 
-def _names(names: list[str], codes: np.ndarray) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(names, pa.string()))
+def _names(names: list[str], codes: npt.NDArray[np.int32]) -> pa.DictionaryArray:
+    """Give `names[code]` of each code as a dictionary, in which the store wants each text once."""
+    distinct = pa.array(names, pa.string()).dictionary_encode()
+    indices = distinct.indices.to_numpy()[codes]
+    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), distinct.dictionary)
 
 
-def _collect(customers: dict[World, set[str]], worlds: list[World], codes: np.ndarray, customer_ids: list[str]) -> None:
+def _collect(
+    customers: dict[World, set[str]], worlds: list[World], codes: npt.NDArray[np.int32], customer_ids: list[str]
+) -> None:
     if len(worlds) == 1:
         customers.setdefault(worlds[0], set()).update(customer_ids)
         return
@@ -132,7 +138,9 @@ def _collect(customers: dict[World, set[str]], worlds: list[World], codes: np.nd
         sets[code].add(customer_id)
 
 
-def _key_hashes(worlds: list[World], codes: np.ndarray, event_types: list[str], record_ids: list[str]) -> np.ndarray:
+def _key_hashes(
+    worlds: list[World], codes: npt.NDArray[np.int32], event_types: list[str], record_ids: list[str]
+) -> npt.NDArray[np.uint64]:
     prefixes = [key_prefix(world) for world in worlds]
     of_rows = repeat(prefixes[0]) if len(prefixes) == 1 else map(prefixes.__getitem__, codes.tolist())
     hashes = [
@@ -142,7 +150,7 @@ def _key_hashes(worlds: list[World], codes: np.ndarray, event_types: list[str], 
     return np.array(hashes, np.uint64)
 
 
-def _content_hashes(properties: list[bytes], is_number: np.ndarray) -> list[bytes]:
+def _content_hashes(properties: list[bytes], is_number: npt.NDArray[np.bool_]) -> list[bytes]:
     if not is_number.any():
         return list(map(xxh3_128_digest, properties))
     seeds = np.where(is_number, _NUMBER_ID_SEED, 0).tolist()

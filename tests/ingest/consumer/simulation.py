@@ -53,11 +53,11 @@ class Sent:
 class History:
     """A log of random events and deletions over a few keys, and what the figures must be at any position."""
 
-    def __init__(self, random):
+    def __init__(self, random, appends_max=30):
         self.partitions = random.randrange(1, 3)
         self.messages = {partition: [] for partition in range(self.partitions)}
         self.sent: dict[int, Sent] = {}
-        for _ in range(random.randrange(5, 30)):
+        for _ in range(random.randrange(appends_max // 6, appends_max)):
             self._append(random)
 
     def _append(self, random):

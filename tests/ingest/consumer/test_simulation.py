@@ -6,7 +6,7 @@ from metering.store.memory import MemoryVersionStore
 from tests.ingest.consumer.simulation import Simulation
 
 SEEDS = 200
-SEEDS_SLOW = 5_000
+SEEDS_SLOW = 3_000
 
 
 def faults(seeds, store_type=MemoryVersionStore):
