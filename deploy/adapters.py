@@ -36,7 +36,7 @@ class RegistryLanes:
 
 
 class RegistryCustomers:
-    """`ingest.consumer.seams.CustomerRegistrar` and `ingest.deletion.Identifiers`."""
+    """`ingest.consumer.seams.CustomerRegistrar` and `ingest.gateway.deletion_request.Identifiers`."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 
 from ingest import deletion, wire
 from ingest.canonical import FaultyEventError, decode_events
-from ingest.consumer.run import EventRun
+from ingest.consumer.run import RUN_EVENTS_MAX, EventRun
 from ingest.consumer.seams import DeadLetter
 from ingest.deletion import DeletionError
 from ingest.errors import LogTooNewError
 from ingest.log.protocol import Message
 from metering.position import MESSAGE_EVENTS_MAX, Position, last_of_message, pack
-from metering.store.versions import Retraction, Versions
+from metering.retraction import Retraction
+from metering.store.columns import join
+from metering.store.versions import Versions
 from metering.world import World
 
 
@@ -47,7 +49,7 @@ def decode(messages: Sequence[Message], lanes: Mapping[int, int]) -> Batch:
         LogTooNewError: a newer release wrote a message, so its events must wait for that release.
     """
     batch = Batch()
-    run = EventRun()
+    runs = _Runs(batch)
     for message in messages:
         lane = lanes[message.partition]
         if message.payload[:1] > bytes([wire.FORMAT_VERSION]):
@@ -64,10 +66,9 @@ def decode(messages: Sequence[Message], lanes: Mapping[int, int]) -> Batch:
                 index += section.events
                 batch.sections += 1
                 if section.kind is wire.Kind.EVENTS:
-                    _add_events(run, section, position, batch)
+                    runs.add(section, position)
                 else:
-                    _flush(run, batch)
-                    run = EventRun()
+                    runs.end()
                     _add_deletion(section, message.partition, position, batch)
         except (wire.WireError, UnicodeDecodeError) as error:
             position = pack(lane, message.offset, min(index, MESSAGE_EVENTS_MAX - 1))
@@ -75,19 +76,44 @@ def decode(messages: Sequence[Message], lanes: Mapping[int, int]) -> Batch:
             batch.dead.append(DeadLetter(position, None, str(error), message.payload))
         batch.marks[lane] = last_of_message(lane, message.offset)
         batch.next_offsets[message.partition] = message.offset + 1
-    _flush(run, batch)
+    runs.end()
     return batch
 
 
-def _add_events(run: EventRun, section: wire.Section, position: Position, batch: Batch) -> None:
-    try:
-        events = decode_events(section.body)
-        if len(events) != section.events:
-            raise FaultyEventError(f"{len(events)} events where the section's head says {section.events}")  # noqa: TRY301
-    except FaultyEventError as error:
-        batch.dead.append(DeadLetter(position, section.world, str(error), section.body))
-    else:
-        run.add(section.world, position, section.received_at_us, events)
+class _Runs:
+    """Events as they come in, laid out a run at a time, until a deletion or the end puts them into the batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._run = EventRun()
+        self._laid_out: list[Versions] = []
+
+    def add(self, section: wire.Section, position: Position) -> None:
+        """Add a section of events."""
+        try:
+            events = decode_events(section.body)
+            if len(events) != section.events:
+                raise FaultyEventError(f"{len(events)} events, the section's head says {section.events}")  # noqa: TRY301
+        except FaultyEventError as error:
+            self._batch.dead.append(DeadLetter(position, section.world, str(error), section.body))
+        else:
+            self._run.add(section.world, position, section.received_at_us, events)
+            if self._run.count >= RUN_EVENTS_MAX:
+                self._lay_out()
+
+    def end(self) -> None:
+        """Put what was added into the batch as one part."""
+        self._lay_out()
+        if self._laid_out:
+            self._batch.parts.append(join(self._laid_out))
+            self._laid_out = []
+
+    def _lay_out(self) -> None:
+        if self._run.count:
+            versions, dead = self._run.versions(self._batch.customers)
+            self._laid_out.append(versions)
+            self._batch.dead.extend(dead)
+            self._run = EventRun()
 
 
 def _add_deletion(section: wire.Section, partition: int, position: Position, batch: Batch) -> None:
@@ -97,10 +123,3 @@ def _add_deletion(section: wire.Section, partition: int, position: Position, bat
         batch.dead.append(DeadLetter(position, section.world, str(error), section.body))
     else:
         batch.parts.append(Deletion(partition, position, retraction))
-
-
-def _flush(run: EventRun, batch: Batch) -> None:
-    if run:
-        versions, dead = run.versions(batch.customers)
-        batch.dead.extend(dead)
-        batch.parts.append(versions)

@@ -19,17 +19,20 @@ _NUMBER_ID_SEED = 1
 """Sets a record whose id is the number 485 apart from one whose id is the text "485": one key, but two contents."""
 
 
+RUN_EVENTS_MAX = 10_000
+"""So many events as objects take some 10 MB, which the allocator uses again; ten times as many cost half as much
+again for each event, in page faults."""
+
+
 class EventRun:
     """Events without a deletion between them. Sections are added in order, then `versions` is called, once."""
 
     def __init__(self) -> None:
+        self.count = 0
         self._worlds: list[World] = []
         self._positions: list[int] = []
         self._received_at_us: list[int] = []
         self._sections: list[Sequence[SentEvent]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._sections)
 
     def add(self, world: World, position: Position, received_at_us: int, events: Sequence[SentEvent]) -> None:
         """Add a section's events; they take the positions from `position` on."""
@@ -37,6 +40,7 @@ class EventRun:
         self._positions.append(position)
         self._received_at_us.append(received_at_us)
         self._sections.append(events)
+        self.count += len(events)
 
     def versions(self, customers: dict[World, set[str]]) -> tuple[Versions, list[DeadLetter]]:
         """Give the columns, and what is faulty; add who the events name to `customers`."""

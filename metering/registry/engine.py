@@ -110,8 +110,9 @@ def _translated() -> Iterator[None]:
     except sa.exc.IntegrityError as error:
         # Everything is checked before it is written; who still runs into a constraint was overtaken in between, and
         # will be told what stands against it on the next try.
-        reason = str(error.orig).partition("\n")[0]
-        raise RegistryUnavailableError(f"the registry changed at the same moment: {reason}") from error
+        raise RegistryUnavailableError(
+            f"the registry changed at the same moment: {str(error.orig).splitlines()[0]}"
+        ) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

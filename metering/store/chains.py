@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metering.position import NOTHING, Cutoff, Position
+from metering.retraction import Retraction
 from metering.store.client import Store
 from metering.store.columns import (
     applied_columns,
@@ -24,7 +25,7 @@ from metering.store.columns import (
     superseded_columns,
 )
 from metering.store.keys import KEY_HASH_SQL, Share
-from metering.store.versions import CurrentVersion, Key, Retraction, Verdict
+from metering.store.versions import CurrentVersion, Key, Verdict
 from metering.world import World
 
 LOOK_UP_KEYS_MAX = 200_000

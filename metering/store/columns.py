@@ -38,6 +38,20 @@ def versions_of(rows: Sequence[Version]) -> Versions:
     )
 
 
+def join(parts: Sequence[Versions]) -> Versions:
+    """Give the rows of at least one part, one part after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Versions(
+        key_hash=np.concatenate([part.key_hash for part in parts]),
+        position=np.concatenate([part.position for part in parts]),
+        timestamp_us=np.concatenate([part.timestamp_us for part in parts]),
+        received_at_us=np.concatenate([part.received_at_us for part in parts]),
+        # One dictionary a column: what goes to the store may not change it half way.
+        table=pa.concat_tables([part.table for part in parts]).unify_dictionaries().combine_chunks(),
+    )
+
+
 def event_columns(versions: Versions) -> pa.Table:
     """Give rows of `events`."""
     text = versions.table.column

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from metering.position import Cutoff, Position
+from metering.retraction import Retraction
 from metering.store.keys import Share, key_hash
-from metering.store.versions import CurrentVersion, Key, Lost, Retraction, Verdict, Version, world_of
+from metering.store.versions import CurrentVersion, Key, Lost, Verdict, Version, world_of
 from metering.world import World
 
 T = TypeVar("T")

@@ -4,9 +4,9 @@ from urllib.parse import quote
 import pytest
 
 from metering.position import Position
+from metering.retraction import Retraction
 from metering.store.chains import ChainStore
 from metering.store.keys import WHOLE
-from metering.store.versions import Retraction
 from metering.timestamps import microseconds
 
 NOON = microseconds(datetime(2024, 3, 10, 12, tzinfo=UTC))
