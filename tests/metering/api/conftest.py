@@ -14,7 +14,7 @@ from metering.http.app import build_app
 from metering.http.docs import with_docs
 from metering.http.json import loads
 from metering.http.scope import Scope
-from metering.position import pack
+from metering.position import last_of_message, pack
 from metering.registry.accounts import create_account
 from metering.registry.authenticator import KeyAuthenticator
 from metering.registry.engine import Registry
@@ -119,7 +119,8 @@ class Usage:
 
     async def mark(self, at: datetime | None = None):
         """Show everything up to the offset, and move on."""
-        await self._versions.mark_applied(self._lane, pack(self._lane, self._offset, 8191), at or datetime.now(UTC))
+        shown = last_of_message(self._lane, self._offset)
+        await self._versions.mark_applied({self._lane: shown}, at or datetime.now(UTC))
         self._offset += 1
 
 

@@ -180,6 +180,19 @@ async def test_a_customer_is_deleted_when_archived_and_not_billed(api, above):
     gone = await api("DELETE", path)
     assert (gone.status, gone.text) == (204, "")
     assert (await api.get(path)).status == 404
+    assert (await api("DELETE", path)).status == 404
+
+
+async def test_events_of_a_deleted_customer_stay_somebodys(api):
+    """Its external id becomes an automatically created customer's, and may be taken over; its own id is gone."""
+    made = (await api.post("/v1/customers", {"external_id": "acme", "name": "Acme"})).json
+    await api("PUT", "/v1/customers/acme/archive")
+    assert (await api("DELETE", "/v1/customers/acme")).status == 204
+    assert (await api.get(f"/v1/customers/{made['id']}")).status == 404
+    automatic = (await api.get("/v1/customers/acme")).json
+    assert (automatic["type"], automatic["name"]) == ("automatically_created", None)
+    again = await api.post("/v1/customers", {"external_id": "acme", "name": "Acme again"})
+    assert (again.status, again.json["id"]) == (201, automatic["id"])
 
 
 @pytest.mark.parametrize(("method", "suffix"), [("GET", ""), ("PUT", ""), ("DELETE", ""), ("PUT", "/archive")])

@@ -106,7 +106,7 @@ async def test_usage_by_customer_merges_its_ids(*, api, account, usage, customer
         called("1", "acme/1", "5"),
         called("2", customer["id"], "0.5"),
         called("3", "auto", "5.5"),
-        called("4", "deleted", "1"),
+        called("4", "unknown", "1"),
         called("5", "negative", "-3"),
     )
     path = f"/v1/aggregators/{tokens['id']}/usage/group-by-customer?{MARCH}"
@@ -115,7 +115,7 @@ async def test_usage_by_customer_merges_its_ids(*, api, account, usage, customer
     first_two = sorted(answer["data"][:2], key=lambda row: row["customer_id"])
     assert answer["data"][:2] == first_two
     assert sorted(rows[:2]) == [("acme/1", "5.5", 2), ("auto", "5.5", 1)]
-    assert rows[2:] == [("deleted", "1", 1), ("negative", "-3", 1)]
+    assert rows[2:] == [("unknown", "1", 1), ("negative", "-3", 1)]
     assert answer["data"][2]["customer_id"] is None
     ours = next(row for row in answer["data"] if row["customer_id"] == customer["id"])
     assert ours["subscription_ids"] == ["sub_1", "sub_2"]
