@@ -181,7 +181,13 @@ async def test_prices_of_a_configuration_are_replaced(shop):
     answer = await shop.api.put(path, rows)
     assert answer.status == 200
     assert answer.json == {**configuration, "type": "bulk", "prices": rows}
-    for bad in ([], {}, "rows", [{"type": "fee", "amount": 1}], [{"type": "volume", "from": 1, "to": None, "amount": 1}]):
+    for bad in (
+        [],
+        {},
+        "rows",
+        [{"type": "fee", "amount": 1}],
+        [{"type": "volume", "from": 1, "to": None, "amount": 1}],
+    ):
         assert (await shop.api.put(path, bad)).status == 400
     assert (await shop.api.get(f"/v1/products/{made['id']}")).json["price_configurations"][0]["prices"] == rows
     assert (await shop.api.put("/v1/price-configurations/pri_x/prices", rows)).status == 404
