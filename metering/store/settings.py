@@ -57,7 +57,7 @@ WRITER: Mapping[str, Value] = {
 READER: Mapping[str, Value] = {
     **SESSION,
     "max_execution_time": 60,
-    "max_memory_usage": 4 << 30,
+    "max_memory_usage": 2 << 30,
     "max_bytes_before_external_group_by": 1 << 30,
     "max_bytes_before_external_sort": 1 << 30,
     "max_query_size": 4 << 20,
