@@ -97,22 +97,21 @@ def superseded_columns(lost: Sequence[Lost]) -> pa.Table:
 
 
 def key_columns(verdict: Verdict) -> pa.Table:
-    """Give rows of `event_keys`, in the order of that table, which spares the store the sorting."""
-    versions = verdict.versions
-    rows = verdict.current[np.argsort(versions.key_hash[verdict.current], kind="stable")]
-    taken = versions.table.take(pa.array(rows)).column
+    """Give rows of `event_keys`."""
+    current = verdict.versions.take(verdict.current)
+    text = current.table.column
     return pa.table(
         {
-            "key_hash": pa.array(versions.key_hash[rows]),
-            "account_id": taken("account_id"),
-            "mode": taken("mode"),
-            "event_type": taken("event_type"),
-            "record_id": taken("record_id"),
-            "position": pa.array(versions.position[rows]),
-            "timestamp": _instants(versions.timestamp_us[rows]),
-            "customer_id": taken("customer_id"),
-            "content_hash": taken("content_hash"),
-            "deleted": pa.array(np.zeros(len(rows), np.bool_)),
+            "key_hash": pa.array(current.key_hash),
+            "account_id": text("account_id"),
+            "mode": text("mode"),
+            "event_type": text("event_type"),
+            "record_id": text("record_id"),
+            "position": pa.array(current.position),
+            "timestamp": _instants(current.timestamp_us),
+            "customer_id": text("customer_id"),
+            "content_hash": text("content_hash"),
+            "deleted": pa.array(np.zeros(len(current), np.bool_)),
         }
     )
 
