@@ -158,7 +158,9 @@ def keys_list(account: Annotated[str | None, typer.Option(help="Only this accoun
             account_id = found.id
         keys = list_keys(connection, account_id)
         names = {item.id: item.name for item in list_accounts(connection)}
-    table = Table("id", "account", "mode", "begins", "scopes", "name", "created", "last used", "state", box=None, pad_edge=False)
+    table = Table(
+        "id", "account", "mode", "begins", "scopes", "name", "created", "last used", "state", box=None, pad_edge=False
+    )
     for key in keys:
         table.add_row(*_key_row(key, names[key.world.account_id]))
     out.print(table)
