@@ -5,6 +5,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.canonical import canonical_record_id, decode_events, encode_record
 from ingest.quick_batch import count_if_proven_good
 from ingest.quick_event import proves_good_event
 from ingest.requests import _judge_batch, _judge_event, check_batch, check_event
@@ -84,8 +85,8 @@ def events(draw):
         return f"{name}{part('space', st.just(''), SPACES)}:{value}"
 
     record = [pair('"id"', part("id", st.one_of(USUAL_TEXTS, st.just("17")), VALUES))]
-    for number in range(draw(st.integers(22, 26) if "many" in strange else st.integers(0, 3))):
-        record.append(pair(f'"p{number}"', draw(USUAL_VALUES)))
+    count = draw(st.integers(22, 26) if "many" in strange else st.integers(0, 3))
+    record += [pair(f'"p{number}"', draw(USUAL_VALUES)) for number in range(count)]
     if "name" in strange or "value" in strange:
         record.append(pair(part("name", st.just('"x"'), STRINGS), part("value", USUAL_VALUES, VALUES)))
     if "twice" in strange:
@@ -117,6 +118,16 @@ def test_a_proven_event_is_a_good_one(event):
     if proves_good_event(event):
         assert judged is None
     assert verdict(check_event, event) == (b"[" + event + b"]" if judged is None else judged)
+
+
+@settings(max_examples=200, deadline=None)
+@given(events())
+def test_what_is_accepted_can_be_stored(event):
+    """The consumer's reading of the log takes all that the gateway lets through."""
+    if verdict(_judge_event, event) is None:
+        (read,) = decode_events(b"[" + event + b"]")
+        canonical_record_id(read.record["id"])
+        encode_record(read.record)
 
 
 @settings(max_examples=120, deadline=None)
