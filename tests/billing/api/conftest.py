@@ -108,9 +108,7 @@ def registry(tmp_path) -> Iterator[Registry]:
 @pytest.fixture
 def table(registry, store, clock):
     held, chains = BillingReferences(), ChainStore(store)
-    below = metering.api.Services(
-        registry, store, UsageReader(store), Explorer(store), chains, clock, held, held, held
-    )
+    below = metering.api.Services(registry, store, UsageReader(store), Explorer(store), chains, clock, held, held, held)
     return [*metering.api.routes(below), *billing.api.routes(billing.api.Services(registry, store, chains, clock))]
 
 

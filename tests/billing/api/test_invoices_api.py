@@ -56,7 +56,9 @@ async def test_the_first_period_starts_with_the_subscription(shop):
     customer = await shop.customer()
     fee, calls = await shop.product(FEE, kind="flat_fee", name="Access"), await shop.product()
     await shop.subscription(customer, fee, calls, starts_at="2026-01-16T09:00:00Z")
-    await shop.use(customer["id"], "2026-01-16T08:59:59+00:00", "2026-01-16T09:00:00+00:00", "2026-02-01T00:00:00+00:00")
+    await shop.use(
+        customer["id"], "2026-01-16T08:59:59+00:00", "2026-01-16T09:00:00+00:00", "2026-02-01T00:00:00+00:00"
+    )
 
     march, february, january = await shop.invoices()
     starts = [one["period_starts_at"] for one in (march, february, january)]
@@ -72,7 +74,9 @@ async def test_periods_follow_the_customers_clocks(shop, clock):
     clock.moment = datetime(2026, 3, 31, 22, tzinfo=UTC)
     customer = await shop.customer(timezone="Europe/Paris")
     await shop.subscription(customer, await shop.product(), starts_at="2026-03-01")
-    await shop.use(customer["id"], "2026-02-28T22:59:59+00:00", "2026-02-28T23:00:00+00:00", "2026-03-31T22:00:00+00:00")
+    await shop.use(
+        customer["id"], "2026-02-28T22:59:59+00:00", "2026-02-28T23:00:00+00:00", "2026-03-31T22:00:00+00:00"
+    )
 
     april, march = await shop.invoices()
     assert (march["period_starts_at"], march["period_ends_at"]) == (
@@ -259,7 +263,9 @@ async def test_what_cannot_be_read_is_refused(shop, query):
     assert (await shop.api.get(f"/v1/invoices?{query}")).status == 400
 
 
-@pytest.mark.parametrize("name", ["inv_", "inv_x", "nothing", "inv_0123456789012345678901230123456789ab", "%00", "é" * 9])
+@pytest.mark.parametrize(
+    "name", ["inv_", "inv_x", "nothing", "inv_0123456789012345678901230123456789ab", "%00", "é" * 9]
+)
 async def test_an_unknown_invoice_is_404(shop, name):
     """Whatever the id looks like."""
     from urllib.parse import quote

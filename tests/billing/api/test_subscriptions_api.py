@@ -79,7 +79,9 @@ async def test_the_documented_prices_are_chosen(shop):
     assert await amount(french, {"period": "months", "count": 12}) == 220000
     assert await amount(french, YEAR, commitment_interval=two_years) == 200000
     body = {"customer_id": british["id"], "starts_at": "2026-03-01"}
-    answer = await shop.api.post("/v2/subscriptions", {**body, "products": [{"id": product["id"], "payment_interval": YEAR}]})
+    answer = await shop.api.post(
+        "/v2/subscriptions", {**body, "products": [{"id": product["id"], "payment_interval": YEAR}]}
+    )
     assert answer.status == 422
     assert "GBP, GB, every 1 year" in answer.json["message"]
 
