@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from metering.decimals import exact_number, plain
+
 NUMBER_DIGITS_MAX = 64
 """More digits or zeros than the gateway lets through, and few enough to write out."""
 
@@ -75,6 +77,9 @@ encode_record = msgspec.json.Encoder(order="deterministic").encode
 
 
 def _written_out(text: str) -> str:
+    within = exact_number(text)
+    if within is not None:
+        return plain(within)
     try:
         number = Decimal(text).normalize(_EXACT)
     except (Inexact, InvalidOperation) as error:

@@ -5,7 +5,7 @@ The gateway has resolved the customer before, so what it names means the same wh
 
 import msgspec
 
-from metering.store.versions import Retraction
+from metering.retraction import Retraction
 from metering.world import World
 
 

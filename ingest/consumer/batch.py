@@ -15,8 +15,9 @@ from ingest.deletion import DeletionError
 from ingest.errors import LogTooNewError
 from ingest.log.protocol import Message
 from metering.position import MESSAGE_EVENTS_MAX, Position, last_of_message, pack
+from metering.retraction import Retraction
 from metering.store.columns import join
-from metering.store.versions import Retraction, Versions
+from metering.store.versions import Versions
 from metering.world import World
 
 

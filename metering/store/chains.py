@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from metering.position import NOTHING, Cutoff, Position
+from metering.retraction import Retraction
 from metering.store.client import Store
 from metering.store.columns import (
     NOTHING_KNOWN,
@@ -26,7 +27,7 @@ from metering.store.columns import (
     superseded_columns,
 )
 from metering.store.keys import KEY_HASH_SQL, Share
-from metering.store.versions import CurrentVersions, Retraction, Verdict
+from metering.store.versions import CurrentVersions, Verdict
 from metering.world import World
 
 LOOK_UP_KEYS_MAX = 200_000

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metering.position import Cutoff, Position
+from metering.retraction import Retraction
 from metering.store.columns import current_versions_of
 from metering.store.keys import Share, key_hash
 from metering.store.versions import (
@@ -21,7 +22,6 @@ from metering.store.versions import (
     CurrentVersions,
     Key,
     Lost,
-    Retraction,
     Verdict,
     Version,
     world_of,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from metering.position import Cutoff, Position
+from metering.retraction import Retraction
 from metering.store.keys import Share
 from metering.world import Mode, World
 
@@ -175,19 +176,6 @@ class Verdict:
     versions: Versions
     superseded: Sequence[Lost]
     current: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Retraction:
-    """Which events a deletion takes: those of the world that meet every condition that is set; None sets none.
-
-    `customer_ids` are ids as events name them, ours and external, so they were resolved before.
-    """
-
-    world: World
-    event_type: str | None = None
-    customer_ids: Sequence[str] | None = None
-    record_ids: Sequence[str] | None = None
 
 
 class VersionStore(Protocol):

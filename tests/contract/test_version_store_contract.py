@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from metering.position import Position
+from metering.retraction import Retraction
 from metering.store.chains import ChainStore
 from metering.store.client import Store
 from metering.store.keys import WHOLE, Share, key_hash
 from metering.store.memory import MemoryVersionStore
-from metering.store.versions import Retraction, VersionStore
+from metering.store.versions import VersionStore
 from metering.world import Mode, World
 from tests.builders import NOON_US, a_verdict, a_version, loses
 

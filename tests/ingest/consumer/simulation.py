@@ -16,9 +16,9 @@ from ingest.consumer.dead_letters import MemoryDeadLetters
 from ingest.log.protocol import End, Message
 from ingest.wire import Kind, Section, encode
 from metering.position import NOTHING, Cutoff, Position, lane_of, last_of_message, pack
+from metering.retraction import Retraction
 from metering.store.keys import Share, key_hash
 from metering.store.memory import MemoryVersionStore
-from metering.store.versions import Retraction
 from metering.world import Mode, World
 
 WORLDS = (World("acc_1", Mode.TEST), World("acc_1", Mode.PROD))
