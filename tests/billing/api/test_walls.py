@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from metering.http.scope import Scope
 from metering.registry.keys import create_key
 from metering.world import Mode, World
+from tests.metering.api.conftest import Api
 from tests.walls import Keys, assert_walls_hold
 
 MONTH = {"period": "months", "count": 1}
@@ -62,8 +63,6 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
 
 async def test_a_strangers_ids_are_unknown_in_a_body(shop, new_world):
     """Neither a customer, nor a product, nor an aggregator of another world can be used."""
-    from tests.metering.api.conftest import Api
-
     customer, product = await shop.customer(), await shop.product()
     world, key = new_world("other")
     other = Api(shop.api.client, key, world)

@@ -83,7 +83,7 @@ def test_a_deletion_is_told_with_the_moment_it_was_applied(store: Store):
     history.write(store, world)
     lane = 3
     store.insert("applied", applied_columns({lane: history.position(1)}, moment(START_US + 1)))
-    store.insert("applied", applied_columns(lane, history.position(2), moment(START_US + 2)))
+    store.insert("applied", applied_columns({lane: history.position(2)}, moment(START_US + 2)))
     first, second = Explorer(store).versions(world, history.cutoff(ALL), "call", "r0")
     assert (first.deleted, first.current, first.superseded_by) == (True, False, None)
     assert first.superseded_at_us == START_US + 1
