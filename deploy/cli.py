@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.settings import SettingError, Settings, read_settings
+from deploy.version import VERSION
 from metering.errors import MeteringError
 from metering.http.scope import Scope
 from metering.registry.accounts import AccountExistsError, create_account, find_account, list_accounts
@@ -21,15 +22,16 @@ from metering.registry.keys import ApiKey, create_key, list_keys, revoke_key
 from metering.registry.migrate import migrate
 from metering.world import Mode, World
 
-VERSION = "0.1.0"
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Usage events in, exact invoices out.")
 accounts_app = typer.Typer(no_args_is_help=True, help="Accounts: whose data are walled off from whose.")
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: shown once, kept as a hash.")
 app.add_typer(accounts_app, name="accounts")
 app.add_typer(keys_app, name="keys")
 
-out = Console(soft_wrap=True, highlight=False)
+PIPE_COLUMNS = 240
+"""A table for another program is never folded."""
+
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 KeyOption = Annotated[
@@ -119,7 +121,7 @@ def accounts_list() -> None:
     """List the accounts."""
     with _registry() as registry, registry.reading() as connection:
         found = list_accounts(connection)
-    table = Table("name", "id", "created", box=None)
+    table = Table("name", "id", "created", box=None, pad_edge=False)
     for account in found:
         table.add_row(escape(account.name), account.id, f"{account.created_at:%Y-%m-%d %H:%M}")
     out.print(table)
@@ -156,7 +158,9 @@ def keys_list(account: Annotated[str | None, typer.Option(help="Only this accoun
             account_id = found.id
         keys = list_keys(connection, account_id)
         names = {item.id: item.name for item in list_accounts(connection)}
-    table = Table("id", "account", "mode", "begins", "scopes", "name", "created", "last used", "state", box=None)
+    table = Table(
+        "id", "account", "mode", "begins", "scopes", "name", "created", "last used", "state", box=None, pad_edge=False
+    )
     for key in keys:
         table.add_row(*_key_row(key, names[key.world.account_id]))
     out.print(table)

@@ -92,6 +92,9 @@ def _written_out(text: str) -> str:
 
 
 def _raw_number(text: str) -> msgspec.Raw:
+    # The hook is called for numbers with a fraction or an exponent only, so most are plain as they stand.
+    if text[-1] != "0" and "e" not in text and "E" not in text:
+        return msgspec.Raw(text.encode())
     return msgspec.Raw(canonical_number(text).encode())
 
 

@@ -10,11 +10,13 @@ from typing import Protocol
 
 from aiohttp import web
 
+from ingest.consumer.lag import Lag
 from metering.http.app import json_response
 from metering.http.problem import invalid_field, not_found, unavailable
 from metering.http.route import Call, Handler, Route
 from metering.http.scope import Scope
 from metering.timestamps import format_instant
+from metering.world import Mode, World
 
 INTERNAL_HEADER = "X-Meterline-Internal"
 INTERNAL_PREFIX = "/internal/"
@@ -25,15 +27,12 @@ APPLIED_WAIT_S_MAX = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
-    """How far the figures are behind what was answered 2xx, over all accounts.
+class Place:
+    """Where in the log a section's first event lies."""
 
-    All that was accepted before `applied_until_us` (microseconds since 1970) is in the figures.
-    """
-
-    events: int
-    applied_until_us: int
-    oldest_unapplied_age_ms: int
+    partition: int
+    offset: int
+    index: int
 
 
 class Progress(Protocol):
@@ -43,7 +42,7 @@ class Progress(Protocol):
         """Wait until all that is durable in the log now is in the figures; tell whether it is."""
         ...
 
-    async def retracted(self, partition: int, offset: int, index: int, wait_s_max: float) -> int | None:
+    async def retracted(self, world: World, place: Place, wait_s_max: float) -> int | None:
         """Wait until the deletion at this place is applied and give how many events it retracted, None if it is not."""
         ...
 
@@ -61,8 +60,9 @@ def internal_routes(progress: Progress) -> Sequence[Route]:
         return json_response({})
 
     async def retracted(call: Call) -> web.StreamResponse:
-        partition, offset, index = (_whole(call, name) for name in ("partition", "offset", "index"))
-        count = await progress.retracted(partition, offset, index, APPLIED_WAIT_S_MAX)
+        place = Place(*(_whole(call, name) for name in ("partition", "offset", "index")))
+        world = World(call.query("account") or "", Mode(call.query("mode") or ""))
+        count = await progress.retracted(world, place, APPLIED_WAIT_S_MAX)
         if count is None:
             raise unavailable("the deletion is in the log and not applied yet", retry_after_s=5)
         return json_response({"count": count})
@@ -80,8 +80,8 @@ def lag_route(progress: Progress) -> Route:
         now = await progress.lag()
         return json_response(
             {
-                "lag_events": now.events,
-                "applied_until": format_instant(now.applied_until_us),
+                "lag_events": now.lag_events,
+                "applied_until": format_instant(now.applied_until),
                 "oldest_unapplied_age_ms": now.oldest_unapplied_age_ms,
             }
         )

@@ -1,142 +1,44 @@
-"""Which events to retract: read from a request, carried through the log as JSON.
+"""The body of a deletion in the log: one JSON object that says which events to retract.
 
-A customer is resolved to all of its identifiers before the deletion goes into the log, so that what is retracted
-depends on the log alone and never on what the registry says at a replay.
+The gateway has resolved the customer before, so what it names means the same whenever the log is read again.
 """
-
-from collections.abc import Sequence
-from decimal import Decimal
-from enum import StrEnum
-from typing import Any, Protocol
 
 import msgspec
 
-from ingest.rules import NAME_CHARACTERS_MAX, shown
-from metering.decimals import plain
-from metering.http.problem import ApiError, invalid_field
+from metering.retraction import Retraction
 from metering.world import World
 
-RECORD_IDS_MAX = 5000
+
+class DeletionError(ValueError):
+    """The body is no deletion."""
 
 
-class Matching(StrEnum):
-    """By what the events to retract are found."""
-
-    RECORD_IDS = "record_ids"
-    CUSTOMER_ID = "customer_id"
-    EVENT_TYPE = "event_type"
-    ALL = "all"
-
-
-class Deletion(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A deletion as the log carries it.
-
-    `record_ids` are canonical texts and match in every event_type unless `event_type` names one; `customer_ids` are all
-    identifiers of one customer. Fields that do not belong to `matching` are empty.
-    """
-
-    matching: Matching
-    record_ids: tuple[str, ...] = ()
-    customer_ids: tuple[str, ...] = ()
+class _Body(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    # A condition that is not understood must not be passed over: the deletion would take more than was asked.
     event_type: str | None = None
-
-    def encode(self) -> bytes:
-        """Give the body of a section of `Kind.DELETION`."""
-        return _encoder.encode(self)
-
-    @classmethod
-    def decode(cls, body: bytes) -> "Deletion":
-        """Read what `encode` gave.
-
-        Raises:
-            msgspec.MsgspecError: the bytes are no deletion.
-        """
-        return _decoder.decode(body)
+    customer_ids: list[str] | None = None
+    record_ids: list[str] | None = None
 
 
-class Identifiers(Protocol):
-    """Tell all identifiers of a customer."""
+def encode(retraction: Retraction) -> bytes:
+    """Give the body of a section of kind DELETION; the world stands in the section's head."""
+    return msgspec.json.encode(
+        _Body(
+            event_type=retraction.event_type,
+            customer_ids=None if retraction.customer_ids is None else list(retraction.customer_ids),
+            record_ids=None if retraction.record_ids is None else list(retraction.record_ids),
+        )
+    )
 
-    async def of(self, world: World, identifier: str) -> Sequence[str]:
-        """Give our id and every external id of the customer that has this one; the one alone when nobody has it."""
-        ...
 
-
-async def read_deletion(world: World, sent: dict[str, Any], identifiers: Identifiers) -> Deletion:
-    """Read the body of a request. `matching` may be absent when one field tells it.
-
-    Fields that would narrow the deletion but do not go with its `matching` are refused rather than ignored: more
-    would be deleted than was meant.
+def decode(world: World, body: bytes) -> Retraction:
+    """Read what `encode` gave.
 
     Raises:
-        ApiError: 400.
+        DeletionError: it is none, or it has a condition that this release does not know.
     """
-    matching = _matching(sent)
-    allowed = {matching.value} if matching is Matching.ALL else {matching.value, Matching.EVENT_TYPE.value}
-    for field in Matching:
-        if field.value not in allowed and sent.get(field.value) is not None:
-            message = f"{field.value} does not go with matching={matching.value!r}: leave one of them out"
-            raise invalid_field(field.value, "not_allowed", message)
-    if matching is Matching.ALL:
-        return Deletion(matching)
-    event_type = _identifier(sent, "event_type", required=matching is Matching.EVENT_TYPE)
-    if matching is Matching.RECORD_IDS:
-        return Deletion(matching, record_ids=_record_ids(sent.get("record_ids")), event_type=event_type)
-    if matching is Matching.CUSTOMER_ID:
-        customer_id = _identifier(sent, "customer_id", required=True)
-        assert customer_id is not None
-        found = await identifiers.of(world, customer_id)
-        return Deletion(matching, customer_ids=tuple(dict.fromkeys((customer_id, *found))), event_type=event_type)
-    return Deletion(matching, event_type=event_type)
-
-
-def _matching(sent: dict[str, Any]) -> Matching:
-    if sent.get("matching") is not None:
-        try:
-            return Matching(sent["matching"])
-        except ValueError:
-            raise _which(f"matching is {shown(sent['matching'])}") from None
-    named = [field for field in (Matching.RECORD_IDS, Matching.CUSTOMER_ID) if sent.get(field.value) is not None]
-    if len(named) == 1:
-        return named[0]
-    if not named and sent.get("event_type") is not None:
-        return Matching.EVENT_TYPE
-    raise _which("matching is missing")
-
-
-def _which(what: str) -> ApiError:
-    choices = ", ".join(f'"{choice.value}"' for choice in Matching)
-    return invalid_field("matching", "invalid_choice", f"{what}: send one of {choices}")
-
-
-def _identifier(sent: dict[str, Any], field: str, *, required: bool) -> str | None:
-    value = sent.get(field)
-    if value is None and not required:
-        return None
-    if isinstance(value, str) and 0 < len(value) <= NAME_CHARACTERS_MAX:
-        return value
-    message = f"{field} must be a string of 1 to {NAME_CHARACTERS_MAX} characters, this is {shown(value)}"
-    raise invalid_field(field, "required" if value is None else "invalid_type", message)
-
-
-def _record_ids(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not 1 <= len(value) <= RECORD_IDS_MAX:
-        message = f"record_ids must be an array of 1 to {RECORD_IDS_MAX} ids"
-        raise invalid_field("record_ids", "invalid_type", message)
-    ids = dict.fromkeys(_record_id(index, one) for index, one in enumerate(value))
-    return tuple(ids)
-
-
-def _record_id(index: int, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Decimal):
-        return plain(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    message = f"a record id is a string or a number, this is {shown(value)}"
-    raise invalid_field(("record_ids", index), "invalid_type", message)
-
-
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Deletion)
+    try:
+        found = msgspec.json.decode(body, type=_Body)
+    except msgspec.MsgspecError as error:
+        raise DeletionError(str(error)) from error
+    return Retraction(world, found.event_type, found.customer_ids, found.record_ids)

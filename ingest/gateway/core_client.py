@@ -8,6 +8,7 @@ from yarl import URL
 from ingest.core_api import APPLIED_WAIT_S_MAX, INTERNAL_HEADER, RETRACTED_PATH, WAIT_APPLIED_PATH
 from ingest.log.protocol import Receipt
 from metering.errors import UnavailableError
+from metering.world import World
 
 CORE = URL("http://core")
 """The host is not looked at: the connection is the core's Unix socket."""
@@ -30,7 +31,7 @@ class Core(Protocol):
         """
         ...
 
-    async def retracted(self, receipt: Receipt) -> int:
+    async def retracted(self, world: World, receipt: Receipt) -> int:
         """Wait until the deletion with this receipt is applied, and give how many events it retracted.
 
         Raises:
@@ -49,11 +50,12 @@ class CoreClient:
         """Wait for the core: see `Core`."""
         await self._ask("POST", CORE / WAIT_APPLIED_PATH.lstrip("/"))
 
-    async def retracted(self, receipt: Receipt) -> int:
+    async def retracted(self, world: World, receipt: Receipt) -> int:
         """Ask for each partition's count, and give the sum: see `Core`."""
+        whose = {"account": world.account_id, "mode": world.mode.value}
         total = 0
         for partition, (offset, index) in sorted(receipt.offsets.items()):
-            place = {"partition": partition, "offset": offset, "index": index}
+            place: dict[str, str | int] = {"partition": partition, "offset": offset, "index": index, **whose}
             answer = await self._ask("GET", (CORE / RETRACTED_PATH.lstrip("/")).with_query(place))
             total += int(answer["count"])
         return total

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
-from ingest.deletion import Identifiers, read_deletion
+from ingest import deletion
 from ingest.errors import LogOverloadedError, LogUnavailableError
 from ingest.event_answer import full_answer, minimal_answer
 from ingest.gateway.bodies import body_of
 from ingest.gateway.body_budget import BodyBudget
 from ingest.gateway.core_client import Core
+from ingest.gateway.deletion_request import Identifiers, read_deletion
 from ingest.gateway.ready_answer import ReadyAnswer
 from ingest.log.protocol import LogWriter, Receipt
 from ingest.requests import check_batch, check_event
@@ -124,10 +125,10 @@ class Gateway:
             raise invalid(f"malformed JSON: {error}") from None
         if not isinstance(sent, dict):
             raise invalid('send a JSON object such as {"matching": "record_ids", "record_ids": ["D32NAA8"]}')
-        deletion = await read_deletion(world, sent, self._identifiers)
+        retraction = await read_deletion(world, sent, self._identifiers)
         await self._core.wait_applied()
-        receipt = await self._append(world, Kind.DELETION, 1, deletion.encode())
-        return json_response(await self._core.retracted(receipt), 200, SECURITY_HEADERS)
+        receipt = await self._append(world, Kind.DELETION, 1, deletion.encode(retraction))
+        return json_response(await self._core.retracted(world, receipt), 200, SECURITY_HEADERS)
 
     async def _let_in(self, request: web.BaseRequest) -> World:
         principal = await self._authenticator.authenticate(request.headers.get("Authorization"))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ingest.deletion import Identifiers
 from ingest.gateway.core_client import CoreClient
+from ingest.gateway.deletion_request import Identifiers
 from ingest.gateway.gateway import Gateway, Neighbours
 from ingest.gateway.proxy import open_session, pass_on
 from ingest.gateway.server import GatewayServer
