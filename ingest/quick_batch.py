@@ -22,9 +22,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from ingest.numbers import plain_number
 from ingest.rules import BATCH_EVENTS_MAX, CONTROL, EVENT_BYTES_MAX, NAME_CHARACTERS_MAX, PROPERTIES_MAX
 from ingest.strict_json import read_strictly
-from metering.decimals import exact_number
 from metering.http.json import MalformedJsonError
 from metering.timestamps import TimestampError, parse_event_timestamps
 
@@ -100,7 +100,7 @@ def _are_numbers(texts: Sequence[str]) -> bool:
         together = "".join(texts)
         if "e" not in together and "E" not in together:
             return True
-    return all(exact_number(text) is not None for text in texts)
+    return all(plain_number(text) is not None for text in texts)
 
 
 def _have_good_lengths(texts: Iterable[str]) -> bool:
