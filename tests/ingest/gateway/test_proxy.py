@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import json
 from datetime import UTC, datetime
 
 import aiohttp
@@ -169,6 +170,29 @@ async def test_internal_paths_are_not_reachable_however_they_are_spelt(public, p
     body = answer.partition(b"\r\n\r\n")[2]
     assert status in {400, 404} or b'"path"' in body, answer  # The echo of a path that is not the internal one.
     assert body != b"{}"
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("//x//y?z", "//x//y?z"),
+        ("/%zz?%ff", "/%zz?%ff"),
+        ("/a%2Fb%20c?d=%26&e=+", "/a%2Fb%20c?d=%26&e=+"),
+        ("http://elsewhere:1/x?y", "/x?y"),
+        ("/v1/events/", "/v1/events/"),
+    ],
+)
+async def test_a_path_passes_as_it_is_written(public, target, expected):
+    """Nothing is decoded, joined or dropped on the way; a named host leads nowhere else."""
+    answer = await raw(public, f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["path"] == expected
+
+
+@pytest.mark.parametrize("line", [b"CONNECT a:1", b"TRACE /", b"OPTIONS *", b"GET foo", b"GET http://[::1/", b"BREW /"])
+async def test_strange_requests_get_an_answer_and_never_500(public, line):
+    """They end here or are passed on; none breaks the worker."""
+    answer = await raw(public, line + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.split()[1] in {b"200", b"400", b"404", b"405"}
 
 
 async def test_gateways_reach_the_internal_paths(core):
