@@ -1,9 +1,14 @@
 """Turn a table of routes into an aiohttp application.
 
 Around each handler: the key is checked and its scope compared before the handler runs; an `ApiError` becomes its
-answer; a store or registry that cannot answer becomes 503 with Retry-After. Anything else is a bug: it is logged
-with its traceback and answered 500 without details.
+answer; a store or registry that cannot answer becomes 503 with Retry-After, a question that costs too much 422.
+Anything else is a bug: it is logged with its traceback and answered 500 without details.
+
+What stands in a path or a query is text without control characters by the time a handler sees it: no id or value that
+we keep has any, and a database may choke on them.
 """
+
+import re
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -11,9 +16,10 @@ from typing import Any, Protocol
 import structlog
 from aiohttp import web
 
-from metering.errors import UnavailableError
+from metering.errors import QueryLimitError, UnavailableError
+from metering.http.fields import holds_control
 from metering.http.json import dumps
-from metering.http.problem import ApiError, Fault, forbidden, unavailable
+from metering.http.problem import ApiError, Fault, forbidden, invalid_field, not_found, refused, unavailable
 from metering.http.route import Call, Principal, Route
 from metering.http.scope import allows
 
@@ -62,7 +68,12 @@ def problem_response(
 def add_routes(app: web.Application, routes: Iterable[Route], authenticator: Authenticator) -> None:
     """Serve each route, its key and scope checked first."""
     for route in routes:
-        app.router.add_route(route.method, route.path, _serve(route, authenticator))
+        app.router.add_route(route.method, _any_segment(route.path), _serve(route, authenticator))
+
+
+def _any_segment(path: str) -> str:
+    """Let a path parameter be any text: aiohttp's own pattern leaves braces out. An encoded slash is part of it."""
+    return re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
 
 
 def _serve(route: Route, authenticator: Authenticator) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -73,9 +84,23 @@ def _serve(route: Route, authenticator: Authenticator) -> Callable[[web.Request]
             if not allows(principal.scopes, route.scope):
                 held = ", ".join(sorted(principal.scopes)) or "none"
                 raise forbidden(f"this key lacks the scope {route.scope.value!r} (it has: {held})")
+        _check_text(request)
         return await route.handler(Call(request, principal))
 
     return serve
+
+
+def _check_text(request: web.Request) -> None:
+    if any(_unreadable(value) for value in request.match_info.values()):
+        raise not_found("there is nothing at this path: no id holds control characters")
+    for name, value in request.query.items():
+        if _unreadable(name) or _unreadable(value):
+            raise invalid_field("query", "control_character", "a query parameter holds control characters")
+
+
+def _unreadable(text: str) -> bool:
+    """Tell whether a text holds control characters, or bytes that are no UTF-8 (which come in as surrogates)."""
+    return holds_control(text) or any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @web.middleware
@@ -91,6 +116,9 @@ async def answer_errors(
         if error.status < 400:
             raise
         response = _routing_error(request, error)
+    except QueryLimitError as error:
+        _log.warning("question too large", path=request.path, reason=str(error))
+        response = error_response(refused("this asks for more than one answer may cost: ask for a shorter range"))
     except UnavailableError as error:
         _log.warning("unavailable", path=request.path, reason=str(error))
         response = error_response(unavailable(f"{error}; try again shortly"))

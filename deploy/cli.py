@@ -1,0 +1,200 @@
+"""`meterline`: the command line. Every command says in one line what it did or why it could not."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deploy.settings import SettingError, Settings, read_settings
+from metering.errors import MeteringError
+from metering.http.scope import Scope
+from metering.registry.accounts import AccountExistsError, create_account, find_account, list_accounts
+from metering.registry.engine import Registry
+from metering.registry.keys import ApiKey, create_key, list_keys, revoke_key
+from metering.registry.migrate import migrate
+from metering.world import Mode, World
+
+VERSION = "0.1.0"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Usage events in, exact invoices out.")
+accounts_app = typer.Typer(no_args_is_help=True, help="Accounts: whose data are walled off from whose.")
+keys_app = typer.Typer(no_args_is_help=True, help="API keys: shown once, kept as a hash.")
+app.add_typer(accounts_app, name="accounts")
+app.add_typer(keys_app, name="keys")
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--key", envvar="METERLINE_API_KEY", help="The API key to send with.", show_envvar=True),
+]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", envvar="METERLINE_URL", help="Where Meterline is; default: the local one.")
+]
+
+
+def main() -> None:
+    """Run the command line; an expected failure is one line on the error output and exit code 1."""
+    try:
+        app()
+    except (SettingError, MeteringError) as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """Say why in one line and end with 1."""
+    err.print(f"[red]meterline:[/] {escape(message)}")
+    sys.exit(1)
+
+
+@app.command()
+def up() -> None:
+    """Start everything in the foreground; Ctrl-C drains and stops."""
+    from deploy.up import StartError, run_up
+
+    try:
+        sys.exit(run_up(read_settings(), out))
+    except StartError as error:
+        fail(str(error))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(f"meterline {VERSION}")
+
+
+@app.command()
+def demo(
+    key: KeyOption = None,
+    url: UrlOption = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Folder with the Azure LLM trace CSV files; seeded traffic where absent.")
+    ] = None,
+) -> None:
+    """Send real usage through the HTTP API, with products and subscriptions, and say where to look."""
+    from deploy.demo import run_demo
+
+    settings = read_settings()
+    sys.exit(run_demo(settings, url or settings.url, key, trace, out))
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A CSV file: timestamp,event_type,customer_id,record/id,record/…")],
+    key: KeyOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Send the events of a CSV file; rejected lines are listed with their number and reason."""
+    from deploy.csv_import import run_import
+
+    settings = read_settings()
+    if key is None:
+        fail("an API key with the scope ingest is needed: set METERLINE_API_KEY or give --key")
+    sys.exit(run_import(file, url or settings.url, key, out))
+
+
+@accounts_app.command("create")
+def accounts_create(name: Annotated[str, typer.Argument(help="What it is called; unique.")]) -> None:
+    """Create an account."""
+    with _registry() as registry, registry.writing() as connection:
+        try:
+            account = create_account(connection, name, datetime.now(UTC))
+        except (AccountExistsError, ValueError) as error:
+            fail(str(error))
+    out.print(f"created account {escape(name)} ({account.id})")
+    out.print(f"make a key:  meterline keys create --account {escape(name)} --mode test --scope admin")
+
+
+@accounts_app.command("list")
+def accounts_list() -> None:
+    """List the accounts."""
+    with _registry() as registry, registry.reading() as connection:
+        found = list_accounts(connection)
+    table = Table("name", "id", "created", box=None)
+    for account in found:
+        table.add_row(escape(account.name), account.id, f"{account.created_at:%Y-%m-%d %H:%M}")
+    out.print(table)
+
+
+@keys_app.command("create")
+def keys_create(
+    account: Annotated[str, typer.Option(help="The account's name or id.")],
+    mode: Annotated[Mode, typer.Option(help="Test and production are two worlds.")],
+    scope: Annotated[list[Scope], typer.Option(help="What it may do; may be given more than once.")],
+    name: Annotated[str, typer.Option(help="A note to tell it by.")] = "",
+    expires_days: Annotated[int | None, typer.Option(min=1, max=36_500, help="Shut it after so many days.")] = None,
+) -> None:
+    """Create a key and print it: the only time that it can be seen."""
+    now = datetime.now(UTC)
+    with _registry() as registry, registry.writing() as connection:
+        found = find_account(connection, account)
+        if found is None:
+            fail(f"there is no account {account!r}: see `meterline accounts list`")
+        expires_at = None if expires_days is None else now + timedelta(days=expires_days)
+        _, secret = create_key(connection, World(found.id, mode), scope, now, name=name, expires_at=expires_at)
+    out.print(secret, markup=False)
+
+
+@keys_app.command("list")
+def keys_list(account: Annotated[str | None, typer.Option(help="Only this account's.")] = None) -> None:
+    """List keys with their scopes, expiry and last use; never their text."""
+    with _registry() as registry, registry.reading() as connection:
+        account_id = None
+        if account is not None:
+            found = find_account(connection, account)
+            if found is None:
+                fail(f"there is no account {account!r}: see `meterline accounts list`")
+            account_id = found.id
+        keys = list_keys(connection, account_id)
+        names = {item.id: item.name for item in list_accounts(connection)}
+    table = Table("id", "account", "mode", "begins", "scopes", "name", "created", "last used", "state", box=None)
+    for key in keys:
+        table.add_row(*_key_row(key, names[key.world.account_id]))
+    out.print(table)
+
+
+@keys_app.command("revoke")
+def keys_revoke(key_id: Annotated[str, typer.Argument(help="The key's id, from `meterline keys list`.")]) -> None:
+    """Shut a key for good."""
+    with _registry() as registry, registry.writing() as connection:
+        if not revoke_key(connection, key_id, datetime.now(UTC)):
+            fail(f"there is no open key {key_id!r}: see `meterline keys list`")
+    out.print(f"revoked {escape(key_id)}")
+
+
+def _key_row(key: ApiKey, account: str) -> list[str]:
+    now = datetime.now(UTC)
+    state = "open" if key.usable(now) else "revoked" if key.revoked_at else "expired"
+    if state == "open" and key.expires_at is not None:
+        state = f"until {key.expires_at:%Y-%m-%d %H:%M}"
+    last = f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never"
+    scopes = " ".join(sorted(key.scopes))
+    created = f"{key.created_at:%Y-%m-%d %H:%M}"
+    name, mode = escape(key.name), key.world.mode.value
+    return [key.id, escape(account), mode, f"{key.start}…", scopes, name, created, last, state]
+
+
+@contextmanager
+def _registry() -> Iterator[Registry]:
+    """Open the local registry, migrated."""
+    settings: Settings = read_settings()
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    registry = Registry(settings.registry_url)
+    try:
+        migrate(registry)
+        yield registry
+    finally:
+        registry.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The processes of the all-in-one: `python -m deploy.parts CONFIG`, one for each part, started by the supervisor.
+
+A part is configured by one JSON argument, ends when it is told to (SIGTERM) or when the supervisor's pipe closes, and
+says on its error output, in one line, why it cannot run before it ends with `EXIT_REFUSED`.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+import uvloop
+
+from ingest.errors import LogCorruptError, LogMismatchError
+from metering.errors import DataTooNewError, SettingsError
+
+EXIT_REFUSED = 78
+"""The part cannot run and starting it again would not help: EX_CONFIG of sysexits.h."""
+
+
+class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a part is told. `lifeline` is a pipe that closes when the supervisor dies."""
+
+    kind: str
+    data_dir: str
+    run_dir: str
+    store_url: str
+    registry_url: str
+    listener: int = -1
+    lifeline: int = -1
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the local log lies."""
+        return Path(self.data_dir) / "log"
+
+    @property
+    def log_socket(self) -> Path:
+        """Where gateways reach the log."""
+        return Path(self.run_dir) / "log.sock"
+
+    @property
+    def core_socket(self) -> Path:
+        """Where gateways reach the core."""
+        return Path(self.run_dir) / "core.sock"
+
+
+Serve = Callable[[PartConfig, asyncio.Event], Awaitable[None]]
+
+
+def main(config: PartConfig) -> int:
+    """Run one part until it is told to stop; gives the exit code."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    serve = _serve_of(config.kind)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_told(serve, config))
+    except (DataTooNewError, SettingsError, LogMismatchError, LogCorruptError) as error:
+        print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
+        return EXIT_REFUSED
+    return 0
+
+
+async def _until_told(serve: Serve, config: PartConfig) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    if config.lifeline >= 0:
+        loop.add_reader(config.lifeline, _lifeline_closed, loop, config.lifeline, stop)
+    await serve(config, stop)
+
+
+def _lifeline_closed(loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Event) -> None:
+    if os.read(lifeline, 1) == b"":
+        loop.remove_reader(lifeline)
+        stop.set()
+
+
+def _serve_of(kind: str) -> Serve:
+    """Import only what this part needs: a gateway does not pay for the store."""
+    if kind == "log":
+        from deploy.log_part import serve_log
+
+        return serve_log
+    if kind == "core":
+        from deploy.core_part import serve_core
+
+        return serve_core
+    assert kind == "gateway", kind
+    from deploy.gateway_part import serve_gateway
+
+    return serve_gateway
+
+
+if __name__ == "__main__":
+    sys.exit(main(msgspec.json.decode(sys.argv[1], type=PartConfig)))

@@ -1,0 +1,93 @@
+"""What an operator may set: read from the environment once, here, and handed down as a frozen value.
+
+| variable | meaning | default |
+| --- | --- | --- |
+| `METERLINE_HOST`, `METERLINE_PORT` | where the one address is | `127.0.0.1`, `8080` |
+| `METERLINE_DATA_DIR` | where everything is kept | `./data` |
+| `METERLINE_GATEWAY_WORKERS` | gateway processes behind the address | one for each core but one, 1 to 4 |
+| `METERLINE_STORE_URL` | the store | chDB in the data folder |
+| `METERLINE_REGISTRY_URL` | the registry | SQLite in the data folder |
+| `METERLINE_LOG_URL` | the log | the local log in the data folder |
+| `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GATEWAY_WORKERS_MAX = 64
+
+
+class SettingError(ValueError):
+    """A variable does not say what it should; the message names it, its value and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One installation. Paths are absolute."""
+
+    host: str
+    port: int
+    data_dir: Path
+    gateway_workers: int
+    store_url: str
+    registry_url: str
+    bootstrap_api_key: str | None = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the local log lies."""
+        return self.data_dir / "log"
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment.
+
+    Raises:
+        SettingError: a variable is not usable.
+    """
+    env = os.environ if environment is None else environment
+    data_dir = Path(env.get("METERLINE_DATA_DIR") or "data").expanduser().resolve()
+    log_url = env.get("METERLINE_LOG_URL") or ""
+    if log_url and log_url != f"local://{data_dir / 'log'}":
+        raise SettingError(f"METERLINE_LOG_URL={log_url!r}: this release keeps its log in METERLINE_DATA_DIR; unset it")
+    store_url = env.get("METERLINE_STORE_URL") or f"chdb://{data_dir / 'store'}"
+    if not store_url.startswith("chdb://"):
+        raise SettingError(f"METERLINE_STORE_URL={store_url!r}: the all-in-one keeps chdb:///absolute/path; unset it")
+    registry_url = env.get("METERLINE_REGISTRY_URL") or f"sqlite:///{data_dir / 'registry.db'}"
+    if not registry_url.startswith("sqlite:///"):
+        raise SettingError(
+            f"METERLINE_REGISTRY_URL={_scheme(registry_url)}: this release keeps sqlite:///absolute/path"
+        )
+    return Settings(
+        host=env.get("METERLINE_HOST") or "127.0.0.1",
+        port=_whole(env, "METERLINE_PORT", 8080, 0, 65_535),
+        data_dir=data_dir,
+        gateway_workers=_whole(env, "METERLINE_GATEWAY_WORKERS", _default_workers(), 1, GATEWAY_WORKERS_MAX),
+        store_url=store_url,
+        registry_url=registry_url,
+        bootstrap_api_key=env.get("METERLINE_BOOTSTRAP_API_KEY") or None,
+    )
+
+
+def _default_workers() -> int:
+    return max(1, min(4, (os.cpu_count() or 1) - 1))
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = env.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise SettingError(f"{name}={text!r} must be a whole number from {least} to {most}")
+    return int(text)
+
+
+def _scheme(url: str) -> str:
+    """Name a URL without the password it may carry."""
+    return repr(url.partition("://")[0] + "://...")

@@ -1,0 +1,233 @@
+"""`meterline up`: the whole product in the foreground, until Ctrl-C."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import sqlalchemy as sa
+from msgspec.structs import replace
+from rich.console import Console
+from rich.markup import escape
+
+from deploy.data_dir import DataDirError, hold
+from deploy.parts import PartConfig
+from deploy.settings import Settings
+from deploy.supervisor import Supervisor, listen
+from metering.errors import MeteringError
+from metering.http.scope import Scope
+from metering.registry.accounts import DEFAULT_ACCOUNT, ensure_account
+from metering.registry.engine import Registry
+from metering.registry.keys import check_secret, create_key, find_key_by_secret
+from metering.registry.migrate import migrate
+from metering.world import Mode, World
+
+READY_WAIT_S_MAX = 60.0
+SOCKET_PATH_BYTES_MAX = 90
+PORT_WAIT_S_MAX = 3.0
+
+
+class StartError(Exception):
+    """It cannot start; the message is one clear line."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstKey:
+    """The key to show: only at the start that made it can its text be had."""
+
+    account: str
+    secret: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What this start holds while it runs: the address, the data folder's lock, and where its sockets lie."""
+
+    listener: socket.socket
+    lock: int
+    run_dir: Path
+
+    @property
+    def port(self) -> int:
+        """The port that was bound, also when any was asked for."""
+        port: int = self.listener.getsockname()[1]
+        return port
+
+
+def run_up(settings: Settings, console: Console) -> int:
+    """Run everything until told to stop; gives the exit code.
+
+    Raises:
+        StartError: it cannot start.
+    """
+    try:
+        lock = hold(settings.data_dir)
+    except DataDirError as error:
+        raise StartError(str(error)) from None
+    key = _prepare_registry(settings)
+    listener = _listen(settings)
+    run_dir, temporary = _run_dir(settings)
+    try:
+        return asyncio.run(_run(settings, console, Held(listener, lock, run_dir), key))
+    finally:
+        listener.close()
+        if temporary:
+            shutil.rmtree(run_dir, ignore_errors=True)
+        os.close(lock)
+
+
+async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    supervisor = Supervisor(lambda line: console.print(f"[yellow]{escape(line)}[/]"))
+    config = PartConfig(
+        kind="log",
+        data_dir=str(settings.data_dir),
+        run_dir=str(held.run_dir),
+        store_url=settings.store_url,
+        registry_url=settings.registry_url,
+    )
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await _start_parts(supervisor, config, settings.gateway_workers, held)
+        ready = asyncio.create_task(_until_ready(settings.host, held.port))
+        await _first(ready, stopping, supervisor.refused)
+        if ready.done() and ready.result():
+            _greet(console, settings, held.port, key)
+        elif not stopping.done() and not supervisor.refused.done():
+            console.print(f"[yellow]not ready after {READY_WAIT_S_MAX:.0f} s; still trying[/]")
+        await _first(stopping, supervisor.refused)
+        ready.cancel()
+        if supervisor.refused.done():
+            console.print(f"[red]{supervisor.refused.result()} cannot run (see above): stopping[/]")
+            return 1
+        console.print("stopping: finishing what was begun …")
+        return 0
+    finally:
+        stopping.cancel()
+        await supervisor.stop()
+
+
+async def _first(*waits: asyncio.Future[Any]) -> None:
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int, held: Held) -> None:
+    await supervisor.start("log", config, [held.lock])
+    await supervisor.start("core", replace(config, kind="core"), [held.lock])
+    for number in range(workers):
+        name = "gateway" if workers == 1 else f"gateway {number + 1}"
+        gateway = replace(config, kind="gateway", listener=held.listener.fileno())
+        await supervisor.start(name, gateway, [held.lock, held.listener.fileno()])
+
+
+async def _until_ready(host: str, port: int) -> bool:
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound.
+    url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/readyz"
+    deadline = asyncio.get_running_loop().time() + READY_WAIT_S_MAX
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                async with session.get(url) as answer:
+                    if answer.status == 200:
+                        return True
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(0.1)
+    return False
+
+
+def _prepare_registry(settings: Settings) -> FirstKey:
+    """Migrate the registry, and make the default account with its first key at the first start."""
+    try:
+        registry = Registry(settings.registry_url)
+        try:
+            migrate(registry)
+            with registry.writing() as connection:
+                return _first_key(connection, settings)
+        finally:
+            registry.close()
+    except MeteringError as error:
+        raise StartError(str(error)) from None
+
+
+def _first_key(connection: sa.Connection, settings: Settings) -> FirstKey:
+    now = datetime.now(UTC)
+    account, created = ensure_account(connection, DEFAULT_ACCOUNT, now)
+    wanted = settings.bootstrap_api_key
+    if wanted is not None:
+        try:
+            mode = check_secret(wanted)
+        except ValueError as error:
+            raise StartError(f"METERLINE_BOOTSTRAP_API_KEY: {error}") from None
+        if find_key_by_secret(connection, wanted) is None:
+            world = World(account.id, mode)
+            create_key(connection, world, [Scope.ADMIN], now, name="bootstrap", secret=wanted)
+        return FirstKey(account.name, wanted)
+    if not created:
+        return FirstKey(account.name, None)
+    _, secret = create_key(connection, World(account.id, Mode.TEST), [Scope.ADMIN], now, name="first")
+    return FirstKey(account.name, secret)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Bind the address; gateways of a supervisor that died may take a moment to let go of it."""
+    deadline = time.monotonic() + PORT_WAIT_S_MAX
+    while True:
+        try:
+            return listen(settings.host, settings.port)
+        except PermissionError:
+            raise StartError(f"port {settings.port} needs rights that this user has not: set METERLINE_PORT") from None
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise StartError(
+                    f"{settings.host}:{settings.port} cannot be used ({error.strerror}): stop what runs there, "
+                    "or set METERLINE_PORT (or METERLINE_HOST) to another"
+                ) from None
+            time.sleep(0.1)
+
+
+def _run_dir(settings: Settings) -> tuple[Path, bool]:
+    """Give the folder for sockets: in the data folder, or a temporary one where that path is too long for a socket."""
+    inside = settings.data_dir / "run"
+    if len(os.fsencode(inside / "core.sock")) <= SOCKET_PATH_BYTES_MAX:
+        inside.mkdir(mode=0o700, exist_ok=True)
+        return inside, False
+    return Path(tempfile.mkdtemp(prefix="meterline-")), True
+
+
+def _greet(console: Console, settings: Settings, port: int, key: FirstKey) -> None:
+    url = f"{settings.url.rpartition(':')[0]}:{port}"
+    console.print(f"\n[bold]Meterline[/] is ready at [bold]{url}[/]  (data in {escape(str(settings.data_dir))})")
+    if key.secret is None:
+        console.print(
+            f"The account {key.account!r} is there already; its keys were shown when they were made.\n"
+            f"Make another:  meterline keys create --account {key.account} --mode test --scope admin"
+        )
+    else:
+        console.print(f"The key of the account {key.account!r}, shown this once:  [bold]{key.secret}[/]")
+        console.print("\nSend an event (paste this line):\n")
+        console.print(_curl(url, key.secret), soft_wrap=True, highlight=False, markup=False)
+    console.print("\nSee it: sign in with the key at the address above. A real trace: [bold]meterline demo[/]")
+    console.print("Ctrl-C stops.\n")
+
+
+def _curl(url: str, secret: str) -> str:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    event = (
+        f'{{"customer_id":"acme","timestamp":"{now}","event_type":"api_call",'
+        '"record":{"id":"call-1","duration_ms":32}}'
+    )
+    return (
+        f"curl -i {url}/v1/events -H 'Authorization: Bearer {secret}' -d '{event}' -H 'Content-Type: application/json'"
+    )

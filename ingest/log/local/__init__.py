@@ -1,0 +1,1 @@
+"""The log on this machine's disk: one appending process, any number of readers."""

@@ -1,0 +1,60 @@
+"""What the API of metering asks of billing, which is above it: small protocols that the composition fills in.
+
+Each method is called with the connection of the transaction at hand, so that what it answers cannot change before the
+transaction ends.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from metering.registry.aggregators import StoredAggregator
+from metering.registry.customers import Customer
+
+
+class CustomerUse(Protocol):
+    """What stands against forgetting a customer."""
+
+    def use_of_customer(self, connection: sa.Connection, customer: Customer) -> str | None:
+        """Name what refers to the customer, such as `2 subscriptions`; None when nothing does."""
+        ...
+
+
+class AggregatorUse(Protocol):
+    """What stands against deleting an aggregator."""
+
+    def use_of_aggregator(self, connection: sa.Connection, aggregator: StoredAggregator) -> str | None:
+        """Name what refers to the aggregator, such as `product itm_...`; None when nothing does."""
+        ...
+
+
+class SubscriptionsOf(Protocol):
+    """Whose subscriptions are whose."""
+
+    def subscription_ids(
+        self, connection: sa.Connection, customers: Iterable[Customer]
+    ) -> Mapping[str, Sequence[str]]:
+        """Give the subscription ids by customer id, oldest first; a customer without any may be left out.
+
+        All customers are of one world, and at most a page of them is asked about.
+        """
+        ...
+
+
+class Unused:
+    """Nothing is above: no subscriptions, no products."""
+
+    def use_of_customer(self, connection: sa.Connection, customer: Customer) -> str | None:  # noqa: ARG002
+        """Find nothing."""
+        return None
+
+    def use_of_aggregator(self, connection: sa.Connection, aggregator: StoredAggregator) -> str | None:  # noqa: ARG002
+        """Find nothing."""
+        return None
+
+    def subscription_ids(
+        self, connection: sa.Connection, customers: Iterable[Customer]  # noqa: ARG002
+    ) -> Mapping[str, Sequence[str]]:
+        """Find nothing."""
+        return {}

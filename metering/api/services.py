@@ -1,0 +1,21 @@
+"""What the handlers of the API stand on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from metering.api.seams import AggregatorUse, CustomerUse, SubscriptionsOf, Unused
+from metering.registry.engine import Registry
+from metering.store.client import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Shared by all handlers of a process. `clock` gives aware date-times; the last three are billing's to fill in."""
+
+    registry: Registry
+    store: Store
+    clock: Callable[[], datetime]
+    customer_use: CustomerUse = field(default_factory=Unused)
+    aggregator_use: AggregatorUse = field(default_factory=Unused)
+    subscriptions: SubscriptionsOf = field(default_factory=Unused)

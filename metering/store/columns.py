@@ -1,0 +1,130 @@
+"""Lay out what is written as columns of the store's tables, and read its index back."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from metering.store.versions import CONTENT_HASH_BYTES, CurrentVersion, Key, Lost, Verdict, Version, Versions
+
+INSTANT = pa.timestamp("us", tz="UTC")
+NAMES = pa.dictionary(pa.int32(), pa.string())
+"""Few different texts, many rows: accounts, modes, event types."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def versions_of(rows: Sequence[Version]) -> Versions:
+    """Give rows as columns."""
+    return Versions(
+        key_hash=np.array([row.key_hash for row in rows], np.uint64),
+        position=np.array([row.position for row in rows], np.uint64),
+        timestamp_us=np.array([row.timestamp_us for row in rows], np.int64),
+        received_at_us=np.array([row.received_at_us for row in rows], np.int64),
+        table=pa.table(
+            {
+                "account_id": pa.array([row.key.account_id for row in rows], NAMES),
+                "mode": pa.array([row.key.mode for row in rows], NAMES),
+                "event_type": pa.array([row.key.event_type for row in rows], NAMES),
+                "customer_id": pa.array([row.customer_id for row in rows], pa.string()),
+                "record_id": pa.array([row.key.record_id for row in rows], pa.string()),
+                "record_id_is_number": pa.array([row.record_id_is_number for row in rows], pa.bool_()),
+                "properties": pa.array([row.properties for row in rows], pa.binary()),
+                "content_hash": pa.array([row.content_hash for row in rows], pa.binary(CONTENT_HASH_BYTES)),
+            }
+        ),
+    )
+
+
+def event_columns(versions: Versions) -> pa.Table:
+    """Give rows of `events`."""
+    text = versions.table.column
+    return pa.table(
+        {
+            "account_id": text("account_id"),
+            "mode": text("mode"),
+            "event_type": text("event_type"),
+            "customer_id": text("customer_id"),
+            "timestamp": _instants(versions.timestamp_us),
+            "record_id": text("record_id"),
+            "position": pa.array(versions.position),
+            "record_id_is_number": text("record_id_is_number"),
+            "properties": text("properties"),
+            "received_at": _instants(versions.received_at_us),
+        }
+    )
+
+
+def superseded_columns(lost: Sequence[Lost]) -> pa.Table:
+    """Give rows of `superseded`."""
+    return pa.table(
+        {
+            "account_id": pa.array([row.key.account_id for row in lost], NAMES),
+            "mode": pa.array([row.key.mode for row in lost], NAMES),
+            "event_type": pa.array([row.key.event_type for row in lost], NAMES),
+            "customer_id": pa.array([row.customer_id for row in lost], pa.string()),
+            "timestamp": pa.array([row.timestamp_us for row in lost], pa.int64()).cast(INSTANT),
+            "record_id": pa.array([row.key.record_id for row in lost], pa.string()),
+            "position": pa.array([row.position for row in lost], pa.uint64()),
+            "lost_at": pa.array([row.lost_at for row in lost], pa.uint64()),
+        }
+    )
+
+
+def key_columns(verdict: Verdict) -> pa.Table:
+    """Give rows of `event_keys`, in the order of that table, which spares the store the sorting."""
+    versions = verdict.versions
+    rows = verdict.current[np.argsort(versions.key_hash[verdict.current], kind="stable")]
+    taken = versions.table.take(pa.array(rows)).column
+    return pa.table(
+        {
+            "key_hash": pa.array(versions.key_hash[rows]),
+            "account_id": taken("account_id"),
+            "mode": taken("mode"),
+            "event_type": taken("event_type"),
+            "record_id": taken("record_id"),
+            "position": pa.array(versions.position[rows]),
+            "timestamp": _instants(versions.timestamp_us[rows]),
+            "customer_id": taken("customer_id"),
+            "content_hash": taken("content_hash"),
+            "deleted": pa.array(np.zeros(len(rows), np.bool_)),
+        }
+    )
+
+
+def applied_columns(lane: int, position: int, at: datetime) -> pa.Table:
+    """Give a row of `applied`."""
+    return pa.table(
+        {
+            "lane": pa.array([lane], pa.uint16()),
+            "position": pa.array([position], pa.uint64()),
+            "committed_at": pa.array([at], INSTANT),
+        }
+    )
+
+
+def current_versions_of(found: pa.Table) -> Iterable[tuple[Key, CurrentVersion]]:
+    """Read rows of `event_keys`, in which a key may occur several times."""
+    column = {name: found.column(name).to_pylist() for name in found.column_names}
+    keys = map(Key, column["account_id"], column["mode"], column["event_type"], column["record_id"])
+    current = map(
+        CurrentVersion,
+        column["key_hash"],
+        column["position"],
+        column["timestamp_us"],
+        column["customer_id"],
+        column["content_hash"],
+        column["deleted"],
+    )
+    return zip(keys, current, strict=True)
+
+
+def moment(microseconds: int) -> datetime:
+    """Give microseconds since 1970 UTC as a date-time."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _instants(microseconds: npt.NDArray[np.int64]) -> pa.Array:
+    return pa.array(microseconds).cast(INSTANT)

@@ -1,0 +1,78 @@
+"""Select the current versions at a cut-off: the one place that says which rows of the store are seen.
+
+A row counts when its position is within the cut-off and no row of `superseded` within the cut-off lists that position.
+Losers carry the loser's own customer and time, so those of a range of events are the same range of `superseded`: both
+are read by primary key. A row that a replay wrote twice is one row under FINAL.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metering.position import Cutoff
+from metering.world import World
+
+_EVERY_LANE_SHIFT = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Whose events, and which: None sets no condition. `start_us <= timestamp < end_us`, microseconds since 1970.
+
+    `customer_ids` are the ids as events name them: all of a customer's.
+    """
+
+    world: World
+    cutoff: Cutoff
+    event_types: Sequence[str] | None = None
+    customer_ids: Sequence[str] | None = None
+    record_ids: Sequence[str] | None = None
+    start_us: int | None = None
+    end_us: int | None = None
+
+    def conditions(self) -> str:
+        """Give the conditions on a row's own columns, the same for `events` and `superseded`."""
+        parts = ["account_id = {account_id:String}", "mode = {mode:String}"]
+        if self.event_types is not None:
+            parts.append("event_type IN {event_types:Array(String)}")
+        if self.customer_ids is not None:
+            parts.append("customer_id IN {customer_ids:Array(String)}")
+        if self.record_ids is not None:
+            parts.append("record_id IN {record_ids:Array(String)}")
+        if self.start_us is not None:
+            parts.append("timestamp >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')")
+        if self.end_us is not None:
+            parts.append("timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')")
+        return "\n  AND ".join(parts)
+
+    def parameters(self) -> dict[str, Any]:
+        """Give the parameters that `conditions`, `current` and `seen` are bound to."""
+        lanes = sorted(self.cutoff.bounds)
+        parameters: dict[str, Any] = {
+            "account_id": self.world.account_id,
+            "mode": self.world.mode.value,
+            "lanes": lanes,
+            "bounds": [self.cutoff.bounds[lane] for lane in lanes],
+        }
+        for name in ("event_types", "customer_ids", "record_ids", "start_us", "end_us"):
+            value = getattr(self, name)
+            if value is not None:
+                parameters[name] = value if isinstance(value, int) else list(value)
+        return parameters
+
+    def current(self) -> str:
+        """Give FROM and WHERE of the current versions, each once."""
+        return f"""FROM events FINAL
+WHERE {self.conditions()}
+  AND {seen("position")}
+  AND position NOT IN (
+      SELECT position FROM superseded
+      WHERE {self.conditions()}
+        AND {seen("lost_at")})
+SETTINGS do_not_merge_across_partitions_select_final = 1"""
+
+
+def seen(position: str) -> str:
+    """Give the condition that a position lies within the cut-off; a lane that it does not name is not seen."""
+    lane = f"bitShiftRight({position}, {_EVERY_LANE_SHIFT})"
+    return f"has({{lanes:Array(UInt64)}}, {lane}) AND {position} <= transform({lane}, {{lanes:Array(UInt64)}}, {{bounds:Array(UInt64)}}, toUInt64(0))"

@@ -1,0 +1,134 @@
+"""Say in SQL what `metering.filters` means, over the `properties` of `events`.
+
+`properties` is minimal canonical JSON, one level deep, so a property's raw text can be cut out of it without parsing:
+inside a JSON string a quote is always escaped, so a quoted name followed by a colon is that property, or else it
+begins at the closing quote of a text, which only a name that begins with one of `:,]}` can do. Those few names take a
+slower way.
+
+What clients send is bound as parameters, never pasted. Expressions are named in a WITH clause, each once.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from metering.decimals import plain
+from metering.filters import (
+    COMPARISONS,
+    NEGATIONS,
+    Condition,
+    Conditional,
+    Filter,
+    Operator,
+    Scalar,
+    number_of,
+    text_of,
+)
+from metering.store.numbers import number_of_raw, number_of_text
+
+_SIGNS = {Operator.GT: ">", Operator.GTE: ">=", Operator.LT: "<", Operator.LTE: "<="}
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_ARRAY = rf"\[(?:{_STRING}|[^\]\x22])*\]"
+_VALUE = rf"(?:{_STRING}|{_ARRAY}|[^\[\]\x22,}}]+)"
+_ELEMENT = rf"{_STRING}|[^\[\],\x22]+"
+
+
+class Expressions:
+    """The named expressions of one statement, and the parameters they are bound to."""
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, Any] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        self._definitions: list[str] = []
+
+    def clause(self) -> str:
+        """Give the WITH clause that defines every name handed out so far; empty when there is none."""
+        return "WITH\n    " + ",\n    ".join(self._definitions) if self._definitions else ""
+
+    def bind(self, kind: str, value: Any) -> str:
+        """Bind a value and give its placeholder."""
+        name = f"value_{len(self.parameters)}"
+        self.parameters[name] = value
+        return f"{{{name}:{kind}}}"
+
+    def raw(self, prop: str) -> str:
+        """Give the name of a property's raw JSON text, empty when the property is absent."""
+        escaped = json.dumps(prop, ensure_ascii=False)[1:-1]
+        if prop[0] in ":,]}":
+            pattern = rf'^\{{(?:{_STRING}:{_VALUE},)*?"{_quoted(escaped)}":({_VALUE})'
+            return self._named("raw", prop, f"extract(properties, {self.bind('String', pattern)})")
+        return self._named("raw", prop, f"simpleJSONExtractRaw(properties, {self.bind('String', escaped)})")
+
+    def number(self, prop: str) -> str:
+        """Give the name of a property's exact number, NULL for what is none."""
+        definition = number_of_text("record_id") if prop == "id" else number_of_raw(self.raw(prop))
+        return self._named("number", prop, definition)
+
+    def condition(self, where: Filter) -> str:
+        """Give the condition that the filter puts on a row: 0 or 1, never NULL."""
+        if not where.conditions:
+            return "1"
+        word = " AND " if where.conditional is Conditional.AND else " OR "
+        return "(" + word.join(map(self._condition, where.conditions)) + ")"
+
+    def _named(self, kind: str, prop: str, definition: str) -> str:
+        name = self._names.get((kind, prop))
+        if name is None:
+            name = self._names[kind, prop] = f"{kind}_{len(self._names)}"
+            self._definitions.append(f"{definition} AS {name}")
+        return name
+
+    def _condition(self, condition: Condition) -> str:
+        prop, operator, values = condition.property, condition.operator, condition.values
+        if operator in NEGATIONS:
+            return f"NOT {self._condition(Condition(prop, NEGATIONS[operator], values))}"
+        if operator is Operator.IS_NULL:
+            return "(0)" if prop == "id" else f"({self.raw(prop)} IN ('', 'null'))"
+        if operator in COMPARISONS:
+            return f"ifNull({self.number(prop)} {_SIGNS[operator]} {self._decimal(values[0])}, 0)"
+        if prop == "id":
+            return f"has({self.bind('Array(String)', [text_of(value) for value in values])}, record_id)"
+        return self._equals(prop, values)
+
+    def _equals(self, prop: str, values: Sequence[Scalar]) -> str:
+        """Compare raw texts with every raw text that is equal to a wanted value, and numbers where these are endless.
+
+        Only a wanted number equals texts without end (5 is "5", "5.0", "50e-1"), so only then are texts read as numbers.
+        """
+        raw = self.raw(prop)
+        same = self.bind("Array(String)", sorted({text for value in values for text in _raw_texts(value)}))
+        numbers = [self._decimal(value) for value in values if isinstance(value, Decimal)]
+        one = f"has({same}, {raw})"
+        any_element = f"hasAny({same}, extractAll({raw}, {self.bind('String', _ELEMENT)}))"
+        if numbers:
+            wanted = f"[{', '.join(numbers)}]"
+            one += f" OR ifNull(has({wanted}, {self.number(prop)}), 0)"
+            element = f"ifNull(has({wanted}, {number_of_raw('element')}), 0)"
+            elements = f"extractAll({raw}, {self.bind('String', _ELEMENT)})"
+            any_element += f" OR arrayExists(element -> {element}, {elements})"
+        return f"if(startsWith({raw}, '['), {any_element}, {one})"
+
+    def _decimal(self, value: Scalar) -> str:
+        assert isinstance(value, Decimal)
+        return f"toDecimal256({self.bind('String', plain(value))}, 18)"
+
+
+def _raw_texts(value: Scalar) -> list[str]:
+    """Give the raw JSON texts of the scalars that equal a wanted value; of numbers, the number alone."""
+    if isinstance(value, Decimal):
+        return [plain(value)]
+    text = text_of(value)
+    texts = [json.dumps(text, ensure_ascii=False)]
+    if text in {"true", "false"}:
+        texts.append(text)
+    number = number_of(text)
+    if number is not None:
+        texts.append(plain(number))
+    return texts
+
+
+def _quoted(text: str) -> str:
+    """Escape what means something in a regular expression of RE2."""
+    return re.sub(r"([^\w\s])", r"\\\1", text, flags=re.ASCII) if text.isascii() else re.escape(text)

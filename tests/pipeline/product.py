@@ -1,0 +1,177 @@
+"""The whole product as its users start it, for tests: `meterline up` in a folder of its own, on a free port."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+
+from metering.http.json import loads
+
+ROOT = Path(__file__).parents[2]
+READY_S_MAX = 60
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Product:
+    """One installation; it may be started, killed and started again."""
+
+    def __init__(self, data_dir, *, gateways=2, port=None, environment=None):
+        self.data_dir = Path(data_dir)
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.key = None
+        self.process = None
+        self._output = self.data_dir.parent / f"{self.data_dir.name}.out"
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("METERLINE_")},
+            "METERLINE_DATA_DIR": str(self.data_dir),
+            "METERLINE_PORT": str(self.port),
+            "METERLINE_GATEWAY_WORKERS": str(gateways),
+            "PYTHONPATH": str(ROOT),
+            **(environment or {}),
+        }
+
+    def command(self, *words):
+        """Run another `meterline` command on this installation; gives what it printed."""
+        return subprocess.run(
+            [sys.executable, "-m", "deploy.cli", *words],
+            cwd=ROOT,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    def start(self):
+        """Start and wait until it is ready."""
+        with self._output.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "deploy.cli", "up"],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+        begun = len(self.output())
+        deadline = time.monotonic() + READY_S_MAX
+        while "Ctrl-C stops" not in self.output()[begun:]:
+            assert self.process.poll() is None, f"it ended:\n{self.output()}"
+            assert time.monotonic() < deadline, f"not ready:\n{self.output()}"
+            time.sleep(0.05)
+        found = re.search(r"shown this once:\s+(\w+)", self.output())
+        assert found, self.output()
+        self.key = found[1]
+        return self
+
+    def output(self):
+        return self._output.read_text() if self._output.exists() else ""
+
+    def parts(self):
+        """Process ids of the parts alive now, by kind: {"core": [..], "log": [..], "gateway": [..]}."""
+        found = {"core": [], "log": [], "gateway": []}
+        children = subprocess.run(
+            ["ps", "--ppid", str(self.process.pid), "-o", "pid=,args="], capture_output=True, text=True, check=False
+        ).stdout
+        for line in children.splitlines():
+            pid, _, command = line.strip().partition(" ")
+            kind = re.search(r'"kind":"(\w+)"', command)
+            if kind:
+                found[kind[1]].append(int(pid))
+        return found
+
+    def kill_part(self, kind, index=0):
+        """kill -9 one part; tells whether it was there."""
+        pids = self.parts()[kind]
+        if not pids:
+            return False
+        os.kill(pids[index % len(pids)], signal.SIGKILL)
+        return True
+
+    def kill_all(self):
+        """kill -9 the supervisor and every part at once, as a machine that loses power would."""
+        for pids in self.parts().values():
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """Ctrl-C; gives the exit code."""
+        if self.process is None or self.process.poll() is not None:
+            return None
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=60)
+
+
+class Client:
+    """A client that sends the same bytes again until it has an answer, as the promise says it may."""
+
+    def __init__(self, product, key=None):
+        self.url = product.url
+        self.headers = {"Authorization": f"Bearer {key or product.key}"}
+
+    async def __aenter__(self):
+        self.session = aiohttp.ClientSession(headers=self.headers, timeout=aiohttp.ClientTimeout(total=30))
+        return self
+
+    async def __aexit__(self, *_):
+        await self.session.close()
+
+    async def send(self, events, tries=400):
+        """Send a batch until it is acknowledged; gives the answer."""
+        body = json.dumps(events, separators=(",", ":")).encode()
+        headers = {"Content-Type": "application/json", "Prefer": "return=minimal"}
+        for _ in range(tries):
+            try:
+                async with self.session.post(self.url + "/v1/events/batch", data=body, headers=headers) as answer:
+                    text = await answer.read()
+                    if answer.status == 201:
+                        return loads(text)
+                    assert answer.status == 503, (answer.status, text)
+                    assert "Retry-After" in answer.headers
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(0.05)
+        raise AssertionError("never acknowledged")
+
+    async def call(self, method, path, value=None, *, expect=(200, 201), headers=None):
+        """Ask, with 503 and broken connections tried again; gives the decoded answer."""
+        body = None if value is None else json.dumps(value).encode()
+        sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else headers
+        for _ in range(400):
+            try:
+                async with self.session.request(method, self.url + path, data=body, headers=sent) as answer:
+                    text = await answer.read()
+                    if answer.status != 503:
+                        assert answer.status in expect, (method, path, answer.status, text)
+                        self.answer_headers = answer.headers
+                        return loads(text) if text else None
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{method} {path}: never answered")
+
+    async def get(self, path):
+        return await self.call("GET", path)
+
+    async def until_applied(self):
+        for _ in range(2400):
+            if (await self.get("/v1/ingest/lag"))["lag_events"] == 0:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("never applied")
