@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from metering.timestamps import SECOND, format_instant
+from metering.timestamps import SECOND
 from metering.windows import Granularity
 from metering.zones import wall_of
 
@@ -24,8 +24,8 @@ def clock_second(instant_us: int, zone: ZoneInfo = UTC) -> str:
 
 
 def machine_time(instant_us: int) -> str:
-    """Give RFC 3339, for the `datetime` of a `<time>` and for links."""
-    return format_instant(instant_us)
+    """Give RFC 3339 to the microsecond, for the `datetime` of a `<time>` and for links."""
+    return wall_of(instant_us, UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def day_text(instant_us: int, zone: ZoneInfo) -> str:

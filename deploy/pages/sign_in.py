@@ -6,6 +6,7 @@ A wrong key is answered 401 with one line, and bounded by address.
 """
 
 import hmac
+import re
 import secrets
 from datetime import datetime
 
@@ -22,6 +23,7 @@ from deploy.pages.sessions import end_session, find_session, may_read, open_sess
 from metering.http.problem import forbidden
 from metering.registry.keys import SECRET_CHARACTERS_MAX, ApiKey, find_key_by_secret, record_use, well_formed
 
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
 _MADE_WITH = "Keys are made with `meterline keys create`."
 
 
@@ -89,7 +91,9 @@ def _enter(connection: sa.Connection, key: ApiKey, now: datetime) -> str:
 def _form(
     visit: Visit, following: str, *, error: str | None = None, notice: str | None = None, status: int = 200
 ) -> web.Response:
-    token = secrets.token_urlsafe(24)
+    # A form that is open in another tab stays good: the browser keeps the token it was given first.
+    held = visit.request.cookies.get(FORM_COOKIE, "")
+    token = held if _TOKEN.fullmatch(held) else secrets.token_urlsafe(24)
     context = {"title": "Sign in", "token": token, "next": following, "error": error, "notice": notice}
     response = visit.render("sign_in.html", context, status)
     set_form_cookie(visit.request, response, token)
