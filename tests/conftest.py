@@ -4,7 +4,9 @@ The engine runs once in a process and has one path, so all tests of a process sh
 from the others by working in a `world` of its own.
 """
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,9 @@ from metering.ids import new_id
 from metering.store.client import Store
 from metering.store.migrations import migrate
 from metering.world import Mode, World
+from tests.pipeline.product import Product
+
+TRACE_DIR = Path(__file__).parents[1].parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +32,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def world() -> World:
     """A world that no other test knows."""
     return World(new_id("acc"), Mode.TEST)
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Iterator[Product]:
+    """The whole product, ready, with two gateways, in a folder of its own."""
+    started = Product(tmp_path / "data").start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def trace_dir() -> Path:
+    """Where the real trace lies; without it these tests step aside, but never in CI."""
+    if not TRACE_DIR.is_dir() and not os.environ.get("CI"):
+        pytest.skip(f"no trace at {TRACE_DIR}")
+    assert TRACE_DIR.is_dir(), f"the trace must lie at {TRACE_DIR}"
+    return TRACE_DIR

@@ -9,10 +9,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metering.position import Cutoff
+from metering.position import INDEX_BITS, OFFSET_BITS, Cutoff
 from metering.world import World
 
-_EVERY_LANE_SHIFT = 48
+CURRENT_SETTINGS = "SETTINGS do_not_merge_across_partitions_select_final = 1"
+"""To be put at the end of every statement that reads `Selection.current`: rows of one version share the month."""
+
+_CURRENT = """
+FROM events FINAL
+WHERE {conditions}
+  AND {position_seen}
+  AND position NOT IN (
+      SELECT position FROM superseded
+      WHERE {conditions}
+        AND {lost_at_seen})
+"""
+
+_LANE_SHIFT = OFFSET_BITS + INDEX_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +75,13 @@ class Selection:
 
     def current(self) -> str:
         """Give FROM and WHERE of the current versions, each once."""
-        return f"""FROM events FINAL
-WHERE {self.conditions()}
-  AND {seen("position")}
-  AND position NOT IN (
-      SELECT position FROM superseded
-      WHERE {self.conditions()}
-        AND {seen("lost_at")})
-SETTINGS do_not_merge_across_partitions_select_final = 1"""
+        return _CURRENT.format(
+            conditions=self.conditions(), position_seen=seen("position"), lost_at_seen=seen("lost_at")
+        )
 
 
 def seen(position: str) -> str:
     """Give the condition that a position lies within the cut-off; a lane that it does not name is not seen."""
-    lane = f"bitShiftRight({position}, {_EVERY_LANE_SHIFT})"
-    return f"has({{lanes:Array(UInt64)}}, {lane}) AND {position} <= transform({lane}, {{lanes:Array(UInt64)}}, {{bounds:Array(UInt64)}}, toUInt64(0))"
+    lane = f"bitShiftRight({position}, {_LANE_SHIFT})"
+    bound = f"transform({lane}, {{lanes:Array(UInt64)}}, {{bounds:Array(UInt64)}}, toUInt64(0))"
+    return f"has({{lanes:Array(UInt64)}}, {lane}) AND {position} <= {bound}"

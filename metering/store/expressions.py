@@ -8,11 +8,12 @@ slower way.
 What clients send is bound as parameters, never pasted. Expressions are named in a WITH clause, each once.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from metering.decimals import plain
 from metering.filters import (
@@ -55,9 +56,9 @@ class Expressions:
 
     def raw(self, prop: str) -> str:
         """Give the name of a property's raw JSON text, empty when the property is absent."""
-        escaped = json.dumps(prop, ensure_ascii=False)[1:-1]
+        escaped = _json(prop)[1:-1]
         if prop[0] in ":,]}":
-            pattern = rf'^\{{(?:{_STRING}:{_VALUE},)*?"{_quoted(escaped)}":({_VALUE})'
+            pattern = rf'^\{{(?:{_STRING}:{_VALUE},)*?"{re.escape(escaped)}":({_VALUE})'
             return self._named("raw", prop, f"extract(properties, {self.bind('String', pattern)})")
         return self._named("raw", prop, f"simpleJSONExtractRaw(properties, {self.bind('String', escaped)})")
 
@@ -95,7 +96,7 @@ class Expressions:
     def _equals(self, prop: str, values: Sequence[Scalar]) -> str:
         """Compare raw texts with every raw text that is equal to a wanted value, and numbers where these are endless.
 
-        Only a wanted number equals texts without end (5 is "5", "5.0", "50e-1"), so only then are texts read as numbers.
+        Only a wanted number equals texts without end (5 is "5", "5.0", "50e-1"); only then are texts read as numbers.
         """
         raw = self.raw(prop)
         same = self.bind("Array(String)", sorted({text for value in values for text in _raw_texts(value)}))
@@ -120,7 +121,7 @@ def _raw_texts(value: Scalar) -> list[str]:
     if isinstance(value, Decimal):
         return [plain(value)]
     text = text_of(value)
-    texts = [json.dumps(text, ensure_ascii=False)]
+    texts = [_json(text)]
     if text in {"true", "false"}:
         texts.append(text)
     number = number_of(text)
@@ -129,6 +130,6 @@ def _raw_texts(value: Scalar) -> list[str]:
     return texts
 
 
-def _quoted(text: str) -> str:
-    """Escape what means something in a regular expression of RE2."""
-    return re.sub(r"([^\w\s])", r"\\\1", text, flags=re.ASCII) if text.isascii() else re.escape(text)
+def _json(text: str) -> str:
+    """Give a text as JSON, encoded as the stored records are."""
+    return msgspec.json.encode(text).decode()

@@ -6,6 +6,7 @@ knows the durable end and never asks beyond it; a frame below it that is not the
 
 import os
 from bisect import bisect_right
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -32,27 +33,24 @@ class Segments:
         """Give the messages `[offset, stop)` as far as both limits allow, at least one; `offset < stop`.
 
         Raises:
-            LogCorruptError: one of them is trimmed, damaged or gone.
+            LogCorruptError: the first is trimmed, damaged or gone. Before a later one the messages end.
         """
         messages: list[Message] = []
         events = size = 0
         place = self._seek(offset)
-        while place.offset < stop:
-            with _OpenSegment(self._folder, place, _READ_PIECE_BYTES) as segment:
-                while place.offset < stop and (frame := segment.frame(place)) is not None:
-                    head, payload = frame
-                    events += head.events
-                    size += head.payload_bytes
-                    if messages and (events > events_max or size > bytes_max):
-                        self._index.stopped(place)
-                        return messages
-                    messages.append(
-                        Message(PARTITION, head.offset, head.events_before, head.appended_at_us, bytes(payload))
-                    )
-                    place = _next(place, head)
-                    self._index.add(place)
-            if place.offset < stop:
-                place = self._begin_next(place)
+        try:
+            for head, payload, after in self._frames(place, stop):
+                events += head.events
+                size += head.payload_bytes
+                if messages and (events > events_max or size > bytes_max):
+                    break
+                messages.append(
+                    Message(PARTITION, head.offset, head.events_before, head.appended_at_us, bytes(payload))
+                )
+                place = after
+        except LogCorruptError:
+            if not messages:
+                raise  # Else what lies before the damage is given first; the next call begins at it.
         self._index.stopped(place)
         return messages
 
@@ -67,6 +65,18 @@ class Segments:
             head = segment.head(place)
         assert head is not None, "seek ends at a frame"
         return head
+
+    def _frames(self, place: Place, stop: int) -> Iterator[tuple[Head, memoryview, Place]]:
+        """Read frames up to the offset `stop`, each with the place behind it; a payload is good until the next."""
+        while place.offset < stop:
+            with _OpenSegment(self._folder, place, _READ_PIECE_BYTES) as segment:
+                while place.offset < stop and (frame := segment.frame(place)) is not None:
+                    head, payload = frame
+                    place = _next(place, head)
+                    self._index.add(place)
+                    yield head, payload, place
+            if place.offset < stop:
+                place = self._begin_next(place)
 
     def _seek(self, offset: int) -> Place:
         """Find a durable message by walking heads from the last known place before it."""

@@ -1,0 +1,214 @@
+"""Read figures from the store: totals, series, customers and groups, each event once, as of a cut-off.
+
+Every question is one statement over the current versions (`metering.store.current`): what is filtered and added up is
+worked out where the rows are, and only figures travel. Calls block; async callers go through `Store.run`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from metering.aggregation import NO_USAGE, Aggregator, Usage
+from metering.decimals import plain
+from metering.filters import Filter
+from metering.position import Cutoff
+from metering.store.client import Store
+from metering.store.current import CURRENT_SETTINGS, Selection
+from metering.store.expressions import Expressions
+from metering.store.measures import COLUMNS, figure, figure_columns, matched_by
+from metering.world import World
+
+AGGREGATORS_MAX = 40
+"""So many figures are read in one statement; more take several."""
+VALUES_PAGE = 50_000
+
+_TOTALS = """
+{with_clause}
+SELECT {figures}
+{current}
+{settings}
+"""
+
+_BY_KEY = """
+{with_clause}
+SELECT {key} AS key, {figures}
+{current}
+GROUP BY key
+{settings}
+"""
+
+_BY_CUSTOMER_AND_GROUP = """
+{with_clause}
+SELECT customer_id, {key} AS key, {figures}
+{current}
+GROUP BY customer_id, key
+{settings}
+"""
+
+_VALUES = """
+{with_clause}
+SELECT toUnixTimestamp64Micro(timestamp) AS timestamp_us, record_id, toString({number}) AS value
+{current}
+  AND {matched}
+  AND (timestamp, record_id) > (fromUnixTimestamp64Micro({{after_us:Int64}}, 'UTC'), {{after_id:String}})
+ORDER BY timestamp, record_id
+LIMIT {{page:UInt64}}
+{settings}
+"""
+
+_SPANS = """
+SELECT toString(event_type), toUnixTimestamp64Micro(min(timestamp)), toUnixTimestamp64Micro(max(timestamp)), count()
+{current}
+GROUP BY event_type
+ORDER BY event_type
+{settings}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose usage, of when, as of when.
+
+    `customer_ids` are all ids that events may name the customer by, ours and external; None is every customer. The
+    range is `[start_us, end_us)`, microseconds since 1970 UTC; None is without bound.
+    """
+
+    world: World
+    cutoff: Cutoff
+    start_us: int | None = None
+    end_us: int | None = None
+    customer_ids: Sequence[str] | None = None
+
+    def of(self, *event_types: str) -> Selection:
+        """Select the events of some types within the scope."""
+        return Selection(
+            self.world, self.cutoff, event_types, self.customer_ids, start_us=self.start_us, end_us=self.end_us
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The first and the last timestamp of a type's current events, inclusive, and how many there are."""
+
+    event_type: str
+    first_us: int
+    last_us: int
+    count: int
+
+
+class UsageReader:
+    """Usage, read from the store; threads and tasks may share it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def total(self, scope: Scope, aggregator: Aggregator) -> Usage:
+        """Give one aggregator's figure."""
+        return self.totals(scope, [aggregator])[0]
+
+    def totals(self, scope: Scope, aggregators: Sequence[Aggregator]) -> list[Usage]:
+        """Give each aggregator's figure, in order, zeros included."""
+        out: list[Usage] = []
+        for start in range(0, len(aggregators), AGGREGATORS_MAX):
+            part = aggregators[start : start + AGGREGATORS_MAX]
+            entities = sorted({aggregator.entity for aggregator in part})
+            expressions = Expressions()
+            figures = [
+                figure_columns(
+                    aggregator, matched_by(aggregator, expressions, one_type=len(entities) == 1), expressions
+                )
+                for aggregator in part
+            ]
+            rows = self._select(_TOTALS, scope.of(*entities), expressions, figures=", ".join(figures))
+            row = rows[0] if rows else ("0", 0, 0) * len(part)
+            out += [figure(*row[at : at + COLUMNS]) for at in range(0, len(row), COLUMNS)]
+        return out
+
+    def timeseries(self, scope: Scope, aggregator: Aggregator, edges: Sequence[int]) -> list[Usage]:
+        """Give the figure of each window `[edges[i], edges[i + 1])`, ascending, zeros included.
+
+        `edges` are instants as `metering.windows.boundaries` gives them; they take the place of the scope's range.
+        """
+        assert len(edges) >= 2
+        within = Scope(scope.world, scope.cutoff, edges[0], edges[-1], scope.customer_ids)
+        expressions = Expressions()
+        starts = expressions.bind("Array(Int64)", list(edges[:-1]))
+        found = self._by(within, aggregator, f"roundDown(toUnixTimestamp64Micro(timestamp), {starts})", expressions)
+        return [found.get(start, NO_USAGE) for start in edges[:-1]]
+
+    def by_customer(self, scope: Scope, aggregator: Aggregator) -> dict[str, Usage]:
+        """Give the figure of each customer id as events name it; those without a matching event are left out."""
+        return self._by(scope, aggregator, "customer_id", Expressions())
+
+    def by_group(self, scope: Scope, aggregator: Aggregator, groups: Sequence[Filter]) -> list[Usage]:
+        """Give the figure of each group, in order: an event belongs to the first whose filter it meets.
+
+        A group without conditions takes what is left, wherever it stands; what no group takes is not counted.
+        """
+        expressions = Expressions()
+        found = self._by(scope, aggregator, _first_group(groups, expressions), expressions)
+        return [found.get(index, NO_USAGE) for index in range(len(groups))]
+
+    def by_customer_and_group(
+        self, scope: Scope, aggregator: Aggregator, groups: Sequence[Filter]
+    ) -> dict[str, list[Usage]]:
+        """Give `by_group` for each customer id as events name it, at once."""
+        expressions = Expressions()
+        key = _first_group(groups, expressions)
+        figures = figure_columns(aggregator, matched_by(aggregator, expressions, one_type=True), expressions)
+        out: dict[str, list[Usage]] = {}
+        for customer_id, index, *columns in self._select(
+            _BY_CUSTOMER_AND_GROUP, scope.of(aggregator.entity), expressions, key=key, figures=figures
+        ):
+            if 0 <= index < len(groups):
+                out.setdefault(customer_id, [NO_USAGE] * len(groups))[index] = figure(*columns)
+        return out
+
+    def values(self, scope: Scope, aggregator: Aggregator) -> Iterator[Decimal]:
+        """Yield the aggregator's value of each matching event, by timestamp, then record id; no number is 0.
+
+        Read page by page as it is consumed, all at the scope's cut-off.
+        """
+        assert aggregator.property is not None
+        after_us, after_id = -1, ""
+        while True:
+            expressions = Expressions()
+            number = expressions.number(aggregator.property)
+            matched = expressions.condition(aggregator.where)
+            position = {"after_us": after_us, "after_id": after_id, "page": VALUES_PAGE}
+            expressions.parameters.update(position)
+            rows = self._select(_VALUES, scope.of(aggregator.entity), expressions, number=number, matched=matched)
+            for _, _, value in rows:
+                yield Decimal(plain(Decimal(value or "0")))
+            if len(rows) < VALUES_PAGE:
+                return
+            after_us, after_id = rows[-1][:2]
+
+    def spans(self, world: World, cutoff: Cutoff) -> list[Span]:
+        """Give where in time each event type has current events, by name: for pages that open where the data is."""
+        return [Span(*row) for row in self._select(_SPANS, Selection(world, cutoff), Expressions())]
+
+    def _by(self, scope: Scope, aggregator: Aggregator, key: str, expressions: Expressions) -> dict[Any, Usage]:
+        figures = figure_columns(aggregator, matched_by(aggregator, expressions, one_type=True), expressions)
+        rows = self._select(_BY_KEY, scope.of(aggregator.entity), expressions, key=key, figures=figures)
+        return {name: usage for name, *columns in rows if (usage := figure(*columns)).count}
+
+    def _select(
+        self, statement: str, selection: Selection, expressions: Expressions, **parts: str
+    ) -> Sequence[Sequence[Any]]:
+        sql = statement.format(
+            with_clause=expressions.clause(), current=selection.current(), settings=CURRENT_SETTINGS, **parts
+        )
+        parameters: Mapping[str, Any] = {**selection.parameters(), **expressions.parameters}
+        return self._store.select(sql, parameters)
+
+
+def _first_group(groups: Sequence[Filter], expressions: Expressions) -> str:
+    """Give the index of the group a row belongs to, or -1."""
+    filtered = [(index, where) for index, where in enumerate(groups) if where.conditions]
+    rest = next((index for index, where in enumerate(groups) if not where.conditions), -1)
+    if not filtered:
+        return str(rest)
+    branches = ", ".join(f"{expressions.condition(where)}, toInt32({index})" for index, where in filtered)
+    return f"multiIf({branches}, toInt32({rest}))"
