@@ -4,6 +4,7 @@ Everything on it is read at one cut-off. It opens where the data is; what is ask
 can be sent to somebody else.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -23,8 +24,8 @@ from deploy.pages.questions import (
     ZONES_OFFERED,
     NamedCustomer,
     customer_asked,
+    date_fields,
     granularity_asked,
-    is_day,
     zone_asked,
 )
 from deploy.pages.serving import Visit
@@ -42,6 +43,7 @@ from metering.zones import wall_of
 RATE_MINUTES = 60
 RATE_HEIGHT = 28
 SUBJECTS_MAX = 200
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +122,13 @@ async def overview(visit: Visit) -> web.Response:
         "granularity": granularity,
         "zones": ZONES_OFFERED,
         "zone": visit.query("timezone") or zone.key,
-        "dates": _dates(visit, shown),
+        "dates": date_fields(visit, shown),
         "faults": faults,
         "figures": figures,
         "rate": rate,
         "has_events": bool(spans),
         "now_text": machine_time(microseconds(as_of.now)),
-        "first_event_type": spans[0].event_type if spans else "api_call",
+        "example_type": _example_type(subject),
     }
     return visit.render("overview.html", context, 400 if faults.keys() - {"show"} else 200)
 
@@ -235,12 +237,7 @@ def _events_link(subject: Subject, customer: NamedCustomer | None, window: Windo
     return "/events?" + urlencode({name: value for name, value in fields.items() if value is not None})
 
 
-def _dates(visit: Visit, shown: Range) -> dict[str, tuple[str, str]]:
-    """Give the kind and the value of the two date fields: what was sent, or what is shown instead."""
-    out = {}
-    for name, instant in (("start_date", shown.start_us), ("end_date", shown.end_us)):
-        wall = wall_of(instant, shown.timezone)
-        opened = wall.date().isoformat() if wall.time() == wall.time().min else f"{wall:%Y-%m-%dT%H:%M}"
-        value = visit.query(name) or opened
-        out[name] = ("date" if is_day(value) else "text", value)
-    return out
+def _example_type(subject: Subject | None) -> str:
+    """Give an event type for a line that people copy into a shell: theirs, unless it could mean something there."""
+    known = subject.counted.entity if subject else ""
+    return known if _PLAIN.fullmatch(known) else "api_call"

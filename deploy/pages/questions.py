@@ -6,9 +6,10 @@ from zoneinfo import ZoneInfo
 
 from deploy.pages.clock_text import UTC
 from deploy.pages.serving import Visit
+from metering.ranges import Range
 from metering.registry.customers import Customer, identifiers_of, resolve
 from metering.windows import Granularity
-from metering.zones import ZoneError, zone_named
+from metering.zones import ZoneError, wall_of, zone_named
 
 CUSTOMERS_OFFERED_MAX = 100
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -77,9 +78,18 @@ def granularity_asked(visit: Visit) -> Granularity | None:
     return next((known for known in GRANULARITIES if known == visit.query("granularity")), None)
 
 
-def is_day(text: str) -> bool:
-    """Tell whether a text is a date alone, as a field of dates shows it."""
-    return _DAY.fullmatch(text) is not None
+def date_fields(visit: Visit, shown: Range) -> dict[str, tuple[str, str]]:
+    """Give the kind and the value of the two date fields: what was sent, or what is shown instead.
+
+    A field of the kind `date` shows nothing but dates; a time of day needs one of text.
+    """
+    out = {}
+    for name, instant in (("start_date", shown.start_us), ("end_date", shown.end_us)):
+        wall = wall_of(instant, shown.timezone)
+        opened = wall.date().isoformat() if wall.time() == wall.time().min else f"{wall:%Y-%m-%dT%H:%M}"
+        value = visit.query(name) or opened
+        out[name] = ("date" if _DAY.fullmatch(value) else "text", value)
+    return out
 
 
 def page_asked(visit: Visit, pages_max: int) -> int:

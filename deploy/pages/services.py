@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from deploy.pages.invoices import OpenInvoice
+from metering.position import Cutoff
 from metering.registry.customers import Customer
 from metering.registry.engine import Registry
 from metering.store.client import Store
@@ -25,8 +26,9 @@ class Lag:
     oldest_unapplied_age_ms: int
 
 
-OpenInvoicesOf = Callable[[Sequence[Customer]], Awaitable[Mapping[str, Sequence[OpenInvoice]]]]
-"""Give the open invoices of customers of one world by their id, newest first; who has none may be left out.
+OpenInvoicesOf = Callable[[Cutoff, Sequence[Customer]], Awaitable[Mapping[str, Sequence[OpenInvoice]]]]
+"""Give the open invoices of customers of one world as of a cut-off, by customer id, newest first; who has none may be
+left out.
 
 It is asked about at most one page of customers. It may raise UnavailableError; the page then says so and shows the rest.
 """
