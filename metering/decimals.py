@@ -7,38 +7,38 @@ sent, and a sum over any number of events that a store can hold fits 76 digits: 
 import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
-INTEGER_DIGITS_MAX = 20
-DECIMALS_MAX = 18
-
-_JSON_NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
+NUMBER_TEXT = r"-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,36})?([eE][+-]?[01]?[0-9])?"
+"""JSON's grammar of numbers, of a length that never costs a digit: a regular expression in Python and in the store."""
 
 EXACT = Context(prec=76, traps=[Inexact, InvalidOperation])
 """As many digits as the store's widest decimal has; to lose one is an error."""
 
+_NUMBER_TEXT = re.compile(NUMBER_TEXT)
+_LIMIT = Decimal(10**20)
+_LAST_DECIMAL = Decimal("1e-18")
+
 
 def exact_number(text: str) -> Decimal | None:
-    """Give the value of a JSON number within the limits, None for any other text.
+    """Give the value of text that is a JSON number within the limits, None for any other text.
 
-    What counts is the value, not how it is written: 1.50 and 15e-1 are 1.5.
+    What counts is the value, not how it is written: 1.50 and 15e-1 are 1.5. Text that goes on for more than 20 digits
+    before the point, 36 after it, or an exponent beyond 19 is no number.
     """
-    match = _JSON_NUMBER.fullmatch(text)
-    if match is None:
+    if _NUMBER_TEXT.fullmatch(text) is None:
         return None
-    sign, integer, fraction, exponent = match.groups(default="")
-    digits = (integer + fraction).lstrip("0")
-    shift = (int(exponent) if exponent and len(exponent) <= 18 else 0) - len(fraction)
-    significant = digits.rstrip("0")
-    shift += len(digits) - len(significant)
-    if not significant:
-        return Decimal(0)
-    if len(exponent) > 18 or shift < -DECIMALS_MAX or len(significant) + shift > INTEGER_DIGITS_MAX:
-        return None
-    return Decimal((int(sign == "-"), tuple(map(int, significant)), shift))
+    number = Decimal(text)
+    return number if within_limits(number) else None
 
 
 def within_limits(number: Decimal) -> bool:
     """Tell whether a number is one that events and filters may hold."""
-    return number.is_finite() and exact_number(str(number)) is not None
+    if not number.is_finite() or number.copy_abs() >= _LIMIT:
+        return False
+    try:
+        number.quantize(_LAST_DECIMAL, context=EXACT)
+    except Inexact:
+        return False
+    return True
 
 
 def plain(number: Decimal) -> str:

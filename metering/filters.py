@@ -136,7 +136,8 @@ def number_of(value: Any) -> Decimal | None:
     if isinstance(value, str):
         return exact_number(value)
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return exact_number(str(value))
+        number = Decimal(value)
+        return number if within_limits(number) else None
     return None
 
 

@@ -33,4 +33,5 @@ def currency_codes() -> frozenset[str]:
 @cache
 def country_codes() -> frozenset[str]:
     """Give the codes of the countries."""
-    return frozenset(code for code in Locale("en").territories if _ALPHA_2.fullmatch(code)) - _NO_COUNTRY
+    territories = (str(code) for code in Locale("en").territories)
+    return frozenset(code for code in territories if _ALPHA_2.fullmatch(code)) - _NO_COUNTRY

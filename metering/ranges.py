@@ -52,22 +52,20 @@ def parse_range(start_date: str | None, end_date: str | None, timezone: str | No
         given, missing = ("start_date", "end_date") if start_date else ("end_date", "start_date")
         message = f"start_date and end_date go together: {given} came without {missing}; send both, or neither for the"
         raise RangeError(f"{message} current month", (missing,))
-    start_us = _instant(start_date, "start_date", zone)
-    end_us = _instant(end_date, "end_date", zone)
+    start_us = parse_instant(start_date, "start_date", zone)
+    end_us = parse_instant(end_date, "end_date", zone)
     if start_us >= end_us:
         message = f"start_date {start_date} is not before end_date {end_date}: the range is [start_date, end_date)"
         raise RangeError(message, ("start_date", "end_date"))
     return Range(start_us, end_us, zone)
 
 
-def month_of(instant_us: int, zone: ZoneInfo) -> Range:
-    """Give the calendar month that holds an instant in the zone."""
-    first = wall_of(instant_us, zone).date().replace(day=1)
-    following = (first + timedelta(days=31)).replace(day=1)
-    return Range(midnight_of(first, zone), midnight_of(following, zone), zone)
+def parse_instant(text: str, field: str, zone: ZoneInfo) -> int:
+    """Give the instant that a date (00:00 in the zone) or a date-time (the zone's clock, unless it has an offset) is.
 
-
-def _instant(text: str, field: str, zone: ZoneInfo) -> int:
+    Raises:
+        RangeError: it is neither; `field` names it in the message.
+    """
     try:
         as_utc = parse_iso(text)
     except TimestampError:
@@ -78,3 +76,10 @@ def _instant(text: str, field: str, zone: ZoneInfo) -> int:
     if _OFFSET.fullmatch(text):
         return as_utc
     return instant_of(EPOCH + timedelta(microseconds=as_utc), zone)
+
+
+def month_of(instant_us: int, zone: ZoneInfo) -> Range:
+    """Give the calendar month that holds an instant in the zone."""
+    first = wall_of(instant_us, zone).date().replace(day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return Range(midnight_of(first, zone), midnight_of(following, zone), zone)

@@ -78,7 +78,7 @@ def read_aggregator(body: Mapping[str, Any], current: StoredAggregator | None = 
         name: read(fields) for name, read in _COLUMNS.items() if fields.has(name) or (new and name in _REQUIRED)
     }
     operation = values.get("operation") or (current.operation if current else None)
-    named = values["property"] if "property" in values else current.property if current else None
+    named = values.get("property", current.property if current else None)
     if operation in NEEDS_PROPERTY and named is None and not any("property" in fault.path for fault in fields.faults):
         fields.fault("property", "required", f"is needed to {operation}: name the property of the record")
     details = {name: read(fields, name) for name, read in _DETAILS.items() if fields.has(name)}

@@ -66,7 +66,7 @@ def read_customer(body: Mapping[str, Any], current: Customer | None = None) -> d
     values: dict[str, Any] = {name: read(fields) for name, read in _COLUMNS.items() if fields.has(name)}
     details = {name: read(fields, name) for name, read in _DETAILS.items() if fields.has(name)}
     _check_type(fields, values, current)
-    if current is None and values.get("name") is None and values.get("external_id") is None:
+    if current is None and fields.raw("name") is None and fields.raw("external_id") is None:
         fields.fault("name", "required", "is needed, or an external_id: send what the customer is called")
     fields.refuse_faults()
     if details.get("billing_address") and not fields.has("country"):
@@ -197,7 +197,7 @@ _DETAILS: Mapping[str, Callable[[Fields, str], Any]] = {
 _OPTIONAL_OBJECT: Shape = {"type": ["object", "null"], "additionalProperties": True}
 _OPTIONAL_NUMBER: Shape = {"type": ["number", "null"]}
 _ADDRESS_SHAPE: Shape = {
-    **object_of({line: OPTIONAL_TEXT for line in (*_ADDRESS_LINES, "country")}, required=()),
+    **object_of(dict.fromkeys((*_ADDRESS_LINES, "country"), OPTIONAL_TEXT), required=()),
     "type": ["object", "null"],
 }
 _DETAIL_SHAPES: Mapping[str, Shape] = {

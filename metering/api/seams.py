@@ -16,7 +16,7 @@ from metering.registry.customers import Customer
 class CustomerUse(Protocol):
     """What stands against forgetting a customer."""
 
-    def use_of_customer(self, connection: sa.Connection, customer: Customer) -> str | None:
+    def use_of_customer(self, connection: sa.Connection, customer: Customer, /) -> str | None:
         """Name what refers to the customer, such as `2 subscriptions`; None when nothing does."""
         ...
 
@@ -24,7 +24,7 @@ class CustomerUse(Protocol):
 class AggregatorUse(Protocol):
     """What stands against deleting an aggregator."""
 
-    def use_of_aggregator(self, connection: sa.Connection, aggregator: StoredAggregator) -> str | None:
+    def use_of_aggregator(self, connection: sa.Connection, aggregator: StoredAggregator, /) -> str | None:
         """Name what refers to the aggregator, such as `product itm_...`; None when nothing does."""
         ...
 
@@ -33,7 +33,7 @@ class SubscriptionsOf(Protocol):
     """Whose subscriptions are whose."""
 
     def subscription_ids(
-        self, connection: sa.Connection, customers: Iterable[Customer]
+        self, connection: sa.Connection, customers: Iterable[Customer], /
     ) -> Mapping[str, Sequence[str]]:
         """Give the subscription ids by customer id, oldest first; a customer without any may be left out.
 
@@ -45,16 +45,16 @@ class SubscriptionsOf(Protocol):
 class Unused:
     """Nothing is above: no subscriptions, no products."""
 
-    def use_of_customer(self, connection: sa.Connection, customer: Customer) -> str | None:  # noqa: ARG002
+    def use_of_customer(self, _connection: sa.Connection, _customer: Customer, /) -> str | None:
         """Find nothing."""
         return None
 
-    def use_of_aggregator(self, connection: sa.Connection, aggregator: StoredAggregator) -> str | None:  # noqa: ARG002
+    def use_of_aggregator(self, _connection: sa.Connection, _aggregator: StoredAggregator, /) -> str | None:
         """Find nothing."""
         return None
 
     def subscription_ids(
-        self, connection: sa.Connection, customers: Iterable[Customer]  # noqa: ARG002
+        self, _connection: sa.Connection, _customers: Iterable[Customer], /
     ) -> Mapping[str, Sequence[str]]:
         """Find nothing."""
         return {}

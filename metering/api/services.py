@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from metering.api.asof import Cutoffs
 from metering.api.seams import AggregatorUse, CustomerUse, SubscriptionsOf, Unused
 from metering.registry.engine import Registry
 from metering.store.client import Store
+from metering.store.explorer import Explorer
+from metering.store.usage import UsageReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,9 @@ class Services:
 
     registry: Registry
     store: Store
+    usage: UsageReader
+    explorer: Explorer
+    cutoffs: Cutoffs
     clock: Callable[[], datetime]
     customer_use: CustomerUse = field(default_factory=Unused)
     aggregator_use: AggregatorUse = field(default_factory=Unused)

@@ -9,7 +9,6 @@ we keep has any, and a database may choke on them.
 """
 
 import re
-
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 

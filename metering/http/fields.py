@@ -31,7 +31,9 @@ def holds_control(text: str) -> bool:
 class Fields:
     """The fields of one object; `path` leads to it from the body."""
 
-    def __init__(self, body: Mapping[str, Any], path: Sequence[PathPart] = (), faults: list[Fault] | None = None) -> None:
+    def __init__(
+        self, body: Mapping[str, Any], path: Sequence[PathPart] = (), faults: list[Fault] | None = None
+    ) -> None:
         """Faults are gathered in `faults`, so that the readers of one body share a list."""
         self._body = body
         self._path = tuple(path)
@@ -62,7 +64,7 @@ class Fields:
 
     def name(self, name: str, *, required: bool = False, characters_max: int = CHARACTERS_MAX) -> str | None:
         """Give a name or id: 1 to `characters_max` characters, none of them a control character."""
-        value = self._typed(name, str, "a string", required)
+        value: str | None = self._typed(name, str, "a string", required)
         if value is None:
             return None
         if not 1 <= len(value) <= characters_max:
@@ -75,7 +77,7 @@ class Fields:
 
     def text(self, name: str, *, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
         """Give free text: line breaks and tabs may be in it, and it may be empty."""
-        value = self._typed(name, str, "a string", required=False)
+        value: str | None = self._typed(name, str, "a string", required=False)
         if value is None:
             return None
         if len(value) > characters_max:
@@ -117,7 +119,8 @@ class Fields:
 
     def boolean(self, name: str) -> bool | None:
         """Give true or false."""
-        return self._typed(name, bool, "true or false", required=False)
+        value: bool | None = self._typed(name, bool, "true or false", required=False)
+        return value
 
     def integer(self, name: str, *, least: int, most: int, required: bool = False) -> int | None:
         """Give a whole number of a range that includes both ends; 3.0 is as good as 3."""
@@ -144,7 +147,7 @@ class Fields:
 
     def array(self, name: str, *, items_max: int = ITEMS_MAX) -> list[Any] | None:
         """Give an array, its items unread."""
-        value = self._typed(name, list, "an array", required=False)
+        value: list[Any] | None = self._typed(name, list, "an array", required=False)
         if value is not None and len(value) > items_max:
             self.fault(name, "length", f"must have at most {items_max} items, this has {len(value)}")
             return None
@@ -171,14 +174,17 @@ class Fields:
             return None
         for index, value in enumerate(values):
             if not isinstance(value, str) or not 1 <= len(value) <= CHARACTERS_MAX or holds_control(value):
-                message = f"{name}[{index}]: must be a string of 1 to {CHARACTERS_MAX} characters, no control characters"
+                message = (
+                    f"{name}[{index}]: must be a string of 1 to {CHARACTERS_MAX} characters, no control characters"
+                )
                 self.faults.append(Fault("type", (*self._path, name, index), message))
         return values
 
     def _number(self, name: str, required: bool) -> int | Decimal | None:
         value = self.raw(name)
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
-            return self._typed(name, Decimal, "a number", required)
+            self._typed(name, Decimal, "a number", required)
+            return None
         return value
 
     def _typed(self, name: str, wanted: type[Any], description: str, required: bool) -> Any:

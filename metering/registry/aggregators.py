@@ -43,9 +43,8 @@ class StoredAggregator:
     updated_at: datetime
     details: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
     def counted(self) -> Aggregator:
-        """What is counted, ready to be asked of the store."""
+        """Give what is counted, ready to be asked of the store."""
         return Aggregator(self.entity, self.operation, self.property, decode_filter(self.where))
 
 

@@ -65,7 +65,7 @@ class Selection:
             "account_id": self.world.account_id,
             "mode": self.world.mode.value,
             "lanes": lanes,
-            "bounds": [self.cutoff.bounds[lane] for lane in lanes],
+            "lane_ends": [self.cutoff.bounds[lane] + 1 for lane in lanes],
         }
         for name in ("event_types", "customer_ids", "record_ids", "start_us", "end_us"):
             value = getattr(self, name)
@@ -83,5 +83,4 @@ class Selection:
 def seen(position: str) -> str:
     """Give the condition that a position lies within the cut-off; a lane that it does not name is not seen."""
     lane = f"bitShiftRight({position}, {_LANE_SHIFT})"
-    bound = f"transform({lane}, {{lanes:Array(UInt64)}}, {{bounds:Array(UInt64)}}, toUInt64(0))"
-    return f"has({{lanes:Array(UInt64)}}, {lane}) AND {position} <= {bound}"
+    return f"{position} < transform({lane}, {{lanes:Array(UInt64)}}, {{lane_ends:Array(UInt64)}}, toUInt64(0))"

@@ -147,7 +147,7 @@ class UsageReader:
         A group without conditions takes what is left, wherever it stands; what no group takes is not counted.
         """
         expressions = Expressions()
-        found = self._by(scope, aggregator, _first_group(groups, expressions), expressions)
+        found = self._by(scope, aggregator, first_group(groups, expressions), expressions)
         return [found.get(index, NO_USAGE) for index in range(len(groups))]
 
     def by_customer_and_group(
@@ -155,7 +155,7 @@ class UsageReader:
     ) -> dict[str, list[Usage]]:
         """Give `by_group` for each customer id as events name it, at once."""
         expressions = Expressions()
-        key = _first_group(groups, expressions)
+        key = first_group(groups, expressions)
         figures = figure_columns(aggregator, matched_by(aggregator, expressions, one_type=True), expressions)
         out: dict[str, list[Usage]] = {}
         for customer_id, index, *columns in self._select(
@@ -204,7 +204,7 @@ class UsageReader:
         return self._store.select(sql, parameters)
 
 
-def _first_group(groups: Sequence[Filter], expressions: Expressions) -> str:
+def first_group(groups: Sequence[Filter], expressions: Expressions) -> str:
     """Give the index of the group a row belongs to, or -1."""
     filtered = [(index, where) for index, where in enumerate(groups) if where.conditions]
     rest = next((index for index, where in enumerate(groups) if not where.conditions), -1)

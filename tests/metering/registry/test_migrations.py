@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+import billing.tables  # noqa: F401 - declares its tables in the same metadata.
 from metering.errors import DataTooNewError
 from metering.registry.engine import Registry
 from metering.registry.migrate import migrate

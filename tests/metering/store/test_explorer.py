@@ -31,7 +31,7 @@ def a_world():
 def test_a_page_is_a_slice_of_what_is_current(  # noqa: PLR0917 - drawn by name.
     store, history, ends, skip, take, ascending
 ):
-    """Newest first or last, ties told by type and record id, filtered by customer and time; the count is that of all."""
+    """Newest first or last, ties by type and record id, filtered by customer and time; the count is that of all."""
     world = a_world()
     history.write(store, world)
     cutoff = history.cutoff(ends)

@@ -1,0 +1,20 @@
+"""Billing over HTTP: the catalog, subscriptions, invoices and the preview of prices, as one table of routes."""
+
+from billing.api.invoices import invoice_routes
+from billing.api.preview import preview_routes
+from billing.api.products import product_routes
+from billing.api.services import Services
+from billing.api.subscriptions import subscription_routes
+from metering.http.route import Route
+
+__all__ = ["Services", "routes"]
+
+
+def routes(services: Services) -> list[Route]:
+    """Give every route of billing."""
+    return [
+        *product_routes(services),
+        *subscription_routes(services),
+        *invoice_routes(services),
+        *preview_routes(),
+    ]

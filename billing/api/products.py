@@ -1,0 +1,190 @@
+"""`/v1/products` and `/v1/price-configurations`: what is sold and for how much."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from aiohttp import web
+
+from billing.api.product_objects import configuration_object, product_object
+from billing.api.services import Services
+from billing.api.shapes import CONFIGURATION, NEW_PRODUCT_BODY, PRODUCT, PRODUCT_BODY, ROWS
+from billing.catalog.model import PriceConfiguration, Product, ProductStatus
+from billing.catalog.reading import ProductFields, read_new_prices, read_product
+from billing.catalog.registry import (
+    create_product,
+    find_configuration_product,
+    find_product,
+    list_products,
+    replace_prices,
+    update_product,
+)
+from billing.tables import products
+from metering.http.app import json_response
+from metering.http.filtering import FilterField, Kind, filter_parameters, filters_of
+from metering.http.paging import PARAMETERS, Page, page_of, paged
+from metering.http.problem import ApiError, Fault, not_found
+from metering.http.reading import read_json, read_object
+from metering.http.route import Call, Route
+from metering.http.scope import Scope
+from metering.http.shapes import page_of as page_shape
+from metering.registry.aggregators import StoredAggregator, create_aggregator, find_aggregator
+from metering.world import World
+
+TAG = "Products"
+
+FILTERS = (
+    FilterField("id", products.c.id, nullable=False),
+    FilterField("name", products.c.name, nullable=False),
+    FilterField("type", products.c.type, nullable=False),
+    FilterField("status", products.c.status, nullable=False),
+    FilterField("aggregator_id", products.c.aggregator_id),
+    FilterField("created_at", products.c.created_at, Kind.INSTANT, nullable=False),
+    FilterField("updated_at", products.c.updated_at, Kind.INSTANT, nullable=False),
+)
+
+_Found = tuple[Product, StoredAggregator | None]
+
+
+def product_routes(services: Services) -> list[Route]:
+    """Give the routes of products and price configurations."""
+    api = _Products(services)
+    every, one, prices = "/v1/products", "/v1/products/{id}", "/v1/price-configurations/{id}"
+    read, write = Scope.READ, Scope.WRITE
+    parameters = (*PARAMETERS, *filter_parameters(FILTERS))
+    listing = "List products, newest first"
+    update = "Change the fields that are sent; subscriptions keep the prices they were made with"
+    replace = "Replace the price rows; subscriptions keep the prices they were made with"
+    return [
+        Route("POST", every, write, api.create, "Create a product", TAG, 201, body=NEW_PRODUCT_BODY, answer=PRODUCT),
+        Route("GET", every, read, api.list, listing, TAG, parameters=parameters, answer=page_shape(PRODUCT)),
+        Route("GET", one, read, api.get, "Get a product", TAG, answer=PRODUCT),
+        Route("PUT", one, write, api.update, update, TAG, body=PRODUCT_BODY, answer=PRODUCT),
+        *(
+            Route(method, f"{one}/{verb}", write, handler, summary, TAG, answer=PRODUCT)
+            for verb, handler, summary in (
+                ("archive", api.archive, "Sell a product no more; whoever has it keeps it"),
+                ("unarchive", api.unarchive, "Take a product out of the archive"),
+            )
+            for method in ("PUT", "POST")
+        ),
+        Route("GET", prices, read, api.configuration, "Get a price configuration", TAG, answer=CONFIGURATION),
+        Route("PUT", f"{prices}/prices", write, api.put_prices, replace, TAG, body=ROWS, answer=CONFIGURATION),
+    ]
+
+
+class _Products:
+    def __init__(self, services: Services) -> None:
+        self._registry = services.registry
+        self._clock = services.clock
+
+    async def create(self, call: Call) -> web.Response:
+        asked = read_product(await read_object(call.request))
+        return json_response(product_object(*await self._registry.write(self._create, call.world, asked)), 201)
+
+    async def list(self, call: Call) -> web.Response:
+        page, conditions = page_of(call), filters_of(call, FILTERS)
+        found, total = await self._registry.read(_page, call.world, conditions, page)
+        return json_response(paged([product_object(*one) for one in found], total, page))
+
+    async def get(self, call: Call) -> web.Response:
+        return json_response(product_object(*await self._registry.read(_require, call.world, call.path("id"))))
+
+    async def update(self, call: Call) -> web.Response:
+        body = await read_object(call.request)
+        changed = await self._registry.write(self._update, call.world, call.path("id"), body)
+        return json_response(product_object(*changed))
+
+    async def archive(self, call: Call) -> web.Response:
+        return await self._set_status(call, ProductStatus.ARCHIVED)
+
+    async def unarchive(self, call: Call) -> web.Response:
+        return await self._set_status(call, ProductStatus.ACTIVE)
+
+    async def configuration(self, call: Call) -> web.Response:
+        product, found = await self._registry.read(_require_configuration, call.world, call.path("id"))
+        return json_response(configuration_object(product.id, found))
+
+    async def put_prices(self, call: Call) -> web.Response:
+        body = await read_json(call.request)
+        rows = body.get("prices") if isinstance(body, dict) else body
+        changed, found = await self._registry.write(self._put_prices, call.world, call.path("id"), rows)
+        return json_response(configuration_object(changed.id, found))
+
+    async def _set_status(self, call: Call, status: ProductStatus) -> web.Response:
+        changed = await self._registry.write(self._change_status, call.world, call.path("id"), status)
+        return json_response(product_object(*changed))
+
+    def _create(self, connection: sa.Connection, world: World, asked: ProductFields) -> _Found:
+        aggregator = self._aggregator(connection, world, asked)
+        values = {
+            "name": asked.name,
+            "type": asked.type.value,
+            "aggregator_id": aggregator.id if aggregator else None,
+            "details": asked.details,
+        }
+        made = create_product(connection, world, values, asked.configurations or [], self._clock())
+        return made, aggregator
+
+    def _update(self, connection: sa.Connection, world: World, product_id: str, body: Mapping[str, Any]) -> _Found:
+        product, current = _require(connection, world, product_id)
+        asked = read_product(body, product)
+        aggregator = self._aggregator(connection, world, asked) or current
+        changes: dict[str, Any] = {"details": asked.details, "aggregator_id": aggregator.id if aggregator else None}
+        if asked.name is not None:
+            changes["name"] = asked.name
+        return update_product(connection, product, changes, self._clock(), asked.configurations), aggregator
+
+    def _aggregator(self, connection: sa.Connection, world: World, asked: ProductFields) -> StoredAggregator | None:
+        if asked.aggregator is not None:
+            return create_aggregator(connection, world, asked.aggregator, self._clock())
+        if asked.aggregator_id is None:
+            return None
+        found = find_aggregator(connection, world, asked.aggregator_id)
+        if found is None:
+            message = f"aggregator_id: there is no aggregator {asked.aggregator_id[:80]!r}: create it first"
+            raise ApiError(404, message, [Fault("unknown", ("aggregator_id",), message)])
+        return found
+
+    def _change_status(
+        self, connection: sa.Connection, world: World, product_id: str, status: ProductStatus
+    ) -> _Found:
+        product, aggregator = _require(connection, world, product_id)
+        if product.status is status:
+            return product, aggregator
+        return update_product(connection, product, {"status": status.value}, self._clock()), aggregator
+
+    def _put_prices(
+        self, connection: sa.Connection, world: World, configuration_id: str, rows: Any
+    ) -> tuple[Product, PriceConfiguration]:
+        product, _ = _require_configuration(connection, world, configuration_id)
+        group = read_new_prices(rows, product, configuration_id)
+        changed = replace_prices(connection, product, configuration_id, group, self._clock())
+        return changed, next(one for one in changed.configurations if one.id == configuration_id)
+
+
+def _page(
+    connection: sa.Connection, world: World, conditions: list[sa.ColumnElement[bool]], page: Page
+) -> tuple[list[_Found], int]:
+    found, total = list_products(connection, world, conditions=conditions, take=page.take, skip=page.skip)
+    return [(product, _aggregator_of(connection, product)) for product in found], total
+
+
+def _require(connection: sa.Connection, world: World, product_id: str) -> _Found:
+    product = find_product(connection, world, product_id)
+    if product is None:
+        raise not_found(f"there is no product {product_id[:80]!r}")
+    return product, _aggregator_of(connection, product)
+
+
+def _aggregator_of(connection: sa.Connection, product: Product) -> StoredAggregator | None:
+    return None if product.aggregator_id is None else find_aggregator(connection, product.world, product.aggregator_id)
+
+
+def _require_configuration(
+    connection: sa.Connection, world: World, configuration_id: str
+) -> tuple[Product, PriceConfiguration]:
+    product = find_configuration_product(connection, world, configuration_id)
+    if product is None:
+        raise not_found(f"there is no price configuration {configuration_id[:80]!r}")
+    return product, next(one for one in product.configurations if one.id == configuration_id)

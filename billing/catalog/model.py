@@ -1,0 +1,92 @@
+"""What a product is: a name, how it is counted, and prices that depend on currency, country and interval."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from billing.interval import Interval
+from metering.world import World
+
+
+class ProductType(StrEnum):
+    """How the units of a product come about."""
+
+    FLAT_FEE = "flat_fee"
+    """A fee a period, times the `count` that was subscribed."""
+    DYNAMIC = "dynamic"
+    """What an aggregator counts in the period."""
+    SEAT = "seat"
+    """The `count` that was subscribed, in tiers or packs."""
+    BUNDLE = "bundle"
+    """The `count` that was subscribed, in packs."""
+    CREDIT = "credit"
+    """Credits that usage draws on; not served yet."""
+
+
+ROW_TYPES: Mapping[ProductType, tuple[str, ...]] = {
+    ProductType.FLAT_FEE: ("fee",),
+    ProductType.DYNAMIC: ("volume", "packaged", "bulk", "bps"),
+    ProductType.SEAT: ("volume", "packaged", "bulk", "bundle"),
+    ProductType.BUNDLE: ("bundle",),
+}
+"""The price models that a product of a type may have."""
+
+
+class ProductStatus(StrEnum):
+    """An archived product is sold no more; whoever has it keeps it."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+
+
+@dataclass(frozen=True, slots=True)
+class PriceGroup:
+    """The prices of the events that a filter lets through; without a filter, of all the rest."""
+
+    metering_filter: Mapping[str, Any] | None
+    """`{"name", "configuration": {"conditional", "fields"}}` as it was sent."""
+    prices: Sequence[Mapping[str, Any]]
+    """Price rows, as they were sent."""
+
+    def document(self) -> dict[str, Any]:
+        """Give what is kept with a subscription."""
+        return {"metering_filter": self.metering_filter, "prices": list(self.prices)}
+
+
+@dataclass(frozen=True, slots=True)
+class PriceConfiguration:
+    """Prices, and whom they are for. None means any; `countries=()` means customers without a country."""
+
+    id: str
+    currency: str
+    countries: tuple[str, ...] | None
+    billing_interval: Interval | None
+    commitment_interval: Interval | None
+    group: PriceGroup
+
+    @property
+    def parameters(self) -> tuple[object, ...]:
+        """Give all that decides whom it is for: configurations alike in this are the groups of one matrix."""
+        countries = None if self.countries is None else frozenset(self.countries)
+        return self.currency, countries, self.billing_interval, self.commitment_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Something that is sold. Configurations are in the order in which they were given, newest last.
+
+    `details` holds the documented fields that no amount depends on, as they were sent.
+    """
+
+    id: str
+    world: World
+    name: str
+    type: ProductType
+    status: ProductStatus
+    aggregator_id: str | None
+    details: Mapping[str, Any]
+    configurations: Sequence[PriceConfiguration]
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,184 @@
+"""Read a product as clients send it: fields checked one by one, every fault told at once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from billing.catalog.model import PriceConfiguration, PriceGroup, Product, ProductType
+from billing.catalog.rows import check_configurations, read_filter, read_rows
+from billing.errors import InvalidPriceError
+from billing.interval import read_interval
+from billing.money import read_currency
+from metering.api.aggregator_fields import read_aggregator
+from metering.http.fields import Fields
+from metering.http.json import dumps
+from metering.http.problem import ApiError, Fault, refused, too_large
+from metering.ids import new_id
+from metering.iso import country_codes
+
+CONFIGURATIONS_MAX = 1_000
+ROWS_MAX = 5_000
+COUNTRIES_MAX = 300
+DETAILS_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFields:
+    """What a request says of a product. `None` leaves the current value, for a new product there is always a name.
+
+    `aggregator` holds the columns of an aggregator to be made along with it.
+    """
+
+    name: str | None
+    type: ProductType
+    aggregator_id: str | None
+    aggregator: Mapping[str, Any] | None
+    details: Mapping[str, Any]
+    configurations: list[PriceConfiguration] | None
+
+
+def read_product(body: Mapping[str, Any], current: Product | None = None) -> ProductFields:
+    """Read a new product, or the changes to `current`.
+
+    Configurations replace the current ones; one that carries the id of a current one keeps that id.
+
+    Raises:
+        ApiError: 400 with every fault, 422 for what is not served, 413 when the details are too large to keep.
+    """
+    fields = Fields(body)
+    kind = current.type if current else fields.choice("type", ProductType, required=True)
+    if kind is ProductType.CREDIT:
+        raise refused("type: credit products are not served yet: send flat_fee, dynamic, seat or bundle")
+    name = fields.name("name", required=current is None or fields.has("name"))
+    details = {detail: read(fields, detail) for detail, read in _DETAILS.items() if fields.has(detail)}
+    aggregator_id, aggregator = _read_aggregator(fields)
+    if kind is None:
+        fields.refuse_faults()
+        raise AssertionError("an unknown type is a fault")
+    counted = (aggregator_id, aggregator) != (None, None) or (current is not None and current.aggregator_id is not None)
+    if kind is ProductType.DYNAMIC and not counted and not fields.faults:
+        fields.fault("aggregator_id", "required", "a dynamic product needs one: send the id of an aggregator")
+    configurations = _read_configurations(fields, kind, current)
+    fields.refuse_faults()
+    if kind is not ProductType.DYNAMIC and counted:
+        raise refused(f"aggregator_id: only dynamic products are counted from events yet, a {kind} product by its count")
+    merged = {**(current.details if current else {}), **details}
+    if len(dumps(merged)) > DETAILS_BYTES_MAX:
+        raise too_large(f"the product's details are more than {DETAILS_BYTES_MAX} bytes: keep them elsewhere")
+    return ProductFields(name, kind, aggregator_id, aggregator, merged, configurations)
+
+
+def read_new_prices(rows: Any, product: Product, configuration_id: str) -> PriceGroup:
+    """Read the rows that take the place of those of one configuration of a product.
+
+    Raises:
+        ApiError: 400 with every fault.
+    """
+    faults: list[Fault] = []
+    current = next(one for one in product.configurations if one.id == configuration_id)
+    group = PriceGroup(current.group.metering_filter, read_rows(rows, product.type, (), faults))
+    if not faults:
+        changed = [
+            _with_group(one, group) if one.id == configuration_id else one for one in product.configurations
+        ]
+        check_configurations(changed, product.type, faults)
+    if faults:
+        raise ApiError(400, faults[0].message, faults)
+    return group
+
+
+def _with_group(one: PriceConfiguration, group: PriceGroup) -> PriceConfiguration:
+    return PriceConfiguration(one.id, one.currency, one.countries, one.billing_interval, one.commitment_interval, group)
+
+
+def _read_aggregator(fields: Fields) -> tuple[str | None, Mapping[str, Any] | None]:
+    """Give the id of an aggregator that is there, or the columns of one to be made."""
+    named, inner = fields.name("aggregator_id"), fields.object("aggregator")
+    if inner is None:
+        return named, None
+    if inner.raw("id") is not None:
+        return named or inner.name("id"), None
+    if named is not None:
+        return named, None
+    try:
+        return None, read_aggregator(fields.raw("aggregator"))
+    except ApiError as error:
+        fields.faults.extend(
+            Fault(fault.code, ("aggregator", *fault.path), f"aggregator.{fault.message}") for fault in error.faults
+        )
+        return None, None
+
+
+def _read_configurations(fields: Fields, kind: ProductType, current: Product | None) -> list[PriceConfiguration] | None:
+    name = "price_configurations"
+    if current is not None and fields.raw(name) is None:
+        return None
+    readers = fields.items(name, items_max=CONFIGURATIONS_MAX)
+    if readers is None:
+        if fields.raw(name) is None:
+            fields.fault(name, "required", "is needed: send an array of configurations with their prices")
+        return None
+    rows_count = sum(len(rows) for reader in readers if isinstance(rows := reader.raw("prices"), list))
+    if rows_count > ROWS_MAX:
+        fields.fault(name, "length", f"has {rows_count} price rows in all: {ROWS_MAX} is the most")
+        return None
+    ids = {one.id for one in current.configurations} if current else set()
+    out: list[PriceConfiguration] = []
+    for index, reader in enumerate(readers):
+        sent_id = reader.raw("id")
+        kept = isinstance(sent_id, str) and sent_id in ids
+        ids.discard(sent_id if isinstance(sent_id, str) else "")
+        out.append(_read_configuration(reader, index, sent_id if kept else new_id("pri"), kind))
+    if not fields.faults:
+        check_configurations(out, kind, fields.faults)
+    return out
+
+
+def _read_configuration(reader: Fields, index: int, configuration_id: str, kind: ProductType) -> PriceConfiguration:
+    """Read one; what comes back is of no use if a fault was noted."""
+    if reader.raw("price_book_id") is not None:
+        raise refused(f"price_configurations[{index}].price_book_id: price books are not served yet: leave it out")
+    path = ("price_configurations", index)
+    try:
+        currency = read_currency(reader.raw("currency"), (*path, "currency"))
+    except InvalidPriceError as error:
+        currency = ""
+        reader.faults.extend(error.faults)
+    prices = read_rows(reader.raw("prices"), kind, (*path, "prices"), reader.faults)
+    where = read_filter(reader.raw("metering_filter"), (*path, "metering_filter"), reader.faults)
+    return PriceConfiguration(
+        configuration_id,
+        currency,
+        _read_countries(reader),
+        read_interval(reader, "billing_interval"),
+        read_interval(reader, "commitment_interval"),
+        PriceGroup(where, prices),
+    )
+
+
+def _read_countries(reader: Fields) -> tuple[str, ...] | None:
+    countries = reader.names("countries", items_max=COUNTRIES_MAX)
+    if countries is None:
+        return None
+    for country in countries:
+        if isinstance(country, str) and country not in country_codes():
+            message = f"{country[:40]!r} is no ISO 3166-1 alpha-2 code: send one such as FR"
+            reader.fault("countries", "unknown_value", message)
+    return tuple(dict.fromkeys(country for country in countries if isinstance(country, str)))
+
+
+def _kept_object(fields: Fields, name: str) -> Any:
+    return None if fields.object(name) is None else fields.raw(name)
+
+
+_DETAILS: Mapping[str, Callable[[Fields, str], Any]] = {
+    "description": Fields.text,
+    "public_description": Fields.text,
+    "description_display_interval_dates": Fields.boolean,
+    "unit_name": Fields.name,
+    "display_mode": Fields.name,
+    "translations": _kept_object,
+    "properties": _kept_object,
+    "custom_properties": _kept_object,
+    "accounting": _kept_object,
+}

@@ -1,0 +1,73 @@
+"""Find the periods that have begun and are not closed: each is one open invoice. Pure.
+
+Products of a subscription that are paid at the same interval share its invoices.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from billing.interval import Interval
+from billing.invoices.model import invoice_id
+from billing.periods import Calendar
+from metering.windows import Window
+from metering.zones import zone_named
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a subscription's periods follow from. Instants are microseconds since 1970 UTC."""
+
+    subscription_id: str
+    timezone: str
+    starts_us: int
+    cancelled_us: int | None
+    intervals: Sequence[Interval]
+
+
+class OpenPeriod(NamedTuple):
+    """One period of a subscription, of the products that are paid at one interval."""
+
+    subscription_id: str
+    interval: Interval
+    window: Window
+
+    @property
+    def invoice_id(self) -> str:
+        """The id of its invoice."""
+        return invoice_id(self.subscription_id, self.interval, self.window.start_us)
+
+
+class StartsWithin(NamedTuple):
+    """Only periods that start in `[least_us, end_us)`; None is without bound."""
+
+    least_us: int | None = None
+    end_us: int | None = None
+
+    def holds(self, start_us: int) -> bool:
+        """Tell whether a period that starts then is asked for."""
+        return (self.least_us is None or self.least_us <= start_us) and (self.end_us is None or start_us < self.end_us)
+
+
+def open_periods(
+    outlines: Iterable[Outline], now_us: int, within: StartsWithin = StartsWithin()
+) -> list[OpenPeriod]:
+    """Give the periods that have begun by `now_us`, those that started last first."""
+    sharing: dict[tuple[Interval, str], list[Outline]] = {}
+    for outline in outlines:
+        if outline.starts_us <= now_us:
+            for interval in outline.intervals:
+                sharing.setdefault((interval, outline.timezone), []).append(outline)
+    found = []
+    for (interval, timezone), alike in sharing.items():
+        calendar = Calendar(interval, zone_named(timezone), min(one.starts_us for one in alike), now_us)
+        for outline in alike:
+            for window in calendar.begun(outline.starts_us, now_us, outline.cancelled_us):
+                if within.holds(window.start_us):
+                    found.append(OpenPeriod(outline.subscription_id, interval, window))
+    found.sort(key=_order, reverse=True)
+    return found
+
+
+def _order(period: OpenPeriod) -> tuple[int, str, str, int]:
+    return period.window.start_us, period.subscription_id, period.interval.period.value, period.interval.count

@@ -1,0 +1,121 @@
+"""Work out the lines of an invoice: pure, from what was agreed and what was counted. No I/O, no clock.
+
+A fee, a seat and a bundle are owed for the days of the period; usage is never prorated, and neither are its tiers,
+minimum, maximum and commitment. Each line is rounded once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from billing.catalog.rows import is_matrix, prices_of
+from billing.errors import RefusedPriceError
+from billing.invoices.model import LineItem
+from billing.pricing import EventPrices, Rated, RatedTier, Terms, UnitPrices, rate, rate_events, rate_groups
+from billing.pricing.model import Charges
+from billing.subscriptions.model import SubscriptionProduct
+
+_NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What an aggregator makes of a period: one total for each price group, in order.
+
+    `values` are those of the single events, in (timestamp, id) order, where prices are for each event; else None.
+    """
+
+    totals: Sequence[Decimal]
+    values: Sequence[Decimal] | None = None
+    allow_negative_values: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BilledProduct:
+    """A product of a subscription, the name that its line bears, and what was counted; None where `count` is billed."""
+
+    agreed: SubscriptionProduct
+    name: str
+    counted: Counted | None
+
+
+def invoice_lines(products: Sequence[BilledProduct], currency: str, share: Fraction) -> list[LineItem]:
+    """Give one line for each product, in order, those without usage included.
+
+    `share` is the part of the calendar period that is billed: 1 but for the first period.
+
+    Raises:
+        RefusedPriceError: an amount lies beyond 64 bits; the message names the product.
+    """
+    return [_line(product, currency, share) for product in products]
+
+
+@dataclass(frozen=True, slots=True)
+class ProratedPrices:
+    """Prices of which a share is owed: scaled exactly, so that the line is still rounded once."""
+
+    whole: UnitPrices
+    share: Fraction
+
+    def charge(self, units: Decimal, terms: Terms, *, zero_begins: bool) -> Charges:
+        """Charge a share of what the units cost."""
+        return self._scaled(self.whole.charge(units, terms, zero_begins=zero_begins))
+
+    def credit(self, units: Decimal, terms: Terms) -> Charges:
+        """Give a share back."""
+        return self._scaled(self.whole.credit(units, terms))
+
+    def _scaled(self, charges: Charges) -> Charges:
+        parts = [part._replace(charge=part.charge * self.share.numerator) for part in charges.parts]
+        return Charges(parts, charges.denominator * self.share.denominator)
+
+
+def _line(product: BilledProduct, currency: str, share: Fraction) -> LineItem:
+    agreed = product.agreed
+    try:
+        rated = _rated(agreed, product.counted, share)
+    except RefusedPriceError as error:
+        raise type(error)(f"product {agreed.product_id}: {error}") from error
+    units = rated.quantity
+    if _is_fee(agreed) and isinstance(rated.tiers[0], RatedTier):
+        units = rated.tiers[0].quantity  # A fee has a count and no units.
+    return LineItem(
+        product.name, agreed.product_id, rated.entry_type, units, currency, rated.amount, rated.tiers
+    )
+
+
+def _rated(agreed: SubscriptionProduct, counted: Counted | None, share: Fraction) -> Rated:
+    terms = Terms(
+        count=agreed.count,
+        share=share,
+        min_committed_count=agreed.min_committed_count,
+        min_amount=agreed.min_amount,
+        max_amount=agreed.max_amount,
+        allow_negative_values=counted is not None and counted.allow_negative_values,
+    )
+    prices = prices_of(agreed.groups[0])
+    if counted is None:
+        assert isinstance(prices, UnitPrices), "prices for each event need events"
+        return rate(prices, _NOTHING, terms) if _is_fee(agreed) else rate(ProratedPrices(prices, share), agreed.count, terms)
+    if is_matrix(agreed.groups):
+        return rate_groups(_matrix(agreed, counted), terms)
+    if isinstance(prices, EventPrices):
+        assert counted.values is not None, "prices for each event need their values"
+        return rate_events(prices, counted.values, terms)
+    return rate(prices, counted.totals[0], terms)
+
+
+def _matrix(agreed: SubscriptionProduct, counted: Counted) -> list[tuple[UnitPrices, Decimal]]:
+    out = []
+    for group, total in zip(agreed.groups, counted.totals, strict=True):
+        prices = prices_of(group)
+        assert isinstance(prices, UnitPrices), "a matrix with prices for each event is refused when it is made"
+        out.append((prices, total))
+    return out
+
+
+def _is_fee(agreed: SubscriptionProduct) -> bool:
+    return bool(agreed.groups[0].prices[0]["type"] == "fee")
+
+

@@ -1,0 +1,88 @@
+"""What an invoice is. Amounts are integers of the currency's minor unit."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from billing.interval import Interval
+from billing.pricing import Adjustment, EntryType, RatedTier
+
+_PREFIX, _SUBSCRIPTION_PREFIX = "inv_", "sub_"
+_DIGEST_CHARACTERS = 12
+
+
+class InvoiceStatus(StrEnum):
+    """The documented statuses. Only open invoices are made yet: what a period has come to so far."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    GRACE_PERIOD = "grace_period"
+    TO_PAY = "to_pay"
+    PARTIALLY_PAID = "partially_paid"
+    PAID = "paid"
+    LATE = "late"
+    VOIDED = "voided"
+    CLOSED = "closed"
+    ERROR = "error"
+    MISSING_INFO = "missing_info"
+    ARCHIVED = "archived"
+    CHARGED_ON_PARENT = "charged_on_parent"
+    PENDING_PARENT_CONCAT = "pending_parent_concat"
+    UNCOLLECTIBLE = "uncollectible"
+
+
+@dataclass(frozen=True, slots=True)
+class LineItem:
+    """What one product comes to. `amount` is never below 0: a credit says so in its `entry_type`.
+
+    The amounts of `tiers` add up to `amount`.
+    """
+
+    name: str
+    product_id: str
+    entry_type: EntryType
+    units_count: Decimal
+    currency: str
+    amount: int
+    tiers: Sequence[RatedTier | Adjustment]
+
+    @property
+    def signed_amount(self) -> int:
+        """The amount as it enters a sum."""
+        return -self.amount if self.entry_type is EntryType.CREDIT else self.amount
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """What a customer owes for one period `[period_start_us, period_end_us)` of a subscription."""
+
+    id: str
+    status: InvoiceStatus
+    customer_id: str
+    customer_external_id: str | None
+    subscription_id: str
+    currency: str
+    period_start_us: int
+    period_end_us: int
+    lines: Sequence[LineItem]
+
+    @property
+    def amount_excluding_tax(self) -> int:
+        """The sum of the lines; below 0 when credits outweigh the rest."""
+        return sum(line.signed_amount for line in self.lines)
+
+
+def invoice_id(subscription_id: str, interval: Interval, start_us: int) -> str:
+    """Give the id of a period's invoice: the same each time it is worked out, and never that of another period."""
+    shown = f"{interval.period.value}/{interval.count}/{start_us}"
+    digest = hashlib.sha256(shown.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    return f"{_PREFIX}{subscription_id.removeprefix(_SUBSCRIPTION_PREFIX)}{digest}"
+
+
+def subscription_of(identifier: str) -> str | None:
+    """Give the id of the subscription that an invoice id would be of, None for what is no invoice id."""
+    if not identifier.startswith(_PREFIX) or len(identifier) <= len(_PREFIX) + _DIGEST_CHARACTERS:
+        return None
+    return _SUBSCRIPTION_PREFIX + identifier[len(_PREFIX) : -_DIGEST_CHARACTERS]

@@ -1,0 +1,92 @@
+"""Give open invoices as usage stands at a cut-off: nothing is stored, each is worked out when it is asked for.
+
+The registry is read once, in one transaction; the store at one cut-off; what comes after is pure.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from billing.invoices.asking import Asked, Line, count_all
+from billing.invoices.begun import OpenPeriod
+from billing.invoices.lines import BilledProduct, Counted, invoice_lines
+from billing.invoices.model import Invoice, InvoiceStatus
+from billing.invoices.registry import Stands, Wanted, read_one, read_page
+from billing.periods import days_owed
+from metering.http.paging import Page
+from metering.position import Cutoff
+from metering.registry.engine import Registry
+from metering.store.client import Store
+from metering.store.questions import Question
+from metering.world import World
+from metering.zones import zone_named
+
+
+async def list_open_invoices(
+    registry: Registry, store: Store, world: World, wanted: Wanted, page: Page, cutoff: Cutoff, now: datetime
+) -> tuple[list[Invoice], int]:
+    """Give a page of open invoices, those of the latest periods first, and how many there are.
+
+    Raises:
+        RefusedPriceError: an amount lies beyond 64 bits.
+        QueryLimitError: there is too much to count for one answer.
+    """
+    stands = await registry.read(read_page, world, wanted, page, now)
+    counted = await store.run(count_all, store, world, cutoff, asked_of(stands))
+    return invoices_of(stands, counted), stands.total
+
+
+async def find_open_invoice(
+    registry: Registry, store: Store, world: World, invoice_id: str, cutoff: Cutoff, now: datetime
+) -> Invoice | None:
+    """Give one open invoice, None when this world has none of this id.
+
+    Raises:
+        RefusedPriceError: an amount lies beyond 64 bits.
+        QueryLimitError: there is too much to count for one answer.
+    """
+    stands = await registry.read(read_one, world, invoice_id, now)
+    counted = await store.run(count_all, store, world, cutoff, asked_of(stands))
+    return next(iter(invoices_of(stands, counted)), None)
+
+
+def asked_of(stands: Stands) -> list[Asked]:
+    """Give what has to be counted: each product with an aggregator, in each period."""
+    out = []
+    for period in stands.periods:
+        ids = stands.identifiers[stands.subscriptions[period.subscription_id].customer_id]
+        question = Question(ids, period.window.start_us, period.window.end_us)
+        for product in stands.products(period):
+            if product.aggregator_id is not None:
+                aggregator = stands.aggregators[product.aggregator_id]
+                out.append(Asked(Line(period.invoice_id, product.id), aggregator, product.groups, question))
+    return out
+
+
+def invoices_of(stands: Stands, counted: Mapping[Line, Counted]) -> list[Invoice]:
+    """Give the invoices of a page, once it is known what was counted.
+
+    Raises:
+        RefusedPriceError: an amount lies beyond 64 bits.
+    """
+    return [_invoice(stands, period, counted) for period in stands.periods]
+
+
+def _invoice(stands: Stands, period: OpenPeriod, counted: Mapping[Line, Counted]) -> Invoice:
+    subscription = stands.subscriptions[period.subscription_id]
+    customer = stands.customers[subscription.customer_id]
+    days = days_owed(period.window.start_us, period.interval, zone_named(subscription.timezone))
+    billed = [
+        BilledProduct(product, stands.names[product.product_id], counted.get(Line(period.invoice_id, product.id)))
+        for product in stands.products(period)
+    ]
+    return Invoice(
+        period.invoice_id,
+        InvoiceStatus.OPEN,
+        customer.id,
+        customer.external_id,
+        subscription.id,
+        subscription.currency,
+        period.window.start_us,
+        period.window.end_us,
+        invoice_lines(billed, subscription.currency, days.share),
+    )

@@ -1,0 +1,134 @@
+"""Read from the registry what invoices follow from: whose subscriptions, which periods, names and aggregators.
+
+Everything of one answer is read in one transaction, so its parts agree.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from billing.catalog.registry import find_products
+from billing.interval import Interval
+from billing.invoices.begun import OpenPeriod, Outline, StartsWithin, open_periods
+from billing.invoices.model import subscription_of
+from billing.subscriptions.model import Subscription, SubscriptionProduct
+from billing.subscriptions.registry import find_subscriptions
+from billing.tables import of, subscription_products, subscriptions
+from metering.http.paging import Page
+from metering.registry.aggregators import StoredAggregator, list_aggregators
+from metering.registry.customers import Customer, resolve_many
+from metering.registry.tables import aggregators, customer_ids
+from metering.timestamps import microseconds
+from metering.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which invoices: None sets no condition. `customers` are ids or external ids."""
+
+    customers: Sequence[str] | None = None
+    subscription_ids: Sequence[str] | None = None
+    within: StartsWithin = StartsWithin()
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """What the registry says of a page of periods, of `total` in all. Products are in the order of the agreement."""
+
+    periods: Sequence[OpenPeriod]
+    total: int
+    subscriptions: Mapping[str, Subscription]
+    customers: Mapping[str, Customer]
+    identifiers: Mapping[str, Sequence[str]]
+    names: Mapping[str, str]
+    aggregators: Mapping[str, StoredAggregator]
+
+    def products(self, period: OpenPeriod) -> list[SubscriptionProduct]:
+        """Give the products that a period's invoice is about."""
+        own = self.subscriptions[period.subscription_id].products
+        return [product for product in own if product.payment_interval == period.interval]
+
+
+def read_page(connection: sa.Connection, world: World, wanted: Wanted, page: Page, now: datetime) -> Stands:
+    """Read a page of the periods that have begun by `now`, those that started last first."""
+    found = open_periods(_outlines(connection, world, wanted), microseconds(now), wanted.within)
+    return _read(connection, world, found[page.skip : page.skip + page.take], len(found))
+
+
+def read_one(connection: sa.Connection, world: World, invoice_id: str, now: datetime) -> Stands:
+    """Read the period of one invoice; there is none when this world has no such invoice."""
+    subscription_id = subscription_of(invoice_id)
+    wanted = Wanted(subscription_ids=[] if subscription_id is None else [subscription_id])
+    found = open_periods(_outlines(connection, world, wanted), microseconds(now))
+    periods = [period for period in found if period.invoice_id == invoice_id]
+    return _read(connection, world, periods, len(periods))
+
+
+def _read(connection: sa.Connection, world: World, periods: Sequence[OpenPeriod], total: int) -> Stands:
+    found = find_subscriptions(connection, world, {period.subscription_id for period in periods})
+    customer_ids_wanted = sorted({one.customer_id for one in found.values()})
+    products = [product for one in found.values() for product in one.products]
+    named = find_products(connection, world, {product.product_id for product in products})
+    counted_by = sorted({product.aggregator_id for product in products if product.aggregator_id is not None})
+    stored, _ = list_aggregators(
+        connection, world, conditions=[aggregators.c.id.in_(counted_by)], take=len(counted_by), skip=0
+    )
+    return Stands(
+        periods,
+        total,
+        found,
+        resolve_many(connection, world, customer_ids_wanted),
+        _identifiers(connection, world, customer_ids_wanted),
+        {product.id: product.name for product in named.values()},
+        {aggregator.id: aggregator for aggregator in stored},
+    )
+
+
+def _identifiers(connection: sa.Connection, world: World, customers: Sequence[str]) -> dict[str, list[str]]:
+    """Give every id under which events may name each customer."""
+    query = (
+        sa.select(customer_ids.c.customer_id, customer_ids.c.identifier)
+        .where(of(customer_ids, world), customer_ids.c.customer_id.in_(customers))
+        .order_by(customer_ids.c.identifier)
+    )
+    found: dict[str, list[str]] = {customer: [] for customer in customers}
+    for row in connection.execute(query):
+        found[row.customer_id].append(row.identifier)
+    return found
+
+
+def _outlines(connection: sa.Connection, world: World, wanted: Wanted) -> Iterable[Outline]:
+    conditions = [of(subscriptions, world)]
+    if wanted.customers is not None:
+        ids = [customer.id for customer in resolve_many(connection, world, wanted.customers).values()]
+        conditions.append(subscriptions.c.customer_id.in_(ids))
+    if wanted.subscription_ids is not None:
+        conditions.append(subscriptions.c.id.in_(wanted.subscription_ids))
+    query = (
+        sa.select(
+            subscriptions.c.id,
+            subscriptions.c.timezone,
+            subscriptions.c.starts_at,
+            subscriptions.c.cancelled_at,
+            subscription_products.c.payment_interval,
+        )
+        .join(subscription_products, subscription_products.c.subscription_id == subscriptions.c.id)
+        .where(sa.and_(*conditions))
+        .distinct()
+    )
+    rows: dict[str, list[Any]] = {}
+    for row in connection.execute(query):
+        rows.setdefault(row.id, []).append(row)
+    return [
+        Outline(
+            subscription_id,
+            own[0].timezone,
+            microseconds(own[0].starts_at),
+            None if own[0].cancelled_at is None else microseconds(own[0].cancelled_at),
+            list(dict.fromkeys(Interval.from_document(row.payment_interval) for row in own)),
+        )
+        for subscription_id, own in rows.items()
+    ]

@@ -1,0 +1,60 @@
+"""Tell the parts below what billing holds on to: which customers and aggregators cannot be forgotten.
+
+This is billing's side of the protocols in `metering.api.seams`; the composition hands it to metering's API.
+"""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from billing.tables import of, products, subscription_products, subscriptions
+from metering.registry.aggregators import StoredAggregator
+from metering.registry.customers import Customer
+
+
+class BillingReferences:
+    """What refers to a customer or an aggregator. Stateless; each method works within the caller's transaction."""
+
+    def use_of_customer(self, connection: sa.Connection, customer: Customer, /) -> str | None:
+        """Name the customer's subscriptions, cancelled ones included: they are what was billed."""
+        query = sa.select(subscriptions.c.id).where(
+            of(subscriptions, customer.world), subscriptions.c.customer_id == customer.id
+        )
+        found = list(connection.execute(query.limit(2)).scalars())
+        if not found:
+            return None
+        return f"subscription {found[0]}" if len(found) == 1 else "subscriptions"
+
+    def use_of_aggregator(self, connection: sa.Connection, aggregator: StoredAggregator, /) -> str | None:
+        """Name a product, archived or not, that is counted by the aggregator, or a subscription that is."""
+        by_product = sa.select(products.c.id).where(
+            of(products, aggregator.world), products.c.aggregator_id == aggregator.id
+        )
+        product_id = connection.execute(by_product.limit(1)).scalar()
+        if product_id is not None:
+            return f"product {product_id}"
+        by_subscription = sa.select(subscription_products.c.subscription_id).where(
+            of(subscription_products, aggregator.world), subscription_products.c.aggregator_id == aggregator.id
+        )
+        subscription_id = connection.execute(by_subscription.limit(1)).scalar()
+        return None if subscription_id is None else f"subscription {subscription_id}"
+
+    def subscription_ids(
+        self, connection: sa.Connection, customers: Iterable[Customer], /
+    ) -> dict[str, list[str]]:
+        """Give the subscription ids by customer id, oldest first; customers without any are left out."""
+        wanted = list(customers)
+        if not wanted:
+            return {}
+        query = (
+            sa.select(subscriptions.c.customer_id, subscriptions.c.id)
+            .where(
+                of(subscriptions, wanted[0].world),
+                subscriptions.c.customer_id.in_([customer.id for customer in wanted]),
+            )
+            .order_by(subscriptions.c.created_at, subscriptions.c.id)
+        )
+        found: dict[str, list[str]] = {}
+        for row in connection.execute(query):
+            found.setdefault(row.customer_id, []).append(row.id)
+        return found

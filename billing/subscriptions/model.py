@@ -1,0 +1,66 @@
+"""What a subscription is: a customer, a start, and products at agreed prices.
+
+Its prices, currency and time zone are those of the moment it was made. A later change of the catalog or of the
+customer moves neither what was agreed nor the periods that have begun.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from billing.catalog.model import PriceGroup
+from billing.interval import Interval
+from metering.world import World
+
+
+class SubscriptionStatus(StrEnum):
+    """Where a subscription stands; worked out from the clock, never stored."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionProduct:
+    """One product of a subscription and what was agreed about it. Amounts are minor units of its currency.
+
+    `groups` has one entry, or the groups of a matrix in order. `aggregator_id` is set when units are counted from
+    events; otherwise they are `count`.
+    """
+
+    id: str
+    product_id: str
+    aggregator_id: str | None
+    payment_interval: Interval
+    count: Decimal
+    min_amount: int | None
+    max_amount: int | None
+    min_committed_count: Decimal | None
+    groups: Sequence[PriceGroup]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """An agreement. Its products are in the order in which they were given."""
+
+    id: str
+    world: World
+    customer_id: str
+    name: str | None
+    currency: str
+    timezone: str
+    commitment_interval: Interval | None
+    starts_at: datetime
+    cancelled_at: datetime | None
+    products: Sequence[SubscriptionProduct]
+    created_at: datetime
+    updated_at: datetime
+
+    def status_at(self, now: datetime) -> SubscriptionStatus:
+        """Tell how it stands: pending until `starts_at`, active from then on, cancelled once it was."""
+        if self.cancelled_at is not None and self.cancelled_at <= now:
+            return SubscriptionStatus.CANCELLED
+        return SubscriptionStatus.ACTIVE if self.starts_at <= now else SubscriptionStatus.PENDING

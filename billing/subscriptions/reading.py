@@ -1,0 +1,141 @@
+"""Read what a client asks of a new subscription; whether its products and prices exist is told later."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from billing.errors import InvalidPriceError
+from billing.interval import Interval, read_interval
+from billing.money import AMOUNT_MAX, read_currency
+from metering.decimals import exact_number
+from metering.http.fields import Fields
+from metering.http.problem import refused
+from metering.timestamps import EARLIEST_US, LATEST_US
+
+PRODUCTS_MAX = 100
+_STRATEGY = "start_date"
+_ISO_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ProductAsked:
+    """One product as it was asked for. `prices` are rows that take the place of the catalog's, unread."""
+
+    product_id: str
+    payment_interval: Interval
+    count: Decimal
+    min_amount: int | None
+    max_amount: int | None
+    min_committed_count: Decimal | None
+    prices: Any
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionAsked:
+    """A subscription as it was asked for. `starts_at` is text that may mean a date in the customer's time zone."""
+
+    customer_id: str
+    name: str | None
+    currency: str | None
+    commitment_interval: Interval | None
+    starts_at: str
+    products: Sequence[ProductAsked]
+
+
+def read_subscription(body: Mapping[str, Any]) -> SubscriptionAsked:
+    """Read a new subscription.
+
+    Raises:
+        ApiError: 400 with every fault, 422 for what is not served.
+    """
+    fields = Fields(body)
+    customer_id = fields.name("customer_id", required=True)
+    name = fields.name("name")
+    currency = _read_currency(fields)
+    commitment = read_interval(fields, "commitment_interval")
+    starts_at = fields.name("starts_at", required=True, characters_max=_ISO_MAX)
+    strategy = fields.name("activation_strategy")
+    products = _read_products(fields)
+    fields.refuse_faults()
+    if strategy not in {None, _STRATEGY}:
+        raise refused(f"activation_strategy: {strategy!r:.40} is not served yet: send start_date")
+    assert customer_id is not None
+    assert starts_at is not None
+    return SubscriptionAsked(customer_id, name, currency, commitment, starts_at, products)
+
+
+def read_quantity(fields: Fields, name: str) -> Decimal | None:
+    """Give a number of units, 0 or more, with its digits: below 10^20, at most 18 decimals."""
+    sent = fields.number(name, least=0, most=10**20)
+    if sent is None:
+        return None
+    quantity = exact_number(str(sent))
+    if quantity is None:
+        fields.fault(name, "out_of_range", "must be below 10^20 and have at most 18 decimals")
+    return quantity
+
+
+def starts_within_reach(instant_us: int) -> bool:
+    """Tell whether a subscription may start then: when events may be."""
+    return EARLIEST_US <= instant_us < LATEST_US
+
+
+def _read_currency(fields: Fields) -> str | None:
+    if fields.raw("currency") is None:
+        return None
+    try:
+        return read_currency(fields.raw("currency"))
+    except InvalidPriceError as error:
+        fields.faults.extend(error.faults)
+        return None
+
+
+def _read_products(fields: Fields) -> list[ProductAsked]:
+    readers = fields.items("products", items_max=PRODUCTS_MAX)
+    if not readers:
+        if not fields.raw("products"):
+            fields.fault("products", "required", "is needed: send an array with at least one product")
+        return []
+    seen: set[str] = set()
+    out = []
+    for index, reader in enumerate(readers):
+        asked = _read_product(reader)
+        if asked is None:
+            continue
+        _refuse_unserved(reader, f"products[{index}]")
+        if asked.product_id in seen:
+            reader.fault("id", "repeated", f"{asked.product_id[:80]!r} stands twice: list it once, with a count")
+        seen.add(asked.product_id)
+        out.append(asked)
+    return out
+
+
+def _read_product(reader: Fields) -> ProductAsked | None:
+    noted = len(reader.faults)
+    product_id = reader.name("id", required=True)
+    interval = read_interval(reader, "payment_interval", required=True)
+    count = read_quantity(reader, "count")
+    committed = read_quantity(reader, "min_committed_count")
+    least = reader.integer("min_amount", least=0, most=AMOUNT_MAX)
+    most = reader.integer("max_amount", least=0, most=AMOUNT_MAX)
+    if least is not None and most is not None and least > most:
+        reader.fault("min_amount", "min_above_max", f"is {least}, above the max_amount {most}: lower it")
+    if product_id is None or interval is None or len(reader.faults) != noted:
+        return None
+    count = Decimal(1) if count is None else count
+    return ProductAsked(product_id, interval, count, least, most, committed, reader.raw("prices"))
+
+
+def _refuse_unserved(reader: Fields, where: str) -> None:
+    """Refuse what would change amounts and is not reckoned with, rather than bill as if it had not been asked."""
+    unserved = (
+        ("metering_interval_type", {None, "payment_interval"}, "payment_interval"),
+        ("bill_usage_difference", {None, False}, "false"),
+        ("children_usage_aggregation", {None}, "null"),
+        ("price_book_id", {None}, "null"),
+    )
+    for name, served, remedy in unserved:
+        value = reader.raw(name)
+        if not (value is None or isinstance(value, bool | str)) or value not in served:
+            raise refused(f"{where}.{name}: this is not served yet: send {remedy} or leave it out")

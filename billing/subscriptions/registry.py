@@ -1,0 +1,146 @@
+"""Keep subscriptions in the registry. Every function works within one world and one transaction."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from billing.catalog.model import PriceGroup
+from billing.interval import Interval
+from billing.subscriptions.agreement import Agreement
+from billing.subscriptions.model import Subscription, SubscriptionProduct
+from billing.subscriptions.reading import SubscriptionAsked
+from billing.tables import of, owner, subscription_products, subscriptions
+from metering.ids import new_id
+from metering.world import Mode, World
+
+
+def create_subscription(
+    connection: sa.Connection, world: World, asked: SubscriptionAsked, agreement: Agreement, now: datetime
+) -> Subscription:
+    """Keep what was agreed."""
+    subscription_id = new_id("sub")
+    commitment = asked.commitment_interval
+    connection.execute(
+        subscriptions.insert().values(
+            id=subscription_id,
+            **owner(world),
+            customer_id=agreement.customer_id,
+            name=asked.name,
+            currency=agreement.currency,
+            timezone=agreement.timezone,
+            commitment_interval=commitment.document() if commitment else None,
+            starts_at=agreement.starts_at,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    rows = [
+        {
+            "id": one.id,
+            **owner(world),
+            "subscription_id": subscription_id,
+            "position": position,
+            "product_id": one.product_id,
+            "aggregator_id": one.aggregator_id,
+            "payment_interval": one.payment_interval.document(),
+            "count": one.count,
+            "min_amount": one.min_amount,
+            "max_amount": one.max_amount,
+            "min_committed_count": one.min_committed_count,
+            "price_groups": [group.document() for group in one.groups],
+        }
+        for position, one in enumerate(agreement.products)
+    ]
+    connection.execute(subscription_products.insert(), rows)
+    found = find_subscription(connection, world, subscription_id)
+    assert found is not None
+    return found
+
+
+def cancel_subscription(connection: sa.Connection, subscription: Subscription, now: datetime) -> Subscription:
+    """End a subscription now; one that has ended stays as it is."""
+    if subscription.cancelled_at is not None:
+        return subscription
+    connection.execute(
+        subscriptions.update()
+        .where(subscriptions.c.id == subscription.id)
+        .values(cancelled_at=now, updated_at=now)
+    )
+    found = find_subscription(connection, subscription.world, subscription.id)
+    assert found is not None
+    return found
+
+
+def find_subscription(connection: sa.Connection, world: World, subscription_id: str) -> Subscription | None:
+    """Give the subscription of this id in this world."""
+    return find_subscriptions(connection, world, [subscription_id]).get(subscription_id)
+
+
+def find_subscriptions(
+    connection: sa.Connection, world: World, subscription_ids: Iterable[str]
+) -> dict[str, Subscription]:
+    """Give some subscriptions at once, by id; at most a page of them. Ids that are not in this world are left out."""
+    query = subscriptions.select().where(of(subscriptions, world), subscriptions.c.id.in_(sorted(subscription_ids)))
+    return {found.id: found for found in _with_products(connection, connection.execute(query))}
+
+
+def list_subscriptions(
+    connection: sa.Connection,
+    world: World,
+    *,
+    conditions: Iterable[sa.ColumnElement[bool]],
+    take: int,
+    skip: int,
+) -> tuple[list[Subscription], int]:
+    """Give a page, newest first, and how many there are. Conditions are over `tables.subscriptions`."""
+    where = sa.and_(of(subscriptions, world), *conditions)
+    total = connection.execute(sa.select(sa.func.count()).select_from(subscriptions).where(where)).scalar_one()
+    query = subscriptions.select().where(where).order_by(subscriptions.c.created_at.desc(), subscriptions.c.id.desc())
+    return _with_products(connection, connection.execute(query.limit(take).offset(skip))), total
+
+
+def _with_products(connection: sa.Connection, rows: Iterable[Any]) -> list[Subscription]:
+    found = list(rows)
+    by_subscription: dict[str, list[SubscriptionProduct]] = {row.id: [] for row in found}
+    products = (
+        subscription_products.select()
+        .where(subscription_products.c.subscription_id.in_(by_subscription))
+        .order_by(subscription_products.c.subscription_id, subscription_products.c.position)
+    )
+    for row in connection.execute(products):
+        by_subscription[row.subscription_id].append(_product(row))
+    return [_subscription(row, by_subscription[row.id]) for row in found]
+
+
+def _product(row: Any) -> SubscriptionProduct:
+    return SubscriptionProduct(
+        row.id,
+        row.product_id,
+        row.aggregator_id,
+        Interval.from_document(row.payment_interval),
+        Decimal(row.count),
+        row.min_amount,
+        row.max_amount,
+        None if row.min_committed_count is None else Decimal(row.min_committed_count),
+        tuple(PriceGroup(group["metering_filter"], tuple(group["prices"])) for group in row.price_groups),
+    )
+
+
+def _subscription(row: Any, products: Sequence[SubscriptionProduct]) -> Subscription:
+    return Subscription(
+        row.id,
+        World(row.account_id, Mode(row.mode)),
+        row.customer_id,
+        row.name,
+        row.currency,
+        row.timezone,
+        None if row.commitment_interval is None else Interval.from_document(row.commitment_interval),
+        row.starts_at,
+        row.cancelled_at,
+        products,
+        row.created_at,
+        row.updated_at,
+    )

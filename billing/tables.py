@@ -1,0 +1,90 @@
+"""Billing's tables, in the registry's database: what is sold, for how much, and to whom.
+
+They live in the registry's metadata, so one chain of migrations serves both. Importing this module declares them.
+"""
+
+import sqlalchemy as sa
+
+from metering.registry.columns import ExactJson, Instant
+from metering.registry.tables import metadata, world_columns
+from metering.world import World
+
+products = sa.Table(
+    "products",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("aggregator_id", sa.String(64), sa.ForeignKey("aggregators.id"), index=True),
+    sa.Column("details", ExactJson, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Index("ix_products_world_created", "account_id", "mode", "created_at", "id"),
+)
+
+# `countries`: null is everywhere, [] is customers without a country. The intervals and the filter: null is any.
+# `position` is the order in which configurations were given: the order of a matrix's groups.
+price_configurations = sa.Table(
+    "price_configurations",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("product_id", sa.String(64), sa.ForeignKey("products.id"), nullable=False, index=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("currency", sa.String(3), nullable=False),
+    sa.Column("countries", ExactJson),
+    sa.Column("billing_interval", ExactJson),
+    sa.Column("commitment_interval", ExactJson),
+    sa.Column("metering_filter", ExactJson),
+    sa.Column("prices", ExactJson, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+)
+
+# `timezone` is the customer's when the subscription was made: its calendar must not move under periods that began.
+subscriptions = sa.Table(
+    "subscriptions",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("customer_id", sa.String(64), sa.ForeignKey("customers.id"), nullable=False, index=True),
+    sa.Column("name", sa.String(255)),
+    sa.Column("currency", sa.String(3), nullable=False),
+    sa.Column("timezone", sa.String(64), nullable=False),
+    sa.Column("commitment_interval", ExactJson),
+    sa.Column("starts_at", Instant, nullable=False),
+    sa.Column("cancelled_at", Instant),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Index("ix_subscriptions_world_created", "account_id", "mode", "created_at", "id"),
+)
+
+# `price_groups` are the rows that were chosen or agreed when the subscription was made: [{metering_filter, prices}].
+subscription_products = sa.Table(
+    "subscription_products",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("subscription_id", sa.String(64), sa.ForeignKey("subscriptions.id"), nullable=False, index=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("product_id", sa.String(64), sa.ForeignKey("products.id"), nullable=False, index=True),
+    sa.Column("aggregator_id", sa.String(64), sa.ForeignKey("aggregators.id"), index=True),
+    sa.Column("payment_interval", ExactJson, nullable=False),
+    sa.Column("count", ExactJson, nullable=False),
+    sa.Column("min_amount", sa.BigInteger),
+    sa.Column("max_amount", sa.BigInteger),
+    sa.Column("min_committed_count", ExactJson),
+    sa.Column("price_groups", ExactJson, nullable=False),
+)
+
+
+def of(table: sa.Table, world: World) -> sa.ColumnElement[bool]:
+    """Give the condition that keeps a statement within one world."""
+    return sa.and_(table.c.account_id == world.account_id, table.c.mode == world.mode.value)
+
+
+def owner(world: World) -> dict[str, str]:
+    """Give the columns that say whose a new row is."""
+    return {"account_id": world.account_id, "mode": world.mode.value}

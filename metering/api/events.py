@@ -1,0 +1,240 @@
+"""`GET /v1/events`: the current events; `GET .../{record_id}/versions`: what became of each version of one.
+
+Both are read at a cut-off, like usage, so a list of events and the figure made from them can be held side by side.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from aiohttp import web
+
+from metering.aggregation import Aggregator
+from metering.api import asof
+from metering.api.asof import as_of
+from metering.api.services import Services
+from metering.filters import EVERYTHING, Filter
+from metering.http.app import json_response
+from metering.http.paging import PARAMETERS, Page, page_of, paged
+from metering.http.problem import invalid_field, not_found
+from metering.http.route import Call, Parameter, Route
+from metering.http.scope import Scope
+from metering.http.shapes import (
+    ANY_OBJECT,
+    BOOLEAN,
+    INSTANT,
+    INTEGER,
+    OPTIONAL_INSTANT,
+    TEXT,
+    described,
+    object_of,
+)
+from metering.http.shapes import page_of as page_shape
+from metering.registry.customers import identifiers_of, resolve
+from metering.store.current import Selection
+from metering.store.explorer import StoredEvent, VersionHistory
+from metering.store.usage import Scope as UsageScope
+from metering.timestamps import TimestampError, format_instant, parse_iso
+from metering.world import World
+
+TAG = "Events"
+RECORD_IDS_MAX = 1_000
+
+_EVENT = object_of(
+    {
+        "id": described(TEXT, "The same for all versions of an event."),
+        "event_type": TEXT,
+        "timestamp": INSTANT,
+        "customer_id": described(TEXT, "As it was sent."),
+        "record_id": TEXT,
+        "record": ANY_OBJECT,
+    },
+    title="Event",
+)
+EVENTS = page_shape(_EVENT)
+_VERSION = object_of(
+    {
+        "version": INTEGER,
+        "customer_id": TEXT,
+        "timestamp": INSTANT,
+        "record": ANY_OBJECT,
+        "received_at": INSTANT,
+        "deleted": BOOLEAN,
+        "current": BOOLEAN,
+        "superseded_at": OPTIONAL_INSTANT,
+        "superseded_by": described({"type": ["integer", "null"]}, "The number of the version that won over this one."),
+    },
+    title="EventVersion",
+)
+_FILTERS = (
+    Parameter("event_type", "Events of this type."),
+    Parameter("customer_id", "Events of this customer, under whichever of its ids they came."),
+    Parameter("record_id", "Events with one of these record ids, separated by commas."),
+    Parameter("timestamp__gte", "Events at or after this date-time; also `timestamp__gt`."),
+    Parameter("timestamp__lte", "Events at or before this date-time; also `timestamp__lt`."),
+    Parameter("order", "asc or desc, by timestamp; desc when absent."),
+    Parameter("sort", "timestamp, which is all there is to sort by."),
+    asof.PARAMETER,
+)
+# Each bound as a half-open one: the parameter, the side it bounds, and what to add to its instant.
+_BOUNDS = (
+    ("timestamp__gte", "start_us", 0),
+    ("timestamp__gt", "start_us", 1),
+    ("timestamp__lt", "end_us", 0),
+    ("timestamp__lte", "end_us", 1),
+)
+
+
+def event_routes(services: Services) -> list[Route]:
+    """Give the routes that read events."""
+    api = _Events(services)
+    return [
+        Route(
+            "GET",
+            "/v1/events",
+            Scope.READ,
+            api.list,
+            "List the current events, newest first",
+            TAG,
+            parameters=(*PARAMETERS, *_FILTERS),
+            answer=EVENTS,
+        ),
+        Route(
+            "GET",
+            "/v1/events/{event_type}/{record_id}/versions",
+            Scope.READ,
+            api.versions,
+            "Every version of an event, first received first",
+            TAG,
+            parameters=(*PARAMETERS, asof.PARAMETER),
+            answer=page_shape(_VERSION),
+        ),
+    ]
+
+
+async def events_page(services: Services, scope: UsageScope, aggregator: Aggregator, page: Page) -> dict[str, Any]:
+    """Give one page of the events that a figure was made from, newest first."""
+    return await services.store.run(
+        _page, services, scope.of(aggregator.entity), aggregator.where, page, ascending=False
+    )
+
+
+def event_object(event: StoredEvent) -> dict[str, Any]:
+    """Give the event as it goes out; its record keeps all digits."""
+    return {
+        "id": event.id,
+        "event_type": event.event_type,
+        "timestamp": format_instant(event.timestamp_us),
+        "customer_id": event.customer_id,
+        "record_id": event.record_id,
+        "record": msgspec.Raw(event.record),
+    }
+
+
+class _Events:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def list(self, call: Call) -> web.Response:
+        services = self._services
+        page, ascending = page_of(call), _ascending(call)
+        bounds, record_ids = _bounds(call), _record_ids(call)
+        named = call.query("customer_id")
+        customer_ids = None if named is None else await services.registry.read(_ids_of, call.world, named)
+        event_type = call.query("event_type")
+        at = await as_of(call, services.cutoffs, services.clock())
+        selection = Selection(
+            call.world,
+            at.cutoff,
+            None if event_type is None else [event_type],
+            customer_ids,
+            record_ids,
+            bounds["start_us"],
+            bounds["end_us"],
+        )
+        answer = await services.store.run(_page, services, selection, EVERYTHING, page, ascending=ascending)
+        return json_response(answer, headers=at.headers)
+
+    async def versions(self, call: Call) -> web.Response:
+        services = self._services
+        page = page_of(call)
+        at = await as_of(call, services.cutoffs, services.clock())
+        found = await services.store.run(
+            services.explorer.versions, call.world, at.cutoff, call.path("event_type"), call.path("record_id")
+        )
+        if not found:
+            raise not_found(
+                f"there is no event {call.path('record_id')[:80]!r} of type {call.path('event_type')[:80]!r}"
+            )
+        shown = found[page.skip : page.skip + page.take]
+        return json_response(
+            paged([_version_object(version) for version in shown], len(found), page), headers=at.headers
+        )
+
+
+def _page(services: Services, selection: Selection, where: Filter, page: Page, *, ascending: bool) -> dict[str, Any]:
+    """Read a page and the total. Blocks."""
+    explorer = services.explorer
+    total = explorer.count(selection, where=where)
+    wanted = page.take > 0 and page.skip < total
+    found = (
+        explorer.events(selection, take=page.take, skip=page.skip, ascending=ascending, where=where) if wanted else []
+    )
+    return paged([event_object(event) for event in found], total, page)
+
+
+def _version_object(version: VersionHistory) -> dict[str, Any]:
+    at = version.superseded_at_us
+    return {
+        "version": version.version,
+        "customer_id": version.event.customer_id,
+        "timestamp": format_instant(version.event.timestamp_us),
+        "record": msgspec.Raw(version.event.record),
+        "received_at": format_instant(version.event.received_at_us),
+        "deleted": version.deleted,
+        "current": version.current,
+        "superseded_at": None if at is None else format_instant(at),
+        "superseded_by": version.superseded_by,
+    }
+
+
+def _ids_of(connection: sa.Connection, world: World, named: str) -> Sequence[str]:
+    """Give all ids of the customer that has this one; an id that nobody has stands for itself."""
+    customer = resolve(connection, world, named)
+    return [named] if customer is None else identifiers_of(connection, customer)
+
+
+def _ascending(call: Call) -> bool:
+    order, sort = call.query("order") or "desc", call.query("sort") or "timestamp"
+    if order not in {"asc", "desc"}:
+        raise invalid_field("order", "unknown_value", f"order: {order[:40]!r} is neither asc nor desc")
+    if sort != "timestamp":
+        raise invalid_field("sort", "unknown_value", f"sort: events are sorted by timestamp, not by {sort[:40]!r}")
+    return order == "asc"
+
+
+def _record_ids(call: Call) -> list[str] | None:
+    text = call.query("record_id")
+    if text is None:
+        return None
+    ids = sorted({part.strip() for part in text.split(",")} | {text})
+    if len(ids) > RECORD_IDS_MAX:
+        raise invalid_field("record_id", "too_many", f"record_id: {len(ids)} ids; at most {RECORD_IDS_MAX} at once")
+    return ids
+
+
+def _bounds(call: Call) -> dict[str, int | None]:
+    bounds: dict[str, int | None] = {"start_us": None, "end_us": None}
+    for name, side, added in _BOUNDS:
+        text = call.query(name)
+        if text is None:
+            continue
+        try:
+            instant = parse_iso(text.strip()) + added
+        except TimestampError as error:
+            raise invalid_field(name, "timestamp", f"{name}: {error}") from None
+        known = bounds[side]
+        narrower = max if side == "start_us" else min
+        bounds[side] = instant if known is None else narrower(known, instant)
+    return bounds

@@ -1,0 +1,215 @@
+"""Usage: `/v1/customers/{id}/usage...` and `/v1/aggregators/{id}/usage...`.
+
+Who and what is meant comes from the registry, at which cut-off from what is applied, the figures from the store. A
+customer's events are those that name any of its ids.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from aiohttp import web
+
+from metering.aggregation import NO_USAGE, Usage
+from metering.api.aggregators import require_aggregator
+from metering.api.asof import AsOf, as_of
+from metering.api.customers import require_customer
+from metering.api.events import EVENTS, events_page
+from metering.api.seams import SubscriptionsOf
+from metering.api.services import Services
+from metering.api.usage_fields import (
+    AGGREGATOR_USAGE,
+    BY_CUSTOMER,
+    CUSTOMER_USAGE,
+    RANGE_PARAMETERS,
+    SERIES,
+    SERIES_PARAMETERS,
+    USAGE_ROWS,
+    period,
+    range_of,
+    series,
+    usage_row,
+    windows_of,
+)
+from metering.decimals import EXACT
+from metering.http.app import json_response
+from metering.http.paging import PARAMETERS, Page, page_of, paged
+from metering.http.route import Call, Route
+from metering.http.scope import Scope
+from metering.ranges import Range
+from metering.registry.aggregators import StoredAggregator, active_aggregators
+from metering.registry.customers import identifiers_of, owners_of, resolve_many
+from metering.store.usage import Scope as UsageScope
+from metering.timestamps import microseconds
+from metering.windows import Window
+from metering.world import World
+
+TAG = "Usage"
+
+
+def usage_routes(services: Services) -> list[Route]:
+    """Give the routes of usage."""
+    api = _Usage(services)
+    read = Scope.READ
+    customer, aggregator = "/v1/customers/{id}/usage", "/v1/aggregators/{id}/usage"
+    one, series_path, events_path = "/{aggregator_id}", "/{aggregator_id}/timeseries", "/{aggregator_id}/events"
+    plain, over_time, pages = RANGE_PARAMETERS, SERIES_PARAMETERS, (*PARAMETERS, *RANGE_PARAMETERS)
+    return [
+        Route("GET", path, read, handler, summary, TAG, parameters=parameters, answer=answer)
+        for path, handler, summary, parameters, answer in (
+            (customer, api.of_customer, "A customer's usage of each active aggregator", plain, USAGE_ROWS),
+            (customer + one, api.of_one, "A customer's usage of one aggregator", plain, CUSTOMER_USAGE),
+            (customer + series_path, api.series_of_one, "A customer's usage over time", over_time, SERIES),
+            (customer + events_path, api.events_of_one, "The events behind a customer's usage", pages, EVENTS),
+            (aggregator, api.of_all, "All customers' usage of an aggregator", plain, AGGREGATOR_USAGE),
+            (aggregator + "/timeseries", api.series_of_all, "All customers' usage over time", over_time, SERIES),
+            (aggregator + "/group-by-customer", api.by_customer, "Usage by customer", pages, BY_CUSTOMER),
+        )
+    ]
+
+
+_WhoAndWhat = Callable[[sa.Connection, World, str, str | None], tuple[Sequence[str] | None, Sequence[StoredAggregator]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Whose usage (None: everybody's), of what, of when, as of when."""
+
+    world: World
+    customer_ids: Sequence[str] | None
+    aggregators: Sequence[StoredAggregator]
+    span: Range
+    as_of: AsOf
+
+    @property
+    def aggregator(self) -> StoredAggregator:
+        (only,) = self.aggregators
+        return only
+
+    @property
+    def scope(self) -> UsageScope:
+        return UsageScope(
+            self.world, self.as_of.cutoff, self.span.start_us, self.span.end_us, customer_ids=self.customer_ids
+        )
+
+
+class _Usage:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def of_customer(self, call: Call) -> web.Response:
+        question = await self._question(call, _customer_and_all)
+        figures = await self._totals(question)
+        rows = [usage_row(aggregator, usage) for aggregator, usage in zip(question.aggregators, figures, strict=True)]
+        return json_response(rows, headers=question.as_of.headers)
+
+    async def of_one(self, call: Call) -> web.Response:
+        question = await self._question(call, _customer_and_one)
+        (usage,) = await self._totals(question)
+        answer = {**usage_row(question.aggregator, usage), **period(question.span)}
+        return json_response(answer, headers=question.as_of.headers)
+
+    async def of_all(self, call: Call) -> web.Response:
+        question = await self._question(call, _everybody_and_one)
+        (usage,) = await self._totals(question)
+        row = usage_row(question.aggregator, usage)
+        thresholds = question.aggregator.details.get("thresholds", [])
+        answer = {"id": row.pop("aggregator_id"), **row, "thresholds": thresholds, **period(question.span)}
+        return json_response(answer, headers=question.as_of.headers)
+
+    async def series_of_one(self, call: Call) -> web.Response:
+        return await self._series(call, await self._question(call, _customer_and_one))
+
+    async def series_of_all(self, call: Call) -> web.Response:
+        return await self._series(call, await self._question(call, _everybody_and_one))
+
+    async def events_of_one(self, call: Call) -> web.Response:
+        page = page_of(call)
+        question = await self._question(call, _customer_and_one)
+        answer = await events_page(self._services, question.scope, question.aggregator.counted(), page)
+        return json_response(answer, headers=question.as_of.headers)
+
+    async def by_customer(self, call: Call) -> web.Response:
+        page = page_of(call)
+        question = await self._question(call, _everybody_and_one)
+        services = self._services
+        found = await services.store.run(services.usage.by_customer, question.scope, question.aggregator.counted())
+        answer = await services.registry.read(_by_customer, question.world, found, page, services.subscriptions)
+        return json_response(answer, headers=question.as_of.headers)
+
+    async def _question(self, call: Call, who_and_what: _WhoAndWhat) -> _Question:
+        services = self._services
+        now = services.clock()
+        span = range_of(call, microseconds(now))
+        names = call.request.match_info
+        ids, aggregators = await services.registry.read(
+            who_and_what, call.world, names["id"], names.get("aggregator_id")
+        )
+        return _Question(call.world, ids, aggregators, span, await as_of(call, services.cutoffs, now))
+
+    async def _totals(self, question: _Question) -> list[Usage]:
+        counted = [aggregator.counted() for aggregator in question.aggregators]
+        return await self._services.store.run(self._services.usage.totals, question.scope, counted)
+
+    async def _series(self, call: Call, question: _Question) -> web.Response:
+        divided = windows_of(call, question.span)
+        figures = await self._services.store.run(
+            self._services.usage.timeseries, question.scope, question.aggregator.counted(), _edges(divided)
+        )
+        return json_response(series(divided, figures), headers=question.as_of.headers)
+
+
+def _customer_and_all(
+    connection: sa.Connection, world: World, customer_id: str, _: str | None
+) -> tuple[Sequence[str], Sequence[StoredAggregator]]:
+    customer = require_customer(connection, world, customer_id)
+    return identifiers_of(connection, customer), active_aggregators(connection, world)
+
+
+def _customer_and_one(
+    connection: sa.Connection, world: World, customer_id: str, aggregator_id: str | None
+) -> tuple[Sequence[str], Sequence[StoredAggregator]]:
+    assert aggregator_id is not None
+    customer = require_customer(connection, world, customer_id)
+    return identifiers_of(connection, customer), [require_aggregator(connection, world, aggregator_id)]
+
+
+def _everybody_and_one(
+    connection: sa.Connection, world: World, aggregator_id: str, _: str | None
+) -> tuple[None, Sequence[StoredAggregator]]:
+    return None, [require_aggregator(connection, world, aggregator_id)]
+
+
+def _edges(divided: Sequence[Window]) -> list[int]:
+    """Give the instants that divide a range, as the store takes them."""
+    return [divided[0].start_us, *(window.end_us for window in divided)]
+
+
+def _by_customer(
+    connection: sa.Connection, world: World, found: Mapping[str, Usage], page: Page, subscriptions: SubscriptionsOf
+) -> dict[str, Any]:
+    """Merge the ids of one customer, and describe one page of customers: total descending, then customer id.
+
+    An id that is nobody's (its customer was deleted) stands for itself.
+    """
+    owners = owners_of(connection, world, found)
+    merged: dict[tuple[str | None, str], Usage] = {}
+    for identifier, usage in found.items():
+        owner = owners.get(identifier)
+        key = (owner, identifier if owner is None else "")
+        merged[key] = _plus(merged.get(key, NO_USAGE), usage)
+    ranked = sorted(merged.items(), key=lambda item: (-item[1].total, item[0][0] is None, item[0]))
+    shown = ranked[page.skip : page.skip + page.take]
+    customers = resolve_many(connection, world, [owner for (owner, _), _ in shown if owner is not None])
+    held = subscriptions.subscription_ids(connection, customers.values())
+    rows = []
+    for (owner, identifier), usage in shown:
+        external_id = identifier if owner is None else customers[owner].external_id
+        row = {"customer_id": owner, "external_id": external_id, "total": usage.total, "count": usage.count}
+        rows.append({**row, "subscription_ids": list(held.get(owner or "", ()))})
+    return paged(rows, len(ranked), page)
+
+
+def _plus(one: Usage, other: Usage) -> Usage:
+    return Usage(EXACT.add(one.total, other.total), one.count + other.count, one.not_numbers + other.not_numbers)

@@ -1,0 +1,115 @@
+"""Answer many questions about one aggregator in one statement: each customer in windows of its own.
+
+A list of invoices asks for the same figure of many customers and periods, and those begin and end anywhere: a first
+period starts when its subscription did. Each row is matched with the questions of its customer that hold its
+timestamp, so windows may overlap, and a customer with several ids is one figure, whatever the operation.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from metering.aggregation import NO_USAGE, Aggregator, Usage
+from metering.filters import Filter
+from metering.position import Cutoff
+from metering.store.client import Store
+from metering.store.current import CURRENT_SETTINGS, Selection
+from metering.store.expressions import Expressions
+from metering.store.measures import figure, figure_columns, matched_by
+from metering.store.usage import first_group
+from metering.world import World
+
+QUESTIONS_MAX = 500
+"""So many are asked in one statement; more take several."""
+
+_ANSWERS = """
+{with_clause}
+SELECT
+    arrayJoin(arrayMap(
+        window -> window.1,
+        arrayFilter(
+            window -> window.2 <= toUnixTimestamp64Micro(timestamp) AND toUnixTimestamp64Micro(timestamp) < window.3,
+            arrayZip({numbers}[{customer}], {starts}[{customer}], {ends}[{customer}])))) AS question,
+    {group} AS group_index,
+    {figures}
+{current}
+GROUP BY question, group_index
+{settings}
+"""
+
+
+class Question(NamedTuple):
+    """A customer, by all ids that events may name it by, and the instants `[start_us, end_us)`."""
+
+    customer_ids: Sequence[str]
+    start_us: int
+    end_us: int
+
+
+def figures_of(
+    store: Store,
+    world: World,
+    cutoff: Cutoff,
+    aggregator: Aggregator,
+    groups: Sequence[Filter],
+    questions: Sequence[Question],
+) -> list[list[Usage]]:
+    """Give for each question, in order, the figure of each group, in order, zeros included.
+
+    An event belongs to the first group whose filter it meets; one without conditions takes what is left. Blocks, so
+    async callers go through `Store.run`.
+
+    Raises:
+        QueryLimitError: it took more time or memory than one question may.
+        StoreUnavailableError: no answer.
+    """
+    out: list[list[Usage]] = []
+    for start in range(0, len(questions), QUESTIONS_MAX):
+        out += _answer(store, world, cutoff, aggregator, groups, questions[start : start + QUESTIONS_MAX])
+    return out
+
+
+def _answer(
+    store: Store,
+    world: World,
+    cutoff: Cutoff,
+    aggregator: Aggregator,
+    groups: Sequence[Filter],
+    questions: Sequence[Question],
+) -> list[list[Usage]]:
+    windows: dict[str, list[tuple[int, int, int]]] = {}
+    for number, question in enumerate(questions):
+        for customer_id in set(question.customer_ids):
+            windows.setdefault(customer_id, []).append((number, question.start_us, question.end_us))
+    expressions = Expressions()
+    ids = expressions.bind("Array(String)", list(windows))
+    order = expressions.bind("Array(UInt32)", list(range(1, len(windows) + 1)))
+    numbers, starts, ends = (
+        expressions.bind(f"Array(Array({kind}))", [[window[part] for window in own] for own in windows.values()])
+        for part, kind in ((0, "UInt32"), (1, "Int64"), (2, "Int64"))
+    )
+    selection = Selection(
+        world,
+        cutoff,
+        [aggregator.entity],
+        list(windows),
+        start_us=min(question.start_us for question in questions),
+        end_us=max(question.end_us for question in questions),
+    )
+    figures = figure_columns(aggregator, matched_by(aggregator, expressions, one_type=True), expressions)
+    group = first_group(groups, expressions)
+    sql = _ANSWERS.format(
+        with_clause=expressions.clause(),
+        customer=f"transform(customer_id, {ids}, {order}, toUInt32(0))",
+        numbers=numbers,
+        starts=starts,
+        ends=ends,
+        group=group,
+        figures=figures,
+        current=selection.current(),
+        settings=CURRENT_SETTINGS,
+    )
+    answers = [[NO_USAGE] * len(groups) for _ in questions]
+    for number, group_index, *columns in store.select(sql, {**selection.parameters(), **expressions.parameters}):
+        if group_index >= 0:
+            answers[number][group_index] = figure(*columns)
+    return answers
