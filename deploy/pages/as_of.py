@@ -31,5 +31,9 @@ async def read_as_of(services: PageServices) -> AsOf:
     except UnavailableError:
         lag = None
     cutoff = await services.versions.applied()
-    until = lag.applied_until if lag is not None else await services.versions.last_marked_at()
-    return AsOf(cutoff, None if until is None else microseconds(until), lag, services.clock())
+    if lag is not None:
+        until_us = lag.applied_until_us
+    else:
+        marked = await services.versions.last_marked_at()
+        until_us = None if marked is None else microseconds(marked)
+    return AsOf(cutoff, until_us, lag, services.clock())

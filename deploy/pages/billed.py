@@ -1,24 +1,31 @@
 """Open invoices for a page: asked for once, formatted, and missed without breaking the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import structlog
 
+from billing.errors import BillingError
+from billing.invoices.model import Invoice, LineItem
 from billing.money import minor_digits
-from deploy.pages.clock_text import day_text
-from deploy.pages.invoices import InvoiceLine, LineTier, OpenInvoice
+from billing.pricing import Adjustment, EntryType, RatedTier
+from deploy.pages.clock_text import period_text
+from deploy.pages.invoices import OpenInvoices
 from deploy.pages.quantities import money, quantity
-from deploy.pages.services import PageServices
+from deploy.pages.serving import Visit
 from metering.errors import QueryLimitError, UnavailableError
-from metering.http.problem import ApiError
 from metering.position import Cutoff
 from metering.registry.customers import Customer
-from metering.timestamps import microseconds
 
 _log = structlog.get_logger(__name__)
+
+_ADJUSTMENTS = {
+    "minimum": "up to the agreed minimum",
+    "maximum": "down to the agreed maximum",
+    "already_billed": "billed already",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ class ShownTier:
 
 @dataclass(frozen=True, slots=True)
 class ShownLine:
-    """A line."""
+    """A line; `tiers` is empty where the line has one part, which is itself."""
 
     name: str
     is_credit: bool
@@ -49,72 +56,64 @@ class ShownInvoice:
     subscription_id: str
     period: str
     lines: Sequence[ShownLine]
-    excluding_tax: str
-    tax: str
-    has_tax: bool
     total: str
 
 
-async def ask_open_invoices(
-    services: PageServices, cutoff: Cutoff, customers: Sequence[Customer]
-) -> Mapping[str, Sequence[OpenInvoice]] | None:
-    """Give open invoices by customer id; None when they cannot be worked out now."""
+async def ask_open_invoices(visit: Visit, cutoff: Cutoff, customers: Sequence[Customer]) -> OpenInvoices | None:
+    """Give the open invoices of customers; None when they cannot be worked out now."""
     if not customers:
-        return {}
+        return OpenInvoices((), 0)
     try:
-        return await services.open_invoices(cutoff, customers)
-    except (UnavailableError, QueryLimitError, ApiError) as error:
+        return await visit.services.open_invoices(visit.world, cutoff, [customer.id for customer in customers])
+    except (UnavailableError, QueryLimitError, BillingError) as error:
         _log.warning("no open invoices", reason=str(error))
         return None
 
 
-def totals_by_currency(invoices: Sequence[OpenInvoice]) -> list[str]:
+def totals_by_currency(invoices: Sequence[Invoice]) -> list[str]:
     """Give what the invoices come to, one amount a currency: currencies are never added up."""
     totals: dict[str, int] = {}
     for invoice in invoices:
-        totals[invoice.currency] = totals.get(invoice.currency, 0) + invoice.total_amount
+        totals[invoice.currency] = totals.get(invoice.currency, 0) + invoice.amount_excluding_tax
     return [_money(total, currency) for currency, total in sorted(totals.items())]
 
 
-def shown_invoice(invoice: OpenInvoice, zone: ZoneInfo) -> ShownInvoice:
+def shown_invoice(invoice: Invoice, zone: ZoneInfo) -> ShownInvoice:
     """Format an invoice; its period is read on the clocks of `zone`, the customer's."""
-    start, end = (
-        day_text(microseconds(moment.astimezone(UTC)), zone)
-        for moment in (invoice.period_starts_at, invoice.period_ends_at)
-    )
     return ShownInvoice(
         id=invoice.id,
         subscription_id=invoice.subscription_id,
-        period=f"{start} to {end}",
-        lines=[_line(line, invoice.currency) for line in invoice.lines],
-        excluding_tax=_money(invoice.amount_excluding_tax, invoice.currency),
-        tax=_money(invoice.tax_amount, invoice.currency),
-        has_tax=invoice.tax_amount != 0,
-        total=_money(invoice.total_amount, invoice.currency),
+        period=period_text(invoice.period_start_us, invoice.period_end_us, zone),
+        lines=[_line(line) for line in invoice.lines],
+        total=_money(invoice.amount_excluding_tax, invoice.currency),
     )
 
 
-def _line(line: InvoiceLine, currency: str) -> ShownLine:
+def _line(line: LineItem) -> ShownLine:
+    is_credit = line.entry_type is EntryType.CREDIT
+    sign = -1 if is_credit else 1
+    tiers = [_tier(tier, sign, line.currency) for tier in line.tiers]
     return ShownLine(
         name=line.name,
-        is_credit=line.is_credit,
-        units="" if line.units is None else quantity(line.units),
-        amount=_money(-line.amount if line.is_credit else line.amount, currency),
-        tiers=[_tier(tier, currency) for tier in line.tiers],
+        is_credit=is_credit,
+        units=quantity(line.units_count),
+        amount=_money(line.signed_amount, line.currency),
+        tiers=tiers if len(tiers) > 1 else (),
     )
 
 
-def _tier(tier: LineTier, currency: str) -> ShownTier:
-    units = "" if tier.quantity is None else quantity(tier.quantity)
-    return ShownTier(_range(tier), units, _money(tier.amount, currency))
+def _tier(tier: RatedTier | Adjustment, sign: int, currency: str) -> ShownTier:
+    amount = _money(sign * tier.amount, currency)
+    if isinstance(tier, Adjustment):
+        return ShownTier(_ADJUSTMENTS[tier.kind.value], "", amount)
+    return ShownTier(_range(tier.lower, tier.upper), quantity(tier.quantity), amount)
 
 
-def _range(tier: LineTier) -> str:
-    if tier.adjustment is not None:
-        return f"to the {tier.adjustment}"
-    if tier.end is None:
-        return f"over {quantity(tier.start)}" if tier.start else "all units"
-    return f"over {quantity(tier.start)} up to {quantity(tier.end)}" if tier.start else f"up to {quantity(tier.end)}"
+def _range(lower: Decimal, upper: Decimal | None) -> str:
+    """Name the units in `(lower, upper]`."""
+    if upper is None:
+        return f"over {quantity(lower)}" if lower else "all units"
+    return f"over {quantity(lower)}, up to {quantity(upper)}" if lower else f"up to {quantity(upper)}"
 
 
 def _money(amount: int, currency: str) -> str:

@@ -1,6 +1,6 @@
 """Write instants for people, always with the zone whose clocks they are read on."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from metering.timestamps import SECOND
@@ -18,6 +18,11 @@ def clock_time(instant_us: int, zone: ZoneInfo = UTC) -> str:
     return f"{wall:%Y-%m-%d %H:%M:%S}{'.' if fraction else ''}{fraction} {zone_letters(wall, zone)}"
 
 
+def list_time(instant_us: int) -> str:
+    """Give `2026-11-21 13:49:53.034` of UTC, of one width, for columns; further digits are cut."""
+    return wall_of(instant_us, UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
+
+
 def clock_second(instant_us: int, zone: ZoneInfo = UTC) -> str:
     """Give what `clock_time` gives, to the second."""
     return clock_time(instant_us - instant_us % SECOND, zone)
@@ -31,9 +36,15 @@ def machine_time(instant_us: int) -> str:
 def day_text(instant_us: int, zone: ZoneInfo) -> str:
     """Give `21 Nov 2026`, and the time of day when it is not midnight."""
     wall = wall_of(instant_us, zone)
-    day = f"{wall.day} {_MONTHS[wall.month - 1]} {wall.year}"
-    at_midnight = wall.hour == wall.minute == wall.second == wall.microsecond == 0
-    return day if at_midnight else f"{day}, {wall:%H:%M}"
+    return _day(wall) if wall.time() == time.min else f"{_day(wall)}, {wall:%H:%M}"
+
+
+def period_text(start_us: int, end_us: int, zone: ZoneInfo) -> str:
+    """Name a range by its first and its last day, `1 Nov 2026 to 30 Nov 2026`; by instants when it cuts into days."""
+    if any(wall_of(edge, zone).time() != time.min for edge in (start_us, end_us)):
+        return f"{day_text(start_us, zone)} to {day_text(end_us, zone)}"
+    first, last = day_text(start_us, zone), _day(wall_of(end_us - SECOND, zone))
+    return first if first == last else f"{first} to {last}"
 
 
 def window_text(start_us: int, granularity: Granularity, zone: ZoneInfo) -> str:
@@ -70,3 +81,7 @@ def age_text(age: timedelta) -> str:
 def zone_letters(wall: datetime, zone: ZoneInfo) -> str:
     """Give the abbreviation of a zone at a time, `CET`; UTC for UTC whatever it is called."""
     return wall.tzname() or zone.key
+
+
+def _day(wall: datetime) -> str:
+    return f"{wall.day} {_MONTHS[wall.month - 1]} {wall.year}"

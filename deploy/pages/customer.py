@@ -9,7 +9,7 @@ from aiohttp import web
 
 from deploy.pages.as_of import AsOf, read_as_of
 from deploy.pages.billed import ask_open_invoices, shown_invoice
-from deploy.pages.clock_text import UTC, day_text, machine_time
+from deploy.pages.clock_text import UTC, machine_time, period_text
 from deploy.pages.questions import NamedCustomer, date_fields, find_customer
 from deploy.pages.serving import Visit
 from deploy.pages.subjects import Subject, aggregator_subject, events_subject
@@ -23,6 +23,7 @@ from metering.timestamps import microseconds
 from metering.zones import ZoneError, zone_named
 
 SUBJECTS_MAX = 100
+INVOICES_SHOWN_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,7 @@ async def customer(visit: Visit) -> web.Response:
     as_of = await read_as_of(services)
     faults: dict[str, str] = {}
     shown = await _range(visit, as_of, named, zone, faults)
-    invoices = await ask_open_invoices(services, as_of.cutoff, [named.customer])
-    theirs = [] if invoices is None else invoices.get(named.customer.id, [])
+    invoices = await ask_open_invoices(visit, as_of.cutoff, [named.customer])
     aggregators = await services.registry.read(active_aggregators, visit.world)
     name = named.customer.name or named.customer.external_id or named.customer.id
     context = {
@@ -59,12 +59,13 @@ async def customer(visit: Visit) -> web.Response:
         "other_ids": [known for known in named.identifiers if known != named.customer.id],
         "zone": zone.key,
         "faults": faults,
-        "range_text": f"{day_text(shown.start_us, zone)} to {day_text(shown.end_us, zone)}",
+        "range_text": period_text(shown.start_us, shown.end_us, zone),
         "dates": date_fields(visit, shown),
         "usage": await _usage(visit, as_of, named, shown),
         "has_aggregators": bool(aggregators),
-        "invoices": [shown_invoice(invoice, zone) for invoice in theirs],
+        "invoices": [shown_invoice(invoice, zone) for invoice in (invoices.invoices[:INVOICES_SHOWN_MAX] if invoices else ())],
         "invoices_known": invoices is not None,
+        "invoices_total": invoices.total if invoices else 0,
         "by_query": "" if "id" in visit.request.match_info else identifier,
         "start_text": machine_time(month_of(microseconds(as_of.now), zone).start_us),
         "now_text": machine_time(microseconds(as_of.now)),

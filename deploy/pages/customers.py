@@ -34,10 +34,10 @@ async def customers(visit: Visit) -> web.Response:
     search = visit.query("search")
     page = page_asked(visit, PAGES_MAX)
     found, total = await services.registry.read(_found, visit.world, search, page)
-    invoices = await ask_open_invoices(services, as_of.cutoff, found)
+    invoices = await ask_open_invoices(visit, as_of.cutoff, found)
     rows = []
     for customer in found:
-        theirs = [] if invoices is None else invoices.get(customer.id, [])
+        theirs = [] if invoices is None else invoices.of(customer.id)
         count = None if invoices is None else len(theirs)
         rows.append(CustomerRow(customer, customer_path(customer.id), count, totals_by_currency(theirs)))
     filters = {"search": search} if search else {}
@@ -48,6 +48,7 @@ async def customers(visit: Visit) -> web.Response:
         "search": search or "",
         "rows": rows,
         "invoices_known": invoices is not None,
+        "invoices_left_out": invoices.left_out if invoices else 0,
         "pages": list_page("/customers", filters, page, len(found), total),
     }
     return visit.render("customers.html", context)

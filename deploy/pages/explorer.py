@@ -81,7 +81,7 @@ async def _selection(
         if aggregator is None:
             faults["aggregator"] = "there is no such aggregator any more: reset the filters"
         else:
-            where = aggregator.counted.where
+            where = aggregator.counted().where
             selection = replace(selection, event_types=[aggregator.entity])
     if "event_type" in asked:
         selection = replace(selection, event_types=[asked["event_type"]])

@@ -1,46 +1,58 @@
-"""Open invoices as the pages show them: amounts are integers of the currency's minor unit."""
+"""Where the pages get open invoices from: billing, asked about several customers at once."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from typing import Protocol
+
+from billing.invoices.model import Invoice
+from billing.invoices.open import list_open_invoices
+from billing.invoices.registry import Wanted
+from metering.http.paging import Page
+from metering.position import Cutoff
+from metering.registry.engine import Registry
+from metering.store.client import Store
+from metering.world import World
+
+INVOICES_MAX = 500
+"""So many invoices are worked out for one page, those of the latest periods; more are counted, and the page says so."""
 
 
 @dataclass(frozen=True, slots=True)
-class LineTier:
-    """A part of a line: so many units of `(start, end]`, end None for the last tier, and what they cost.
+class OpenInvoices:
+    """Open invoices, those of the latest periods first, of `total` that there are."""
 
-    A clamp of the line comes as its last part: `adjustment` names it, and start, end and quantity are None.
+    invoices: Sequence[Invoice]
+    total: int
+
+    @property
+    def left_out(self) -> int:
+        """Give how many there are besides these."""
+        return self.total - len(self.invoices)
+
+    def of(self, customer_id: str) -> list[Invoice]:
+        """Give those of one customer."""
+        return [invoice for invoice in self.invoices if invoice.customer_id == customer_id]
+
+
+class OpenInvoicesOf(Protocol):
+    """Ask for the open invoices of customers.
+
+    Raises:
+        UnavailableError, QueryLimitError, BillingError: the page says that they cannot be worked out, and shows the
+            rest.
     """
 
-    start: Decimal | None
-    end: Decimal | None
-    quantity: Decimal | None
-    amount: int
-    adjustment: str | None = None
+    def __call__(self, world: World, cutoff: Cutoff, customer_ids: Sequence[str]) -> Awaitable[OpenInvoices]:
+        """Give what usage at the cut-off comes to, for customers by our ids."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceLine:
-    """A product on an invoice. `units` None: it is not counted in units. A credit counts against the total."""
+def open_invoices_of(registry: Registry, store: Store, clock: Callable[[], datetime]) -> OpenInvoicesOf:
+    """Ask billing."""
 
-    name: str
-    is_credit: bool
-    units: Decimal | None
-    amount: int
-    tiers: Sequence[LineTier] = ()
+    async def ask(world: World, cutoff: Cutoff, customer_ids: Sequence[str]) -> OpenInvoices:
+        wanted, page = Wanted(customers=customer_ids), Page(INVOICES_MAX, 0)
+        return OpenInvoices(*await list_open_invoices(registry, store, world, wanted, page, cutoff, clock()))
 
-
-@dataclass(frozen=True, slots=True)
-class OpenInvoice:
-    """What a period that is not closed yet would cost, from the usage known now."""
-
-    id: str
-    subscription_id: str
-    currency: str
-    period_starts_at: datetime
-    period_ends_at: datetime
-    amount_excluding_tax: int
-    tax_amount: int
-    total_amount: int
-    lines: Sequence[InvoiceLine]
+    return ask

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from deploy.pages.as_of import AsOf, read_as_of
 from deploy.pages.chart import Chart, Point, lay_out, sparkline
-from deploy.pages.clock_text import day_text, machine_time, window_text
+from deploy.pages.clock_text import machine_time, period_text, window_text
 from deploy.pages.opening import BARS_MAX, finest, fullest, opening_range, too_long
 from deploy.pages.quantities import quantity
 from deploy.pages.questions import (
@@ -213,8 +213,8 @@ async def _figures(
         total=total,
         rows=rows,
         chart=lay_out(points, granularity, shown.timezone, whole=subject.is_whole),
-        range_text=f"{day_text(shown.start_us, shown.timezone)} to {day_text(shown.end_us, shown.timezone)}",
-        any_open=any(row.open for row in rows),
+        range_text=period_text(shown.start_us, shown.end_us, shown.timezone),
+        any_open=any(row.open and row.usage.count for row in rows),
     )
 
 

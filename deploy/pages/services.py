@@ -1,12 +1,11 @@
 """What the pages stand on; the composition fills it in."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
-from deploy.pages.invoices import OpenInvoice
-from metering.position import Cutoff
-from metering.registry.customers import Customer
+from deploy.pages.invoices import OpenInvoicesOf
 from metering.registry.engine import Registry
 from metering.store.client import Store
 from metering.store.explorer import Explorer
@@ -14,29 +13,31 @@ from metering.store.usage import UsageReader
 from metering.store.versions import VersionStore
 
 
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """How far the figures are behind what was accepted: all that came in before `applied_until` is in them.
+class Lag(Protocol):
+    """How far the figures are behind what was answered 2xx: all accepted before `applied_until_us` is in them."""
 
-    `applied_until` None: nothing is known to be in them yet.
-    """
+    @property
+    def events(self) -> int:
+        """How many are accepted and not in the figures yet."""
+        ...
 
-    lag_events: int
-    applied_until: datetime | None
-    oldest_unapplied_age_ms: int
+    @property
+    def applied_until_us(self) -> int:
+        """Microseconds since 1970 UTC."""
+        ...
 
-
-OpenInvoicesOf = Callable[[Cutoff, Sequence[Customer]], Awaitable[Mapping[str, Sequence[OpenInvoice]]]]
-"""Give the open invoices of customers of one world as of a cut-off, by customer id, newest first; who has none may be
-left out.
-
-It is asked about at most one page of customers. It may raise UnavailableError; the page then says so and shows the rest.
-"""
+    @property
+    def oldest_unapplied_age_ms(self) -> int:
+        """How long the oldest of them has been waiting."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class PageServices:
-    """Shared by all pages of a process. `clock` gives aware date-times."""
+    """Shared by all pages of a process. `clock` gives aware date-times.
+
+    `lag` may raise UnavailableError; the pages then say that it is unknown. `open_invoices_of` makes `open_invoices`.
+    """
 
     registry: Registry
     store: Store

@@ -110,7 +110,7 @@ async def _answer(visit: Visit, handler: PageHandler) -> web.Response:
         message = "The figures cannot be read at the moment. Nothing is lost: reload the page in a few seconds."
         response = error_page(visit, 503, message, {"Retry-After": "5"})
     except Exception:  # noqa: BLE001 - the last line before the browser: log it, tell nothing.
-        _log.exception("unexpected error", method=visit.request.method, path=visit.request.path)
+        import traceback; traceback.print_exc(); _log.exception("unexpected error", method=visit.request.method, path=visit.request.path)
         response = error_page(visit, 500, "Something went wrong here. It was logged; reloading may help.")
     for name, value in PAGE_HEADERS.items():
         response.headers[name] = value

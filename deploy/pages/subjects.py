@@ -32,22 +32,20 @@ class Subject:
     def explanation(self) -> str:
         """Say what is counted, in words."""
         counted = self.counted
-        what = "number" if counted.property is None else f"{counted.operation.value} of {counted.property}"
         filtered = " that meet its filter" if counted.where.conditions else ""
-        return f"{what} of {counted.entity} events{filtered}" if counted.property is None else (
-            f"{what} over {counted.entity} events{filtered}"
-        )
+        events = f"{counted.entity} events{filtered}"
+        return f"number of {events}" if counted.property is None else f"{counted.operation.value} of {counted.property} over {events}"
 
 
 def aggregator_subject(stored: StoredAggregator) -> Subject:
     """Show an aggregator."""
-    return Subject(stored.id, stored.name, stored.unit_name, stored.counted, stored.id)
+    return Subject(stored.id, stored.name, stored.unit_name, stored.counted(), stored.id)
 
 
 def events_subject(event_type: str) -> Subject:
     """Show how many events of a type there are."""
     counted = Aggregator(event_type, Operation.COUNT)
-    return Subject(f"{_EVENTS}{event_type}", event_type, "events", counted)
+    return Subject(f"{_EVENTS}{event_type}", f"{event_type} events", None, counted)
 
 
 def choose(

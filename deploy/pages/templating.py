@@ -5,7 +5,7 @@ from aiohttp import web
 import aiohttp_jinja2
 
 from deploy.pages.assets import TEMPLATES
-from deploy.pages.clock_text import age_text, clock_second, clock_time, machine_time
+from deploy.pages.clock_text import age_text, clock_second, clock_time, list_time, machine_time
 from deploy.pages.quantities import quantity
 from deploy.pages.visible import short, visible
 
@@ -17,6 +17,7 @@ _FILTERS = {
     "quantity": quantity,
     "clock_time": clock_time,
     "clock_second": clock_second,
+    "list_time": list_time,
     "machine_time": machine_time,
     "age": age_text,
 }

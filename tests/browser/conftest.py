@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
+from structlog.testing import capture_logs
 
 from tests.browser.stage import Stage, staged
 
@@ -34,5 +35,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stage(tmp_path, store) -> AsyncIterator[Stage]:
-    async with staged(tmp_path, store) as built:
-        yield built
+    with capture_logs() as logged:
+        async with staged(tmp_path, store) as built:
+            yield built
+    assert [entry for entry in logged if entry["log_level"] == "error"] == []

@@ -10,9 +10,11 @@ import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from deploy.pages.invoices import InvoiceLine, LineTier, OpenInvoice
+from billing.invoices.model import Invoice, InvoiceStatus, LineItem
+from billing.pricing import EntryType, RatedTier
+from deploy.pages.invoices import OpenInvoices
 from deploy.pages.routes import add_pages
-from deploy.pages.services import Lag, PageServices
+from deploy.pages.services import PageServices
 from metering.errors import UnavailableError
 from metering.http.app import answer_errors
 from metering.http.scope import Scope
@@ -45,6 +47,15 @@ class Offsets:
 OFFSETS = Offsets()
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A lag."""
+
+    events: int
+    applied_until_us: int
+    oldest_unapplied_age_ms: int
+
+
 @dataclass
 class Stage:
     """What a test arranges before it opens a page."""
@@ -56,8 +67,9 @@ class Stage:
     key_id: str
     address: str = ""
     now: datetime = NOW
-    lag: Lag | UnavailableError | None = None
-    invoices: dict[str, list[OpenInvoice]] | UnavailableError = field(default_factory=dict)
+    lag: Waiting | UnavailableError | None = None
+    invoices: list[Invoice] | UnavailableError = field(default_factory=list)
+    invoices_left_out: int = 0
     standing: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     async def send(self, *events: dict[str, Any]) -> None:
@@ -115,16 +127,17 @@ class Stage:
 
         return await self.registry.write(make)
 
-    async def read_lag(self) -> Lag:
+    async def read_lag(self) -> Waiting:
         if isinstance(self.lag, UnavailableError):
             raise self.lag
-        return self.lag or Lag(0, self.now, 0)
+        return self.lag or Waiting(0, microseconds(self.now), 0)
 
-    async def read_invoices(self, _cutoff, customers):
+    async def read_invoices(self, world, _cutoff, customer_ids):
+        assert world == self.world
         if isinstance(self.invoices, UnavailableError):
             raise self.invoices
-        wanted = {customer.id for customer in customers}
-        return {known: theirs for known, theirs in self.invoices.items() if known in wanted}
+        found = [invoice for invoice in self.invoices if invoice.customer_id in customer_ids]
+        return OpenInvoices(found, len(found) + self.invoices_left_out)
 
 
 @asynccontextmanager
@@ -158,28 +171,33 @@ async def staged(folder, store, mode: Mode = Mode.TEST):
         registry.close()
 
 
-def an_invoice(**fields: Any) -> OpenInvoice:
-    """An invoice of a month with graduated tiers."""
+def a_line(name: str, amount: int, units: str, *tiers: Any, **fields: Any) -> LineItem:
+    """A line in EUR unless told otherwise."""
+    values: dict[str, Any] = {"entry_type": EntryType.DEBIT, "currency": "EUR", **fields}
+    return LineItem(name, "itm_1", units_count=Decimal(units), amount=amount, tiers=tiers, **values)
+
+
+def an_invoice(customer_id: str, **fields: Any) -> Invoice:
+    """An invoice of November with graduated tiers, a fee and a credit."""
     tiers = [
-        LineTier(Decimal("0"), Decimal("10"), Decimal("10"), 50_000),
-        LineTier(Decimal("10"), Decimal("50"), Decimal("40"), 160_000),
-        LineTier(Decimal("50"), None, Decimal("13.5"), 27_000),
-    ]
-    lines = [
-        InvoiceLine("API calls", is_credit=False, units=Decimal("63.5"), amount=237_000, tiers=tiers),
-        InvoiceLine("Platform fee", is_credit=False, units=Decimal("1"), amount=20_000),
-        InvoiceLine("Returned seats", is_credit=True, units=Decimal("2"), amount=1_250),
+        RatedTier(Decimal(0), Decimal(10), Decimal(10), 50_000),
+        RatedTier(Decimal(10), Decimal(50), Decimal(40), 160_000),
+        RatedTier(Decimal(50), None, Decimal("13.5"), 27_000),
     ]
     values: dict[str, Any] = {
         "id": "inv_0mhx2k9f4h3k1v0c",
+        "status": InvoiceStatus.OPEN,
+        "customer_id": customer_id,
+        "customer_external_id": None,
         "subscription_id": "sub_0mhx2k9f4h3k1v0c",
         "currency": "EUR",
-        "period_starts_at": datetime(2026, 11, 1, tzinfo=UTC),
-        "period_ends_at": datetime(2026, 12, 1, tzinfo=UTC),
-        "amount_excluding_tax": 255_750,
-        "tax_amount": 0,
-        "total_amount": 255_750,
-        "lines": lines,
+        "period_start_us": microseconds(datetime(2026, 11, 1, tzinfo=UTC)),
+        "period_end_us": microseconds(datetime(2026, 12, 1, tzinfo=UTC)),
+        "lines": [
+            a_line("API calls", 237_000, "63.5", *tiers),
+            a_line("Platform fee", 20_000, "1"),
+            a_line("Returned seats", 1_250, "2", entry_type=EntryType.CREDIT),
+        ],
         **fields,
     }
-    return OpenInvoice(**values)
+    return Invoice(**values)
