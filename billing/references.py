@@ -39,9 +39,7 @@ class BillingReferences:
         subscription_id = connection.execute(by_subscription.limit(1)).scalar()
         return None if subscription_id is None else f"subscription {subscription_id}"
 
-    def subscription_ids(
-        self, connection: sa.Connection, customers: Iterable[Customer], /
-    ) -> dict[str, list[str]]:
+    def subscription_ids(self, connection: sa.Connection, customers: Iterable[Customer], /) -> dict[str, list[str]]:
         """Give the subscription ids by customer id, oldest first; customers without any are left out."""
         wanted = list(customers)
         if not wanted:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.settings import SettingError, Settings, read_settings
+from deploy.version import VERSION
 from metering.errors import MeteringError
 from metering.http.scope import Scope
 from metering.registry.accounts import AccountExistsError, create_account, find_account, list_accounts
@@ -20,8 +21,6 @@ from metering.registry.engine import Registry
 from metering.registry.keys import ApiKey, create_key, list_keys, revoke_key
 from metering.registry.migrate import migrate
 from metering.world import Mode, World
-
-VERSION = "0.1.0"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Usage events in, exact invoices out.")
 accounts_app = typer.Typer(no_args_is_help=True, help="Accounts: whose data are walled off from whose.")

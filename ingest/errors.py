@@ -5,6 +5,8 @@ IngestError
 +-- LogOverloadedError    wait and send again: nothing was written
 +-- LogCorruptError       stop: durable bytes cannot be read, a person has to look
 +-- LogMismatchError      stop: this log is not the one that the store was filled from
++-- LogTooNewError        stop: a newer release wrote this log, run that one
++-- LogPoisonedError      stop: too much of the log cannot be understood, a person has to look
 """
 
 
@@ -26,3 +28,11 @@ class LogCorruptError(IngestError):
 
 class LogMismatchError(IngestError):
     """The log and the store do not belong together, or the log lost its end."""
+
+
+class LogTooNewError(IngestError):
+    """A message has a format that only a newer release knows."""
+
+
+class LogPoisonedError(IngestError):
+    """Of what was read, too great a share had to become dead letters."""

@@ -7,6 +7,9 @@ sent, and a sum over any number of events that a store can hold fits 76 digits: 
 import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
+INTEGER_DIGITS_MAX = 20
+DECIMALS_MAX = 18
+
 NUMBER_TEXT = r"-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,36})?([eE][+-]?[01]?[0-9])?"
 """JSON's grammar of numbers, of a length that never costs a digit: a regular expression in Python and in the store."""
 

@@ -113,7 +113,7 @@ def decode_filter(document: Any, path: Path = ("where",)) -> Filter:
         raise FilterError([FilterFault(path, "a filter is an object with conditional and fields")])
     faults: list[FilterFault] = []
     conditional = document.get("conditional", Conditional.AND)
-    if conditional not in {Conditional.AND.value, Conditional.OR.value}:
+    if conditional not in (Conditional.AND.value, Conditional.OR.value):  # Not a set: the value may be unhashable.
         faults.append(FilterFault((*path, "conditional"), f"conditional is {_shown(conditional)}: send and, or or"))
     fields = document.get("fields", [])
     if not isinstance(fields, Sequence) or isinstance(fields, str) or len(fields) > FIELDS_MAX:

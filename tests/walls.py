@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from yarl import URL
 
@@ -60,8 +60,9 @@ async def assert_walls_hold(
         for stranger in keys.strangers:
             status, body, headers = await request(route.method, path, stranger)
             what = f"{route.method} {path} by a stranger: {status} {body[:200]}"
-            assert not any(marker in body for marker in markers), what
-            assert not any(marker in value for marker in markers for value in headers.values()), what
+            told = body + "".join(headers.values())
+            # What the stranger sent may be repeated to it.
+            assert not any(marker in told for marker in markers if marker not in unquote(path)), what
             assert status < 500, what
             if "{" in route.path:
                 assert 400 <= status < 500, what

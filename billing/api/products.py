@@ -146,9 +146,7 @@ class _Products:
             raise ApiError(404, message, [Fault("unknown", ("aggregator_id",), message)])
         return found
 
-    def _change_status(
-        self, connection: sa.Connection, world: World, product_id: str, status: ProductStatus
-    ) -> _Found:
+    def _change_status(self, connection: sa.Connection, world: World, product_id: str, status: ProductStatus) -> _Found:
         product, aggregator = _require(connection, world, product_id)
         if product.status is status:
             return product, aggregator

@@ -1,14 +1,17 @@
 """`/v2/subscriptions` and `/v1/subscriptions`: who has what, since when and at which prices."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from aiohttp import web
 
+from billing.api.choices import choices_of, values_of
 from billing.api.services import Services
 from billing.api.shapes import NEW_SUBSCRIPTION_BODY, SUBSCRIPTION
-from billing.catalog.model import Product
-from billing.catalog.registry import find_products
+from billing.catalog.registry import find_products, product_names
+from billing.catalog.rows import is_matrix
 from billing.subscriptions.agreement import agree
 from billing.subscriptions.model import Subscription, SubscriptionProduct, SubscriptionStatus
 from billing.subscriptions.reading import SubscriptionAsked, read_subscription
@@ -27,8 +30,7 @@ from metering.http.reading import read_object
 from metering.http.route import Call, Parameter, Route
 from metering.http.scope import Scope
 from metering.http.shapes import page_of as page_shape
-from metering.registry.aggregators import find_aggregator
-from metering.registry.customers import resolve
+from metering.registry.customers import resolve, resolve_many
 from metering.timestamps import format_instant
 from metering.world import World
 
@@ -43,3 +45,168 @@ FILTERS = (
     FilterField("created_at", subscriptions.c.created_at, Kind.INSTANT, nullable=False),
     FilterField("updated_at", subscriptions.c.updated_at, Kind.INSTANT, nullable=False),
 )
+_OWN_PARAMETERS = (
+    Parameter("customer_id", "Our id or the external id; as `customer_id__in` several."),
+    Parameter("status", "pending, active or cancelled; as `status__in` several."),
+)
+
+
+def subscription_routes(services: Services) -> list[Route]:
+    """Give the routes of subscriptions; both versions of the path read the same."""
+    api = _Subscriptions(services)
+    read, write = Scope.READ, Scope.WRITE
+    parameters = (*PARAMETERS, *_OWN_PARAMETERS, *filter_parameters(FILTERS))
+    create = "Subscribe a customer to products at the prices of today"
+    listing = "List subscriptions, newest first"
+    cancel = "End a subscription now: no period begins any more, and the one that runs ends"
+    return [
+        Route(
+            "POST",
+            "/v2/subscriptions",
+            write,
+            api.create,
+            create,
+            TAG,
+            201,
+            body=NEW_SUBSCRIPTION_BODY,
+            answer=SUBSCRIPTION,
+        ),
+        *(
+            route
+            for every in ("/v2/subscriptions", "/v1/subscriptions")
+            for route in (
+                Route(
+                    "GET", every, read, api.list, listing, TAG, parameters=parameters, answer=page_shape(SUBSCRIPTION)
+                ),
+                Route("GET", every + "/{id}", read, api.get, "Get a subscription", TAG, answer=SUBSCRIPTION),
+            )
+        ),
+        *(
+            Route(method, "/v1/subscriptions/{id}/cancel", write, api.cancel, cancel, TAG, answer=SUBSCRIPTION)
+            for method in ("POST", "PUT")
+        ),
+    ]
+
+
+class _Subscriptions:
+    def __init__(self, services: Services) -> None:
+        self._registry = services.registry
+        self._clock = services.clock
+
+    async def create(self, call: Call) -> web.Response:
+        asked = read_subscription(await read_object(call.request))
+        made, names = await self._registry.write(self._create, call.world, asked)
+        return json_response(subscription_object(made, names, self._clock()), 201)
+
+    async def list(self, call: Call) -> web.Response:
+        page, conditions, now = page_of(call), filters_of(call, FILTERS), self._clock()
+        statuses = choices_of(call, "status", SubscriptionStatus)
+        if statuses is not None:
+            conditions.append(sa.or_(sa.false(), *(_has_status(status, now) for status in statuses)))
+        found, names, total = await self._registry.read(
+            _page, call.world, conditions, values_of(call, "customer_id"), page
+        )
+        return json_response(paged([subscription_object(one, names, now) for one in found], total, page))
+
+    async def get(self, call: Call) -> web.Response:
+        found, names = await self._registry.read(_require, call.world, call.path("id"))
+        return json_response(subscription_object(found, names, self._clock()))
+
+    async def cancel(self, call: Call) -> web.Response:
+        now = self._clock()
+        ended, names = await self._registry.write(_cancel, call.world, call.path("id"), now)
+        return json_response(subscription_object(ended, names, now))
+
+    def _create(
+        self, connection: sa.Connection, world: World, asked: SubscriptionAsked
+    ) -> tuple[Subscription, dict[str, str]]:
+        customer = resolve(connection, world, asked.customer_id)
+        if customer is None:
+            message = f"customer_id: there is no customer {asked.customer_id[:80]!r}: create it, or send another id"
+            raise ApiError(404, message, [Fault("unknown", ("customer_id",), message)])
+        catalog = find_products(connection, world, {one.product_id for one in asked.products})
+        agreement = agree(asked, customer, catalog)
+        made = create_subscription(connection, world, asked, agreement, self._clock())
+        return made, _names(connection, [made])
+
+
+def subscription_object(subscription: Subscription, names: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """Give the subscription as it goes out; its status is that of `now`."""
+    commitment = subscription.commitment_interval
+    return {
+        "id": subscription.id,
+        "name": subscription.name,
+        "status": subscription.status_at(now).value,
+        "customer_id": subscription.customer_id,
+        "currency": subscription.currency,
+        "timezone": subscription.timezone,
+        "activation_strategy": "start_date",
+        "commitment_interval": commitment.document() if commitment else None,
+        "starts_at": format_instant(subscription.starts_at),
+        "cancelled_at": None if subscription.cancelled_at is None else format_instant(subscription.cancelled_at),
+        "products": [_product_object(one, names) for one in subscription.products],
+        "created_at": format_instant(subscription.created_at),
+        "updated_at": format_instant(subscription.updated_at),
+    }
+
+
+def _product_object(agreed: SubscriptionProduct, names: Mapping[str, str]) -> dict[str, Any]:
+    """Give one product with the prices that were agreed: one list of rows, or the groups of a matrix."""
+    matrix = is_matrix(agreed.groups)
+    return {
+        "id": agreed.product_id,
+        "name": names[agreed.product_id],
+        "aggregator_id": agreed.aggregator_id,
+        "payment_interval": agreed.payment_interval.document(),
+        "count": agreed.count,
+        "min_amount": agreed.min_amount,
+        "max_amount": agreed.max_amount,
+        "min_committed_count": agreed.min_committed_count,
+        "prices": None if matrix else list(agreed.groups[0].prices),
+        "price_groups": [group.document() for group in agreed.groups] if matrix else None,
+    }
+
+
+def _has_status(status: SubscriptionStatus, now: datetime) -> sa.ColumnElement[bool]:
+    """Say in SQL what `Subscription.status_at` says."""
+    cancelled = sa.and_(subscriptions.c.cancelled_at.is_not(None), subscriptions.c.cancelled_at <= now)
+    if status is SubscriptionStatus.CANCELLED:
+        return cancelled
+    begun = subscriptions.c.starts_at <= now
+    return sa.and_(sa.not_(cancelled), begun if status is SubscriptionStatus.ACTIVE else sa.not_(begun))
+
+
+def _page(
+    connection: sa.Connection,
+    world: World,
+    conditions: list[sa.ColumnElement[bool]],
+    customers: Sequence[str] | None,
+    page: Page,
+) -> tuple[list[Subscription], dict[str, str], int]:
+    if customers is not None:
+        ids = [customer.id for customer in resolve_many(connection, world, customers).values()]
+        conditions = [*conditions, subscriptions.c.customer_id.in_(ids)]
+    found, total = list_subscriptions(connection, world, conditions=conditions, take=page.take, skip=page.skip)
+    return found, _names(connection, found), total
+
+
+def _require(connection: sa.Connection, world: World, subscription_id: str) -> tuple[Subscription, dict[str, str]]:
+    found = find_subscription(connection, world, subscription_id)
+    if found is None:
+        raise not_found(f"there is no subscription {subscription_id[:80]!r}")
+    return found, _names(connection, [found])
+
+
+def _cancel(
+    connection: sa.Connection, world: World, subscription_id: str, now: datetime
+) -> tuple[Subscription, dict[str, str]]:
+    found, names = _require(connection, world, subscription_id)
+    return cancel_subscription(connection, found, now), names
+
+
+def _names(connection: sa.Connection, found: Sequence[Subscription]) -> dict[str, str]:
+    """Give the names of the products of some subscriptions of one world."""
+    if not found:
+        return {}
+    ids = {product.product_id for one in found for product in one.products}
+    return product_names(connection, found[0].world, ids)

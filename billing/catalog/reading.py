@@ -61,7 +61,9 @@ def read_product(body: Mapping[str, Any], current: Product | None = None) -> Pro
     configurations = _read_configurations(fields, kind, current)
     fields.refuse_faults()
     if kind is not ProductType.DYNAMIC and counted:
-        raise refused(f"aggregator_id: only dynamic products are counted from events yet, a {kind} product by its count")
+        raise refused(
+            f"aggregator_id: only dynamic products are counted from events yet, a {kind} product by its count"
+        )
     merged = {**(current.details if current else {}), **details}
     if len(dumps(merged)) > DETAILS_BYTES_MAX:
         raise too_large(f"the product's details are more than {DETAILS_BYTES_MAX} bytes: keep them elsewhere")
@@ -78,9 +80,7 @@ def read_new_prices(rows: Any, product: Product, configuration_id: str) -> Price
     current = next(one for one in product.configurations if one.id == configuration_id)
     group = PriceGroup(current.group.metering_filter, read_rows(rows, product.type, (), faults))
     if not faults:
-        changed = [
-            _with_group(one, group) if one.id == configuration_id else one for one in product.configurations
-        ]
+        changed = [_with_group(one, group) if one.id == configuration_id else one for one in product.configurations]
         check_configurations(changed, product.type, faults)
     if faults:
         raise ApiError(400, faults[0].message, faults)
@@ -160,11 +160,13 @@ def _read_countries(reader: Fields) -> tuple[str, ...] | None:
     countries = reader.names("countries", items_max=COUNTRIES_MAX)
     if countries is None:
         return None
+    if reader.faults:
+        return ()
     for country in countries:
-        if isinstance(country, str) and country not in country_codes():
+        if country not in country_codes():
             message = f"{country[:40]!r} is no ISO 3166-1 alpha-2 code: send one such as FR"
             reader.fault("countries", "unknown_value", message)
-    return tuple(dict.fromkeys(country for country in countries if isinstance(country, str)))
+    return tuple(dict.fromkeys(countries))
 
 
 def _kept_object(fields: Fields, name: str) -> Any:

@@ -79,6 +79,17 @@ def find_products(connection: sa.Connection, world: World, product_ids: Iterable
     return found
 
 
+def product_names(connection: sa.Connection, world: World, product_ids: Iterable[str]) -> dict[str, str]:
+    """Give the names of products by id; ids that are not in this world are left out."""
+    wanted = sorted(set(product_ids))
+    found: dict[str, str] = {}
+    for start in range(0, len(wanted), _LOOKUP_MAX):
+        within = products.c.id.in_(wanted[start : start + _LOOKUP_MAX])
+        query = sa.select(products.c.id, products.c.name).where(of(products, world), within)
+        found.update({row.id: row.name for row in connection.execute(query)})
+    return found
+
+
 def find_configuration_product(connection: sa.Connection, world: World, configuration_id: str) -> Product | None:
     """Give the product that a price configuration is of."""
     query = sa.select(price_configurations.c.product_id).where(
@@ -99,7 +110,11 @@ def list_products(
 
 
 def _insert_configurations(
-    connection: sa.Connection, world: World, product_id: str, configurations: Sequence[PriceConfiguration], now: datetime
+    connection: sa.Connection,
+    world: World,
+    product_id: str,
+    configurations: Sequence[PriceConfiguration],
+    now: datetime,
 ) -> None:
     rows = [
         {

@@ -5,6 +5,7 @@ What passes here can be rated: no price that is kept fails later for what it say
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from billing.catalog.model import ROW_TYPES, PriceConfiguration, PriceGroup, ProductType
@@ -59,7 +60,9 @@ def read_filter(document: Any, path: Sequence[PathPart], faults: list[Fault]) ->
     configuration = document["configuration"] if wrapped else document
     name = document.get("name") if wrapped else None
     if name is not None and (not isinstance(name, str) or len(name) > 255):
-        faults.append(Fault("type", (*path, "name"), "metering_filter.name: must be a string of at most 255 characters"))
+        faults.append(
+            Fault("type", (*path, "name"), "metering_filter.name: must be a string of at most 255 characters")
+        )
         return None
     try:
         where = decode_filter(configuration, (*path, "configuration") if wrapped else tuple(path))
@@ -101,7 +104,7 @@ def check_configurations(configurations: Sequence[PriceConfiguration], kind: Pro
 
 def _check_matrix(configurations: Sequence[PriceConfiguration], indexes: Sequence[int], faults: list[Fault]) -> None:
     groups = [configurations[index].group for index in indexes]
-    for index, following in zip(indexes, indexes[1:], strict=False):
+    for index, following in pairwise(indexes):
         if configurations[index].group.metering_filter is None:
             path = ("price_configurations", following)
             message = f"price_configurations[{index}] has the same currency, countries and intervals and no"
@@ -117,5 +120,5 @@ def _check_matrix(configurations: Sequence[PriceConfiguration], indexes: Sequenc
     try:
         rate_groups([(prices, Decimal(0)) for prices in read if isinstance(prices, UnitPrices)])
     except InvalidPriceError as error:
-        path = ("price_configurations", indexes[0], "prices")
-        faults.extend(Fault(fault.code, path, fault.message) for fault in error.faults)
+        prices_path = ("price_configurations", indexes[0], "prices")
+        faults.extend(Fault(fault.code, prices_path, fault.message) for fault in error.faults)

@@ -14,13 +14,13 @@ from billing.catalog.model import PriceGroup
 from billing.catalog.rows import filter_of, is_matrix, prices_of
 from billing.invoices.lines import Counted
 from billing.pricing import EventPrices
-from metering.aggregation import Aggregator, Operation, Usage
+from metering.aggregation import Operation, Usage
 from metering.errors import QueryLimitError
 from metering.http.json import dumps
 from metering.position import Cutoff
 from metering.registry.aggregators import StoredAggregator
 from metering.store.client import Store
-from metering.store.questions import Question, figures_of
+from metering.store.questions import Counting, Question, figures_of
 from metering.store.usage import Scope, UsageReader
 from metering.world import World
 
@@ -54,27 +54,22 @@ def count_all(store: Store, world: World, cutoff: Cutoff, asked: Iterable[Asked]
     """
     alike: dict[tuple[str, bytes], list[Asked]] = {}
     for one in asked:
-        filters = dumps([group.metering_filter for group in one.groups])
-        alike.setdefault((one.aggregator.id, filters), []).append(one)
+        shown = dumps([group.metering_filter for group in one.groups])
+        alike.setdefault((one.aggregator.id, shown), []).append(one)
     counted: dict[Line, Counted] = {}
     for together in alike.values():
         first = together[0]
-        figures = figures_of(
-            store,
-            world,
-            cutoff,
-            first.aggregator.counted,
-            [filter_of(group) for group in first.groups],
-            [one.question for one in together],
-        )
+        filters = [filter_of(group) for group in first.groups]
+        counting = Counting(world, cutoff, first.aggregator.counted(), filters)
+        figures = figures_of(store, counting, [one.question for one in together])
         for one, usages in zip(together, figures, strict=True):
-            counted[one.line] = _counted(store, world, cutoff, one, usages)
+            counted[one.line] = _counted(store, counting, one, usages)
     return counted
 
 
-def _counted(store: Store, world: World, cutoff: Cutoff, one: Asked, usages: Sequence[Usage]) -> Counted:
+def _counted(store: Store, counting: Counting, one: Asked, usages: Sequence[Usage]) -> Counted:
     details: Mapping[str, object] = one.aggregator.details
-    values = _values(store, world, cutoff, one, usages[0]) if _needs_values(one.groups) else None
+    values = _values(store, counting, one, usages[0]) if _needs_values(one.groups) else None
     return Counted([usage.total for usage in usages], values, details.get("allow_negative_values") is True)
 
 
@@ -82,13 +77,15 @@ def _needs_values(groups: Sequence[PriceGroup]) -> bool:
     return not is_matrix(groups) and isinstance(prices_of(groups[0]), EventPrices)
 
 
-def _values(store: Store, world: World, cutoff: Cutoff, one: Asked, usage: Usage) -> Sequence[Decimal]:
+def _values(store: Store, counting: Counting, one: Asked, usage: Usage) -> Sequence[Decimal]:
     """Give the value of each event, in (timestamp, id) order; an event that is merely counted is worth 1."""
-    aggregator: Aggregator = one.aggregator.counted
+    aggregator = counting.aggregator
     if usage.count > EVENTS_PRICED_MAX:
         message = f"{usage.count} events of {one.aggregator.id} in one period are more than the {EVENTS_PRICED_MAX}"
         raise QueryLimitError(f"{message} that are priced one by one: use prices without a floor, cap or fee")
     if aggregator.operation is not Operation.SUM:
         return [Decimal(1)] * usage.count
-    scope = Scope(world, cutoff, one.question.start_us, one.question.end_us, one.question.customer_ids)
+    scope = Scope(
+        counting.world, counting.cutoff, one.question.start_us, one.question.end_us, one.question.customer_ids
+    )
     return list(islice(UsageReader(store).values(scope, aggregator), EVENTS_PRICED_MAX))

@@ -49,22 +49,26 @@ class StartsWithin(NamedTuple):
         return (self.least_us is None or self.least_us <= start_us) and (self.end_us is None or start_us < self.end_us)
 
 
-def open_periods(
-    outlines: Iterable[Outline], now_us: int, within: StartsWithin = StartsWithin()
-) -> list[OpenPeriod]:
+EVER = StartsWithin()
+
+
+def open_periods(outlines: Iterable[Outline], now_us: int, within: StartsWithin) -> list[OpenPeriod]:
     """Give the periods that have begun by `now_us`, those that started last first."""
     sharing: dict[tuple[Interval, str], list[Outline]] = {}
     for outline in outlines:
         if outline.starts_us <= now_us:
             for interval in outline.intervals:
                 sharing.setdefault((interval, outline.timezone), []).append(outline)
-    found = []
+    found: list[OpenPeriod] = []
     for (interval, timezone), alike in sharing.items():
         calendar = Calendar(interval, zone_named(timezone), min(one.starts_us for one in alike), now_us)
         for outline in alike:
-            for window in calendar.begun(outline.starts_us, now_us, outline.cancelled_us):
-                if within.holds(window.start_us):
-                    found.append(OpenPeriod(outline.subscription_id, interval, window))
+            begun = calendar.begun(outline.starts_us, now_us, outline.cancelled_us)
+            found += [
+                OpenPeriod(outline.subscription_id, interval, window)
+                for window in begun
+                if within.holds(window.start_us)
+            ]
     found.sort(key=_order, reverse=True)
     return found
 

@@ -67,7 +67,7 @@ class ProratedPrices:
         return self._scaled(self.whole.credit(units, terms))
 
     def _scaled(self, charges: Charges) -> Charges:
-        parts = [part._replace(charge=part.charge * self.share.numerator) for part in charges.parts]
+        parts = [part.charged(part.charge * self.share.numerator) for part in charges.parts]
         return Charges(parts, charges.denominator * self.share.denominator)
 
 
@@ -80,9 +80,7 @@ def _line(product: BilledProduct, currency: str, share: Fraction) -> LineItem:
     units = rated.quantity
     if _is_fee(agreed) and isinstance(rated.tiers[0], RatedTier):
         units = rated.tiers[0].quantity  # A fee has a count and no units.
-    return LineItem(
-        product.name, agreed.product_id, rated.entry_type, units, currency, rated.amount, rated.tiers
-    )
+    return LineItem(product.name, agreed.product_id, rated.entry_type, units, currency, rated.amount, rated.tiers)
 
 
 def _rated(agreed: SubscriptionProduct, counted: Counted | None, share: Fraction) -> Rated:
@@ -97,7 +95,11 @@ def _rated(agreed: SubscriptionProduct, counted: Counted | None, share: Fraction
     prices = prices_of(agreed.groups[0])
     if counted is None:
         assert isinstance(prices, UnitPrices), "prices for each event need events"
-        return rate(prices, _NOTHING, terms) if _is_fee(agreed) else rate(ProratedPrices(prices, share), agreed.count, terms)
+        return (
+            rate(prices, _NOTHING, terms)
+            if _is_fee(agreed)
+            else rate(ProratedPrices(prices, share), agreed.count, terms)
+        )
     if is_matrix(agreed.groups):
         return rate_groups(_matrix(agreed, counted), terms)
     if isinstance(prices, EventPrices):
@@ -117,5 +119,3 @@ def _matrix(agreed: SubscriptionProduct, counted: Counted) -> list[tuple[UnitPri
 
 def _is_fee(agreed: SubscriptionProduct) -> bool:
     return bool(agreed.groups[0].prices[0]["type"] == "fee")
-
-

@@ -22,7 +22,7 @@ from metering.zones import zone_named
 
 
 async def list_open_invoices(
-    registry: Registry, store: Store, world: World, wanted: Wanted, page: Page, cutoff: Cutoff, now: datetime
+    registry: Registry, store: Store, world: World, *, wanted: Wanted, page: Page, cutoff: Cutoff, now: datetime
 ) -> tuple[list[Invoice], int]:
     """Give a page of open invoices, those of the latest periods first, and how many there are.
 
@@ -36,7 +36,7 @@ async def list_open_invoices(
 
 
 async def find_open_invoice(
-    registry: Registry, store: Store, world: World, invoice_id: str, cutoff: Cutoff, now: datetime
+    registry: Registry, store: Store, world: World, *, invoice_id: str, cutoff: Cutoff, now: datetime
 ) -> Invoice | None:
     """Give one open invoice, None when this world has none of this id.
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from billing.catalog.registry import find_products
+from billing.catalog.registry import product_names
 from billing.interval import Interval
-from billing.invoices.begun import OpenPeriod, Outline, StartsWithin, open_periods
+from billing.invoices.begun import EVER, OpenPeriod, Outline, StartsWithin, open_periods
 from billing.invoices.model import subscription_of
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.registry import find_subscriptions
@@ -31,7 +31,7 @@ class Wanted:
 
     customers: Sequence[str] | None = None
     subscription_ids: Sequence[str] | None = None
-    within: StartsWithin = StartsWithin()
+    within: StartsWithin = EVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def read_one(connection: sa.Connection, world: World, invoice_id: str, now: date
     """Read the period of one invoice; there is none when this world has no such invoice."""
     subscription_id = subscription_of(invoice_id)
     wanted = Wanted(subscription_ids=[] if subscription_id is None else [subscription_id])
-    found = open_periods(_outlines(connection, world, wanted), microseconds(now))
+    found = open_periods(_outlines(connection, world, wanted), microseconds(now), EVER)
     periods = [period for period in found if period.invoice_id == invoice_id]
     return _read(connection, world, periods, len(periods))
 
@@ -71,7 +71,6 @@ def _read(connection: sa.Connection, world: World, periods: Sequence[OpenPeriod]
     found = find_subscriptions(connection, world, {period.subscription_id for period in periods})
     customer_ids_wanted = sorted({one.customer_id for one in found.values()})
     products = [product for one in found.values() for product in one.products]
-    named = find_products(connection, world, {product.product_id for product in products})
     counted_by = sorted({product.aggregator_id for product in products if product.aggregator_id is not None})
     stored, _ = list_aggregators(
         connection, world, conditions=[aggregators.c.id.in_(counted_by)], take=len(counted_by), skip=0
@@ -82,7 +81,7 @@ def _read(connection: sa.Connection, world: World, periods: Sequence[OpenPeriod]
         found,
         resolve_many(connection, world, customer_ids_wanted),
         _identifiers(connection, world, customer_ids_wanted),
-        {product.id: product.name for product in named.values()},
+        product_names(connection, world, {product.product_id for product in products}),
         {aggregator.id: aggregator for aggregator in stored},
     )
 

@@ -9,16 +9,13 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from billing.catalog.model import PriceGroup, Product, ProductStatus, ProductType
-from billing.catalog.rows import is_matrix, prices_of, read_rows
+from billing.catalog.rows import is_matrix, read_rows
 from billing.catalog.selection import Wanted, choose
-from billing.pricing import EventPrices
 from billing.subscriptions.model import SubscriptionProduct
 from billing.subscriptions.reading import ProductAsked, SubscriptionAsked, starts_within_reach
-from metering.aggregation import Operation
 from metering.http.problem import ApiError, Fault, invalid_field, refused
 from metering.ids import new_id
 from metering.ranges import RangeError, parse_instant
-from metering.registry.aggregators import StoredAggregator
 from metering.registry.customers import Customer, CustomerStatus
 from metering.timestamps import EPOCH
 from metering.zones import zone_named
@@ -37,13 +34,8 @@ class Agreement:
     products: tuple[SubscriptionProduct, ...]
 
 
-def agree(
-    asked: SubscriptionAsked,
-    customer: Customer,
-    catalog: Mapping[str, Product],
-    aggregators: Mapping[str, StoredAggregator],
-) -> Agreement:
-    """Settle a subscription of a customer. `catalog` and `aggregators` hold what this world has of what is asked for.
+def agree(asked: SubscriptionAsked, customer: Customer, catalog: Mapping[str, Product]) -> Agreement:
+    """Settle a subscription of a customer. `catalog` holds what this world has of the products asked for.
 
     Raises:
         ApiError: 400 without a currency or for a bad start or rows, 404 for an unknown product, 422 when no price
@@ -62,7 +54,7 @@ def agree(
         wanted = Wanted(currency, customer.country, one.payment_interval, asked.commitment_interval)
         product = _product(index, one, catalog)
         groups = _groups(index, one, product, wanted)
-        _check_terms(index, one, product, groups, aggregators)
+        _check_terms(index, one, product, groups)
         products.append(_agreed(one, product, groups))
     return Agreement(customer.id, currency, zone.key, starts_at, tuple(products))
 
@@ -104,23 +96,12 @@ def _groups(index: int, asked: ProductAsked, product: Product, wanted: Wanted) -
     return tuple(one.group for one in chosen)
 
 
-def _check_terms(
-    index: int,
-    asked: ProductAsked,
-    product: Product,
-    groups: tuple[PriceGroup, ...],
-    aggregators: Mapping[str, StoredAggregator],
-) -> None:
+def _check_terms(index: int, asked: ProductAsked, product: Product, groups: tuple[PriceGroup, ...]) -> None:
     where = f"products[{index}].min_committed_count"
     if asked.min_committed_count is not None and product.type is not ProductType.DYNAMIC:
         raise refused(f"{where}: a {product.type} product has no usage to commit to: send count")
     if asked.min_committed_count is not None and is_matrix(groups):
         raise refused(f"{where}: a commitment cannot be shared out among metering filters: leave it out")
-    if product.type is ProductType.DYNAMIC and isinstance(prices_of(groups[0]), EventPrices):
-        aggregator = aggregators[product.aggregator_id or ""]
-        if aggregator.operation not in {Operation.SUM, Operation.COUNT}:
-            message = f"aggregator {aggregator.id} gives a {aggregator.operation}"
-            raise refused(f"products[{index}]: prices for each event need a sum or a count, and {message}")
 
 
 def _agreed(asked: ProductAsked, product: Product, groups: tuple[PriceGroup, ...]) -> SubscriptionProduct:

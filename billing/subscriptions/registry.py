@@ -65,9 +65,7 @@ def cancel_subscription(connection: sa.Connection, subscription: Subscription, n
     if subscription.cancelled_at is not None:
         return subscription
     connection.execute(
-        subscriptions.update()
-        .where(subscriptions.c.id == subscription.id)
-        .values(cancelled_at=now, updated_at=now)
+        subscriptions.update().where(subscriptions.c.id == subscription.id).values(cancelled_at=now, updated_at=now)
     )
     found = find_subscription(connection, subscription.world, subscription.id)
     assert found is not None

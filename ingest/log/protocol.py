@@ -88,6 +88,23 @@ class LogReader(Protocol):
         """
         ...
 
+    def events_before(self, partition: int, offset: int) -> int:
+        """Give how many events lie in a partition before an offset, which may be the end.
+
+        Raises:
+            LogMismatchError: the offset lies beyond the end.
+            LogCorruptError: its message is gone or damaged.
+        """
+        ...
+
+    def appended_at_us(self, partition: int, offset: int) -> int | None:
+        """Give when the log took the message at an offset, microseconds since 1970; None at the end.
+
+        Raises:
+            LogMismatchError, LogCorruptError: as `events_before`.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of files and connections."""
         ...

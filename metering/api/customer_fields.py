@@ -81,7 +81,7 @@ def read_customer(body: Mapping[str, Any], current: Customer | None = None) -> d
 
 def customer_object(customer: Customer) -> dict[str, Any]:
     """Give the customer as it goes out."""
-    details = {**_DETAIL_DEFAULTS, **customer.details}
+    details = {name: customer.details.get(name, default) for name, default in _DETAIL_DEFAULTS.items()}
     return {
         "id": customer.id,
         "external_id": customer.external_id,

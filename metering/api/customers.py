@@ -71,10 +71,10 @@ def require_customer(connection: sa.Connection, world: World, identifier: str) -
     """Give the customer that a path names.
 
     Raises:
-        ApiError: 404.
+        ApiError: 404; also for the id of a customer that was deleted.
     """
     found = resolve(connection, world, identifier)
-    if found is None:
+    if found is None or found.gone_id == identifier:
         raise not_found(f"there is no customer {identifier[:80]!r}")
     return found
 

@@ -191,7 +191,7 @@ def _by_customer(
 ) -> dict[str, Any]:
     """Merge the ids of one customer, and describe one page of customers: total descending, then customer id.
 
-    An id that is nobody's (its customer was deleted) stands for itself.
+    An id that nobody has stands for itself.
     """
     owners = owners_of(connection, world, found)
     merged: dict[tuple[str | None, str], Usage] = {}

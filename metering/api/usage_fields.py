@@ -109,7 +109,7 @@ SERIES = array_of(object_of({**_PERIOD, **_FIGURE}, title="UsageWindow"))
 BY_CUSTOMER = page_shape(
     object_of(
         {
-            "customer_id": described(OPTIONAL_TEXT, "Ours; null when the customer was deleted since."),
+            "customer_id": described(OPTIONAL_TEXT, "Ours; null while nobody has the id."),
             "external_id": OPTIONAL_TEXT,
             **_FIGURE,
             "subscription_ids": array_of(TEXT),

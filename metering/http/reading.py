@@ -48,7 +48,7 @@ def require_json(request: web.BaseRequest) -> None:
         ApiError: 415.
     """
     declared = request.headers.get("Content-Type")
-    if declared is None:
+    if declared is None or declared == "application/json":
         return
     kind = declared.partition(";")[0].strip().lower()
     if kind not in {"", "application/json", "text/json"} and not kind.endswith("+json"):

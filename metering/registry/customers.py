@@ -20,6 +20,7 @@ from metering.world import Mode, World
 
 _LOOKUP_MAX = 500
 _LOOKUPS_MAX = 5
+_GONE = "gone_id"
 
 
 class CustomerType(StrEnum):
@@ -57,6 +58,11 @@ class Customer:
     created_at: datetime
     updated_at: datetime
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def gone_id(self) -> str | None:
+        """The id of the deleted customer in whose place this one was made automatically."""
+        return self.details.get(_GONE) if self.type is CustomerType.AUTOMATICALLY_CREATED else None
 
 
 def create_customer(connection: sa.Connection, world: World, fields: Mapping[str, Any], now: datetime) -> Customer:
@@ -107,14 +113,17 @@ def update_customer(
 
 
 def delete_customer(connection: sa.Connection, customer: Customer, now: datetime) -> None:
-    """Forget a customer. Its external id becomes an automatically created one, so that its events stay somebody's.
+    """Forget a customer. Its ids become those of an automatically created one, so that its events stay somebody's.
 
+    That one is marked with the id that is gone (`gone_id`): events may name it, and nobody answers to it any more.
     What refers to the customer elsewhere (subscriptions) must have been checked before.
     """
-    if customer.external_id is not None:
-        _release(connection, customer, customer.external_id, now)
     connection.execute(customer_ids.delete().where(customer_ids.c.customer_id == customer.id))
     connection.execute(customers.delete().where(customers.c.id == customer.id))
+    external_id, details = customer.external_id or customer.id, {_GONE: customer.id}
+    automatic = _make_automatic(connection, customer.world, external_id, now, details)
+    if customer.external_id is not None:
+        _attach(connection, customer.world, automatic, [customer.id])
 
 
 def resolve(connection: sa.Connection, world: World, identifier: str) -> Customer | None:
@@ -222,11 +231,14 @@ def _release(connection: sa.Connection, customer: Customer, external_id: str, no
     _make_automatic(connection, customer.world, external_id, now)
 
 
-def _make_automatic(connection: sa.Connection, world: World, external_id: str, now: datetime) -> None:
+def _make_automatic(
+    connection: sa.Connection, world: World, external_id: str, now: datetime, details: Mapping[str, Any] | None = None
+) -> str:
     customer_id = new_id("cus")
-    fields = {"type": CustomerType.AUTOMATICALLY_CREATED, "external_id": external_id}
+    fields = {"type": CustomerType.AUTOMATICALLY_CREATED, "external_id": external_id, "details": details or {}}
     _insert(connection, world, customer_id, fields, now)
     _attach(connection, world, customer_id, [customer_id, external_id])
+    return customer_id
 
 
 def _insert(

@@ -107,6 +107,12 @@ def _translated() -> Iterator[None]:
     except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
         reason = str(error.orig) if isinstance(error, sa.exc.OperationalError) else str(error)
         raise RegistryUnavailableError(f"the registry did not answer: {reason}") from error
+    except sa.exc.IntegrityError as error:
+        # Everything is checked before it is written; who still runs into a constraint was overtaken in between, and
+        # will be told what stands against it on the next try.
+        raise RegistryUnavailableError(
+            f"the registry changed at the same moment: {str(error.orig).splitlines()[0]}"
+        ) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metering.position import NOTHING, Cutoff, Position
+from metering.retraction import Retraction
 from metering.store.client import Store
 from metering.store.columns import (
     applied_columns,
@@ -24,7 +25,7 @@ from metering.store.columns import (
     superseded_columns,
 )
 from metering.store.keys import KEY_HASH_SQL, Share
-from metering.store.versions import CurrentVersion, Key, Retraction, Verdict
+from metering.store.versions import CurrentVersion, Key, Verdict
 from metering.world import World
 
 LOOK_UP_KEYS_MAX = 200_000
@@ -135,9 +136,9 @@ class ChainStore:
         ((count,),) = await self._store.run(self._store.select, _COUNT_RETRACTED, parameters)
         return int(count)
 
-    async def mark_applied(self, lane: int, position: Position, at: datetime) -> None:
-        """Let readers see a lane up to a position."""
-        await self._store.run_writing(self._store.insert, "applied", applied_columns(lane, position, at))
+    async def mark_applied(self, marks: Mapping[int, Position], at: datetime) -> None:
+        """Let readers see each lane up to a position."""
+        await self._store.run_writing(self._store.insert, "applied", applied_columns(marks, at))
 
     def _current_versions(self, hashes: npt.NDArray[np.uint64]) -> Mapping[Key, CurrentVersion]:
         current: dict[Key, CurrentVersion] = {}

@@ -1,6 +1,6 @@
 """Lay out what is written as columns of the store's tables, and read its index back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -35,6 +35,20 @@ def versions_of(rows: Sequence[Version]) -> Versions:
                 "content_hash": pa.array([row.content_hash for row in rows], pa.binary(CONTENT_HASH_BYTES)),
             }
         ),
+    )
+
+
+def join(parts: Sequence[Versions]) -> Versions:
+    """Give the rows of at least one part, one part after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Versions(
+        key_hash=np.concatenate([part.key_hash for part in parts]),
+        position=np.concatenate([part.position for part in parts]),
+        timestamp_us=np.concatenate([part.timestamp_us for part in parts]),
+        received_at_us=np.concatenate([part.received_at_us for part in parts]),
+        # One dictionary a column: what goes to the store may not change it half way.
+        table=pa.concat_tables([part.table for part in parts]).unify_dictionaries().combine_chunks(),
     )
 
 
@@ -94,13 +108,13 @@ def key_columns(verdict: Verdict) -> pa.Table:
     )
 
 
-def applied_columns(lane: int, position: int, at: datetime) -> pa.Table:
-    """Give a row of `applied`."""
+def applied_columns(marks: Mapping[int, int], at: datetime) -> pa.Table:
+    """Give rows of `applied`: the position of each lane."""
     return pa.table(
         {
-            "lane": pa.array([lane], pa.uint16()),
-            "position": pa.array([position], pa.uint64()),
-            "committed_at": pa.array([at], INSTANT),
+            "lane": pa.array(list(marks), pa.uint16()),
+            "position": pa.array(list(marks.values()), pa.uint64()),
+            "committed_at": pa.array([at] * len(marks), INSTANT),
         }
     )
 

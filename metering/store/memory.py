@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from metering.position import Cutoff, Position
+from metering.retraction import Retraction
 from metering.store.keys import Share, key_hash
-from metering.store.versions import CurrentVersion, Key, Lost, Retraction, Verdict, Version, world_of
+from metering.store.versions import CurrentVersion, Key, Lost, Verdict, Version, world_of
 from metering.world import World
 
 T = TypeVar("T")
@@ -124,10 +125,11 @@ class MemoryVersionStore:
             }
         )
 
-    async def mark_applied(self, lane: int, position: Position, at: datetime) -> None:
-        """Let readers see a lane up to a position."""
-        await self._between()
-        self.marks.append((lane, position, at))
+    async def mark_applied(self, marks: Mapping[int, Position], at: datetime) -> None:
+        """Let readers see each lane up to a position."""
+        for lane, position in marks.items():
+            await self._between()
+            self.marks.append((lane, position, at))
 
     def figures(self, cutoff: Cutoff) -> dict[Key, Version]:
         """Give what readers see at a cut-off: versions that lie before it and had not lost before it."""

@@ -6,6 +6,7 @@ timestamp, so windows may overlap, and a customer with several ids is one figure
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from metering.aggregation import NO_USAGE, Aggregator, Usage
@@ -45,18 +46,23 @@ class Question(NamedTuple):
     end_us: int
 
 
-def figures_of(
-    store: Store,
-    world: World,
-    cutoff: Cutoff,
-    aggregator: Aggregator,
-    groups: Sequence[Filter],
-    questions: Sequence[Question],
-) -> list[list[Usage]]:
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What all questions of one call have in common.
+
+    An event belongs to the first group whose filter it meets; a group without conditions takes what is left.
+    """
+
+    world: World
+    cutoff: Cutoff
+    aggregator: Aggregator
+    groups: Sequence[Filter]
+
+
+def figures_of(store: Store, counting: Counting, questions: Sequence[Question]) -> list[list[Usage]]:
     """Give for each question, in order, the figure of each group, in order, zeros included.
 
-    An event belongs to the first group whose filter it meets; one without conditions takes what is left. Blocks, so
-    async callers go through `Store.run`.
+    Blocks, so async callers go through `Store.run`.
 
     Raises:
         QueryLimitError: it took more time or memory than one question may.
@@ -64,18 +70,12 @@ def figures_of(
     """
     out: list[list[Usage]] = []
     for start in range(0, len(questions), QUESTIONS_MAX):
-        out += _answer(store, world, cutoff, aggregator, groups, questions[start : start + QUESTIONS_MAX])
+        out += _answer(store, counting, questions[start : start + QUESTIONS_MAX])
     return out
 
 
-def _answer(
-    store: Store,
-    world: World,
-    cutoff: Cutoff,
-    aggregator: Aggregator,
-    groups: Sequence[Filter],
-    questions: Sequence[Question],
-) -> list[list[Usage]]:
+def _answer(store: Store, counting: Counting, questions: Sequence[Question]) -> list[list[Usage]]:
+    aggregator, groups = counting.aggregator, counting.groups
     windows: dict[str, list[tuple[int, int, int]]] = {}
     for number, question in enumerate(questions):
         for customer_id in set(question.customer_ids):
@@ -88,8 +88,8 @@ def _answer(
         for part, kind in ((0, "UInt32"), (1, "Int64"), (2, "Int64"))
     )
     selection = Selection(
-        world,
-        cutoff,
+        counting.world,
+        counting.cutoff,
         [aggregator.entity],
         list(windows),
         start_us=min(question.start_us for question in questions),

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from metering.position import Cutoff, Position
+from metering.retraction import Retraction
 from metering.store.keys import Share
 from metering.world import Mode, World
 
@@ -130,19 +131,6 @@ class Verdict:
     current: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Retraction:
-    """Which events a deletion takes: those of the world that meet every condition that is set; None sets none.
-
-    `customer_ids` are ids as events name them, ours and external, so they were resolved before.
-    """
-
-    world: World
-    event_type: str | None = None
-    customer_ids: Sequence[str] | None = None
-    record_ids: Sequence[str] | None = None
-
-
 class VersionStore(Protocol):
     """Where versions rest.
 
@@ -189,8 +177,8 @@ class VersionStore(Protocol):
         """Count the versions of a world that deletions at these positions took."""
         ...
 
-    async def mark_applied(self, lane: int, position: Position, at: datetime) -> None:
-        """Let readers see everything of a lane up to a position: all its rows must have been written."""
+    async def mark_applied(self, marks: Mapping[int, Position], at: datetime) -> None:
+        """Let readers see each lane up to a position: all rows up to there must have been written."""
         ...
 
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from metering.position import Position
+from metering.retraction import Retraction
 from metering.store.chains import ChainStore
 from metering.store.client import Store
 from metering.store.keys import WHOLE, Share, key_hash
 from metering.store.memory import MemoryVersionStore
-from metering.store.versions import Retraction, VersionStore
+from metering.store.versions import VersionStore
 from metering.world import Mode, World
 from tests.builders import NOON_US, a_verdict, a_version, loses
 
@@ -97,7 +98,7 @@ async def test_the_cut_off_is_the_last_mark_of_each_lane(versions, lane, start):
     """A mark out of order, as a zombie writes it, takes nothing back."""
     at = datetime(2024, 5, 6, 7, 8, 9, 123_456, tzinfo=UTC)
     for position in (5, 30, 20):
-        await versions.mark_applied(lane, Position(start + position), at)
+        await versions.mark_applied({lane: Position(start + position)}, at)
         assert (await versions.applied()).bounds[lane] >= start + position
     assert (await versions.applied()).bounds[lane] == start + 30
 
@@ -107,7 +108,7 @@ async def test_a_past_cut_off_is_the_last_one_marked_by_then(versions, lane, sta
     at = datetime(2024, 5, 6, 7, 8, 9, 123_456, tzinfo=UTC)
     microsecond = timedelta(microseconds=1)
     for position, moment in ((5, at), (9, at + microsecond)):
-        await versions.mark_applied(lane, Position(start + position), moment)
+        await versions.mark_applied({lane: Position(start + position)}, moment)
     assert lane not in (await versions.applied_at(at - microsecond)).bounds
     assert (await versions.applied_at(at)).bounds[lane] == start + 5
     assert (await versions.applied_at(at + microsecond)).bounds[lane] == start + 9

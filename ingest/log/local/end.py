@@ -9,6 +9,7 @@ durable, so a log whose scan ends below it has lost something. Within one boot t
 published; each slot therefore names its boot, and a reader of a later boot waits until a writer has scanned the log.
 """
 
+import contextlib
 import mmap
 import struct
 import zlib
@@ -60,7 +61,8 @@ class EndWriter:
 
     def close(self) -> None:
         """Write the page back, so that it is of use after a power cut too."""
-        self._page.flush()
+        with contextlib.suppress(OSError):  # Where the disk has failed: the next start scans anyway.
+            self._page.flush()
         self._page.close()
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.log.frames import HEAD_BYTES
-from ingest.log.local.appender import Unframed
+from ingest.log.local.appender import Unframed, trim
 from ingest.log.local.folder import segment_path
 from ingest.log.protocol import End
 
@@ -130,6 +130,14 @@ def test_an_empty_last_segment_goes_on_where_the_one_before_it_ends(bench):
         assert appender.end == End(2, 4)
         appender.close()
         assert bench.segment(2).read_bytes() == b""
+
+
+def test_trimming_keeps_the_last_frame_when_the_last_segment_is_empty(bench):
+    """The log's end could not be found without it."""
+    bench.fill([b"one"], [b"two"], segment_bytes=1)
+    segment_path(bench.folder, 2).touch()
+    assert trim(bench.folder, 1 << 40, End(2, 4)) == 1
+    assert bench.payloads(first=1) == [b"two"]
 
 
 def test_a_segment_that_ends_before_the_next_begins_stops_the_start(bench):

@@ -2,7 +2,6 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from metering.http.app import build_app
 from metering.http.docs import with_docs
 from metering.http.json import loads
 from metering.http.scope import Scope
-from metering.position import pack
+from metering.position import last_of_message, pack
 from metering.registry.accounts import create_account
 from metering.registry.authenticator import KeyAuthenticator
 from metering.registry.engine import Registry
@@ -69,6 +68,7 @@ class Api:
         headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
         if body is not None:
             data = json.dumps(body).encode()
+        if data is not None:
             headers["Content-Type"] = "application/json"
         async with self.client.request(method, URL(path, encoded=True), data=data, headers=headers) as response:
             return Answer(response.status, await response.text(), response.headers)
@@ -119,7 +119,8 @@ class Usage:
 
     async def mark(self, at: datetime | None = None):
         """Show everything up to the offset, and move on."""
-        await self._versions.mark_applied(self._lane, pack(self._lane, self._offset, 8191), at or datetime.now(UTC))
+        shown = last_of_message(self._lane, self._offset)
+        await self._versions.mark_applied({self._lane: shown}, at or datetime.now(UTC))
         self._offset += 1
 
 
@@ -193,8 +194,3 @@ def api(client, new_key, account) -> Api:
 @pytest.fixture
 def usage(store) -> Usage:
     return Usage(store)
-
-
-@pytest.fixture
-def number() -> type[Decimal]:
-    return Decimal

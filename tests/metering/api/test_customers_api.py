@@ -180,6 +180,19 @@ async def test_a_customer_is_deleted_when_archived_and_not_billed(api, above):
     gone = await api("DELETE", path)
     assert (gone.status, gone.text) == (204, "")
     assert (await api.get(path)).status == 404
+    assert (await api("DELETE", path)).status == 404
+
+
+async def test_events_of_a_deleted_customer_stay_somebodys(api):
+    """Its external id becomes an automatically created customer's, and may be taken over; its own id is gone."""
+    made = (await api.post("/v1/customers", {"external_id": "acme", "name": "Acme"})).json
+    await api("PUT", "/v1/customers/acme/archive")
+    assert (await api("DELETE", "/v1/customers/acme")).status == 204
+    assert (await api.get(f"/v1/customers/{made['id']}")).status == 404
+    automatic = (await api.get("/v1/customers/acme")).json
+    assert (automatic["type"], automatic["name"]) == ("automatically_created", None)
+    again = await api.post("/v1/customers", {"external_id": "acme", "name": "Acme again"})
+    assert (again.status, again.json["id"]) == (201, automatic["id"])
 
 
 @pytest.mark.parametrize(("method", "suffix"), [("GET", ""), ("PUT", ""), ("DELETE", ""), ("PUT", "/archive")])
@@ -229,14 +242,16 @@ async def three(api):
         ("take=0", []),
     ],
 )
-async def test_lists_are_filtered_by_documented_fields(api, three, query, names):
+@pytest.mark.usefixtures("three")
+async def test_lists_are_filtered_by_documented_fields(api, query, names):
     """All filters hold at once; a name that is no field is passed over; newest first."""
     listed = await api.get(f"/v1/customers?{query}")
     assert listed.status == 200
     assert [row["name"] for row in listed.json["data"]] == names
 
 
-async def test_a_page_tells_how_many_there_are(api, three):
+@pytest.mark.usefixtures("three")
+async def test_a_page_tells_how_many_there_are(api):
     """`total` is of the filter, `taken` of the page."""
     assert (await api.get("/v1/customers?take=1&skip=1")).json["meta"] == {"total": 3, "taken": 1, "skipped": 1}
 
@@ -253,13 +268,12 @@ async def test_a_page_tells_how_many_there_are(api, three):
         "created_at__gte=yesterday",
         "created_at__gte=0001-01-01T00:00%2B23:00",
         "name=%00",
-        "name=%ff%ed%a0%80",
         "&".join(["id=x"] * 51),
     ],
 )
 async def test_a_filter_that_cannot_be_is_refused(api, query):
     """400: dropped in silence, it would answer with more than was asked for."""
-    assert (await api.get(f"/v1/customers?{query}")).status in {400, 200 if query.startswith("name=%ff") else 400}
+    assert (await api.get(f"/v1/customers?{query}")).status == 400
 
 
 async def test_customers_of_other_worlds_are_other_customers(api, new_key, account):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from metering.aggregation import Aggregator, Operation
 from metering.filters import EVERYTHING
 from metering.filters import decode_filter as where
-from metering.store.questions import QUESTIONS_MAX, Question, figures_of
+from metering.store.questions import QUESTIONS_MAX, Counting, Question, figures_of
 from metering.store.usage import Scope, UsageReader
 from metering.timestamps import DAY
 from tests.histories import CUSTOMERS, START_US, Arrival, History, histories
@@ -40,7 +40,7 @@ def test_asked_together_they_are_answered_as_one_by_one(store, history, asked):
             reader.by_group(Scope(world, cutoff, one.start_us, one.end_us, one.customer_ids), aggregator, GROUPS)
             for one in asked
         ]
-        assert figures_of(store, world, cutoff, aggregator, GROUPS, asked) == alone
+        assert figures_of(store, Counting(world, cutoff, aggregator, GROUPS), asked) == alone
 
 
 def test_more_questions_than_one_statement_takes_are_all_answered(store, world):
@@ -48,5 +48,6 @@ def test_more_questions_than_one_statement_takes_are_all_answered(store, world):
     History([Arrival(key=0, customer_id=f"cus_{QUESTIONS_MAX}")]).write(store, world)
     asked = [Question([f"cus_{index}"], START_US, START_US + DAY) for index in range(QUESTIONS_MAX + 2)]
     cutoff = History([]).cutoff(ALL)
-    totals = [usage.total for (usage,) in figures_of(store, world, cutoff, COUNT, [EVERYTHING], asked)]
+    answers = figures_of(store, Counting(world, cutoff, COUNT, [EVERYTHING]), asked)
+    totals = [usage.total for (usage,) in answers]
     assert totals == [0] * QUESTIONS_MAX + [1, 0]

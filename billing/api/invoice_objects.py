@@ -1,0 +1,46 @@
+"""What an invoice is over HTTP. Tax comes with closed invoices: an open one shows none."""
+
+from decimal import Decimal
+from typing import Any
+
+from billing.invoices.model import Invoice, LineItem
+from billing.pricing import Adjustment, RatedTier
+from metering.timestamps import format_instant
+
+
+def invoice_object(invoice: Invoice) -> dict[str, Any]:
+    """Give the invoice as it goes out."""
+    before_tax = invoice.amount_excluding_tax
+    return {
+        "id": invoice.id,
+        "status": invoice.status.value,
+        "customer": {"id": invoice.customer_id, "external_id": invoice.customer_external_id},
+        "subscription_id": invoice.subscription_id,
+        "currency": invoice.currency,
+        "period_starts_at": format_instant(invoice.period_start_us),
+        "period_ends_at": format_instant(invoice.period_end_us),
+        "amount_excluding_tax": before_tax,
+        "tax_amount": 0,
+        "total_amount": before_tax,
+        "line_items": [_line(line) for line in invoice.lines],
+    }
+
+
+def _line(line: LineItem) -> dict[str, Any]:
+    return {
+        "name": line.name,
+        "product_id": line.product_id,
+        "entry_type": line.entry_type.value,
+        "units_count": line.units_count,
+        "currency": line.currency,
+        "amount": line.amount,
+        "tiers": [_tier(tier) for tier in line.tiers],
+    }
+
+
+def _tier(tier: RatedTier | Adjustment) -> dict[str, Any]:
+    """Give a tier as the preview does: what a clamp adds is an entry of its own."""
+    if isinstance(tier, Adjustment):
+        return {"adjustment": tier.kind.value, "amount": tier.amount}
+    upper: Decimal | None = tier.upper
+    return {"from": tier.lower, "to": upper, "quantity": tier.quantity, "amount": tier.amount}

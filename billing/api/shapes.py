@@ -1,0 +1,231 @@
+"""What billing's requests and answers look like, as JSON Schema fragments."""
+
+from billing.catalog.model import ProductStatus, ProductType
+from billing.invoices.model import InvoiceStatus
+from billing.pricing import MODELS
+from billing.subscriptions.model import SubscriptionStatus
+from metering.api.aggregator_fields import AGGREGATOR, FILTER
+from metering.http.shapes import (
+    ANY_OBJECT,
+    BOOLEAN,
+    INSTANT,
+    INTEGER,
+    NUMBER,
+    OPTIONAL_INSTANT,
+    OPTIONAL_TEXT,
+    TEXT,
+    Shape,
+    array_of,
+    described,
+    object_of,
+    one_of,
+)
+from metering.windows import Period
+
+_OPTIONAL_NUMBER: Shape = {"type": ["number", "null"]}
+_OPTIONAL_INTEGER: Shape = {"type": ["integer", "null"]}
+_MODES = one_of(("pro_rata", "pay_in_full", "do_not_charge"), optional=True)
+
+
+def _optional(shape: Shape) -> Shape:
+    return {"anyOf": [shape, {"type": "null"}]}
+
+
+INTERVAL = object_of({"period": one_of([period.value for period in Period]), "count": INTEGER}, title="Interval")
+ROW = object_of(
+    {
+        "type": one_of(list(MODELS)),
+        "amount": described(NUMBER, "Minor units for `unit_count` units; may have decimals."),
+        "count": NUMBER,
+        "unit_count": NUMBER,
+        "from": NUMBER,
+        "to": described(_OPTIONAL_NUMBER, "Included; null is without end."),
+        "on_tier_incomplete": _MODES,
+        "on_bucket_incomplete": _MODES,
+        "percentage": described(NUMBER, "0.5 is half a percent."),
+        "per_unit_floor": _OPTIONAL_NUMBER,
+        "per_unit_cap": _OPTIONAL_NUMBER,
+        "per_unit_fee": _OPTIONAL_NUMBER,
+    },
+    title="PriceRow",
+    required=("type",),
+)
+ROWS = array_of(ROW)
+METERING_FILTER = object_of({"name": OPTIONAL_TEXT, "configuration": FILTER}, title="MeteringFilter", required=())
+_CONFIGURATION_FIELDS = {
+    "currency": described(TEXT, "ISO 4217."),
+    "countries": described(_optional(array_of(TEXT)), "null is everywhere, [] customers without a country."),
+    "billing_interval": _optional(INTERVAL),
+    "commitment_interval": _optional(INTERVAL),
+    "metering_filter": _optional(METERING_FILTER),
+    "prices": ROWS,
+}
+NEW_CONFIGURATION = object_of(_CONFIGURATION_FIELDS, title="NewPriceConfiguration", required=("currency", "prices"))
+CONFIGURATION = object_of(
+    {
+        "id": TEXT,
+        "product_id": TEXT,
+        "price_book_id": OPTIONAL_TEXT,
+        "status": one_of(("active",)),
+        "type": one_of(list(MODELS)),
+        **_CONFIGURATION_FIELDS,
+    },
+    title="PriceConfiguration",
+)
+_DETAILS = {
+    "description": OPTIONAL_TEXT,
+    "public_description": OPTIONAL_TEXT,
+    "description_display_interval_dates": _optional(BOOLEAN),
+    "unit_name": OPTIONAL_TEXT,
+    "display_mode": OPTIONAL_TEXT,
+    "translations": _optional(ANY_OBJECT),
+    "properties": _optional(ANY_OBJECT),
+    "custom_properties": _optional(ANY_OBJECT),
+    "accounting": _optional(ANY_OBJECT),
+}
+_PRODUCT_TYPE = one_of([kind.value for kind in ProductType if kind is not ProductType.CREDIT])
+_PRODUCT_FIELDS = {
+    "name": TEXT,
+    "aggregator_id": described(OPTIONAL_TEXT, "What a dynamic product is counted by."),
+    "aggregator": described(ANY_OBJECT, "In its place: an aggregator by its id, or one to be created."),
+    "price_configurations": array_of(NEW_CONFIGURATION),
+    **_DETAILS,
+}
+NEW_PRODUCT_BODY = object_of(
+    {"type": _PRODUCT_TYPE, **_PRODUCT_FIELDS}, title="NewProduct", required=("name", "type", "price_configurations")
+)
+PRODUCT_BODY = object_of(_PRODUCT_FIELDS, title="ProductFields", required=())
+PRODUCT = object_of(
+    {
+        "id": TEXT,
+        "name": TEXT,
+        "type": _PRODUCT_TYPE,
+        "status": one_of([status.value for status in ProductStatus]),
+        "aggregator_id": OPTIONAL_TEXT,
+        "aggregator": _optional(AGGREGATOR),
+        "price_configurations": array_of(CONFIGURATION),
+        **_DETAILS,
+        "created_at": INSTANT,
+        "updated_at": INSTANT,
+    },
+    title="Product",
+)
+
+_TERMS = {
+    "count": described(NUMBER, "1 when absent."),
+    "min_amount": _OPTIONAL_INTEGER,
+    "max_amount": _OPTIONAL_INTEGER,
+    "min_committed_count": _OPTIONAL_NUMBER,
+}
+NEW_SUBSCRIPTION_BODY = object_of(
+    {
+        "customer_id": described(TEXT, "Our id or the external id."),
+        "name": OPTIONAL_TEXT,
+        "currency": described(OPTIONAL_TEXT, "The customer's when absent."),
+        "commitment_interval": _optional(INTERVAL),
+        "starts_at": described(TEXT, "A date-time, or a date in the customer's time zone."),
+        "activation_strategy": one_of(("start_date",)),
+        "products": array_of(
+            object_of(
+                {
+                    "id": TEXT,
+                    "payment_interval": INTERVAL,
+                    **_TERMS,
+                    "prices": described(_optional(ROWS), "In place of the catalog's."),
+                },
+                title="NewSubscriptionProduct",
+                required=("id", "payment_interval"),
+            )
+        ),
+    },
+    title="NewSubscription",
+    required=("customer_id", "starts_at", "products"),
+)
+SUBSCRIPTION = object_of(
+    {
+        "id": TEXT,
+        "name": OPTIONAL_TEXT,
+        "status": one_of([status.value for status in SubscriptionStatus]),
+        "customer_id": TEXT,
+        "currency": TEXT,
+        "timezone": TEXT,
+        "activation_strategy": one_of(("start_date",)),
+        "commitment_interval": _optional(INTERVAL),
+        "starts_at": INSTANT,
+        "cancelled_at": OPTIONAL_INSTANT,
+        "products": array_of(
+            object_of(
+                {
+                    "id": TEXT,
+                    "name": TEXT,
+                    "aggregator_id": OPTIONAL_TEXT,
+                    "payment_interval": INTERVAL,
+                    **_TERMS,
+                    "prices": _optional(ROWS),
+                    "price_groups": _optional(
+                        array_of(object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}))
+                    ),
+                },
+                title="SubscriptionProduct",
+            )
+        ),
+        "created_at": INSTANT,
+        "updated_at": INSTANT,
+    },
+    title="Subscription",
+)
+
+_ADJUSTMENT = object_of({"adjustment": TEXT, "amount": INTEGER}, title="Adjustment")
+_TIER: Shape = {
+    "anyOf": [
+        object_of({"from": NUMBER, "to": _OPTIONAL_NUMBER, "quantity": NUMBER, "amount": INTEGER}, title="RatedTier"),
+        _ADJUSTMENT,
+    ]
+}
+INVOICE = object_of(
+    {
+        "id": TEXT,
+        "status": one_of([status.value for status in InvoiceStatus]),
+        "customer": object_of({"id": TEXT, "external_id": OPTIONAL_TEXT}),
+        "subscription_id": TEXT,
+        "currency": TEXT,
+        "period_starts_at": INSTANT,
+        "period_ends_at": INSTANT,
+        "amount_excluding_tax": INTEGER,
+        "tax_amount": INTEGER,
+        "total_amount": INTEGER,
+        "line_items": array_of(
+            object_of(
+                {
+                    "name": TEXT,
+                    "product_id": TEXT,
+                    "entry_type": one_of(("debit", "credit")),
+                    "units_count": NUMBER,
+                    "currency": TEXT,
+                    "amount": INTEGER,
+                    "tiers": array_of(_TIER),
+                },
+                title="LineItem",
+            )
+        ),
+    },
+    title="Invoice",
+)
+
+PREVIEW_BODY = object_of(
+    {
+        "currency": TEXT,
+        "prices": ROWS,
+        "quantities": array_of(NUMBER),
+        "events": described(array_of(NUMBER), "In place of quantities, for prices of each event."),
+        "price_groups": array_of(object_of({"prices": ROWS, "quantity": NUMBER})),
+        **_TERMS,
+        "allow_negative_values": BOOLEAN,
+    },
+    title="PricePreviewRequest",
+    required=("currency",),
+)
+PREVIEW = object_of(
+    {"amounts": array_of(object_of({"quantity": NUMBER, "amount": INTEGER, "tiers": array_of(_TIER)}))},
+    title="PricePreview",
+)

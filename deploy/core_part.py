@@ -1,0 +1,119 @@
+"""The core process: the consumer that applies the log to the store, and everything that is answered from there.
+
+chDB allows one engine a process and one process a path, so what writes the store and what reads it live together.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aiohttp import web
+
+import billing.api
+import metering.api
+from billing.references import BillingReferences
+from deploy.adapters import RegistryCustomers, RegistryLanes, now
+from deploy.gateway_part import flush_use
+from deploy.parts import PartConfig
+from deploy.version import VERSION
+from ingest.consumer.consumer import Consumer
+from ingest.consumer.dead_letters import StoreDeadLetters
+from ingest.consumer.progress import LogProgress
+from ingest.core_api import internal_routes, lag_route
+from ingest.log.local.reader import LocalLogReader
+from metering.api import Services
+from metering.http.app import build_app
+from metering.http.docs import with_docs
+from metering.http.route import Route
+from metering.registry.authenticator import KeyAuthenticator
+from metering.registry.engine import Registry
+from metering.store.chains import ChainStore
+from metering.store.client import Store
+from metering.store.explorer import Explorer
+from metering.store.migrations import assert_tables, migrate
+from metering.store.usage import UsageReader
+
+DRAIN_S_MAX = 10.0
+LOG_WAIT_S_MAX = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What the core's routes and pages stand on."""
+
+    registry: Registry
+    store: Store
+    versions: ChainStore
+    progress: LogProgress
+    authenticator: KeyAuthenticator
+
+
+async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
+    """Apply the log and serve on the core's socket until told to stop; what is in the log by then is applied.
+
+    Raises:
+        DataTooNewError, SettingsError, LogMismatchError, LogCorruptError: it cannot run, and waiting will not help.
+    """
+    registry = Registry(config.registry_url)
+    store = await asyncio.to_thread(_open_store, config.store_url)
+    log = await LocalLogReader.open(config.log_dir, wait_s_max=LOG_WAIT_S_MAX)
+    versions = ChainStore(store)
+    lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
+    consumer = Consumer(log, versions, lanes, customers, StoreDeadLetters(store), clock=now)
+    await consumer.start()
+    progress = LogProgress(log, versions, lanes, now)
+    core = Core(registry, store, versions, progress, KeyAuthenticator(registry, now))
+    runner = web.AppRunner(_app(core), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
+    await runner.setup()
+    consuming = asyncio.create_task(consumer.run())
+    flushing = asyncio.create_task(flush_use(core.authenticator))
+    try:
+        config.core_socket.unlink(missing_ok=True)
+        await web.UnixSite(runner, str(config.core_socket)).start()
+        config.core_socket.chmod(0o600)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, consuming}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if consuming.done():
+            await consuming  # It ends only by an error that a person has to see.
+        await progress.wait_until_applied(DRAIN_S_MAX)
+    finally:
+        flushing.cancel()
+        consuming.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(flushing, consuming, return_exceptions=True)
+        await runner.cleanup()
+        await log.close()
+        await asyncio.to_thread(store.close)
+        registry.close()
+
+
+def core_routes(core: Core) -> Sequence[Route]:
+    """Give every route of the API that the core answers, described."""
+    references, cutoffs = BillingReferences(), core.versions
+    services = Services(
+        registry=core.registry,
+        store=core.store,
+        usage=UsageReader(core.store),
+        explorer=Explorer(core.store),
+        cutoffs=cutoffs,
+        clock=now,
+        customer_use=references,
+        aggregator_use=references,
+        subscriptions=references,
+    )
+    money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
+    public = [*metering.api.routes(services), lag_route(core.progress), *billing.api.routes(money)]
+    return [*with_docs(public, VERSION), *internal_routes(core.progress)]
+
+
+def _app(core: Core) -> web.Application:
+    return build_app(core_routes(core), core.authenticator)
+
+
+def _open_store(url: str) -> Store:
+    store = Store.open(url)
+    migrate(store)
+    assert_tables(store)
+    return store

@@ -1,0 +1,49 @@
+"""A gateway worker: checks events and appends them; passes everything else on to the core."""
+
+import asyncio
+import socket
+
+import structlog
+
+from deploy.adapters import RegistryCustomers, now
+from deploy.parts import PartConfig
+from ingest.gateway.process import GatewaySettings, serve
+from metering.errors import MeteringError
+from metering.registry.authenticator import KeyAuthenticator
+from metering.registry.engine import Registry
+
+FLUSH_USE_EVERY_S = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def serve_gateway(config: PartConfig, stop: asyncio.Event) -> None:
+    """Serve on the inherited socket until told to stop; requests under way are finished."""
+    registry = Registry(config.registry_url)
+    authenticator = KeyAuthenticator(registry, now)
+    flushing = asyncio.create_task(flush_use(authenticator))
+    try:
+        await serve(
+            GatewaySettings(
+                listener=socket.socket(fileno=config.listener),
+                core_socket=config.core_socket,
+                log_socket=config.log_socket,
+                authenticator=authenticator,
+                identifiers=RegistryCustomers(registry),
+            ),
+            stop,
+        )
+    finally:
+        flushing.cancel()
+        await asyncio.gather(flushing, return_exceptions=True)
+        registry.close()
+
+
+async def flush_use(authenticator: KeyAuthenticator) -> None:
+    """Write down now and then when keys were last used, until cancelled."""
+    while True:
+        await asyncio.sleep(FLUSH_USE_EVERY_S)
+        try:
+            await authenticator.flush_use()
+        except MeteringError as error:
+            _log.warning("last use of keys not written", reason=str(error))

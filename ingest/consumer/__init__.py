@@ -1,0 +1,1 @@
+"""From the log to the store: each event counted once, under its latest version."""

@@ -1,0 +1,187 @@
+"""Move events from the log into the store so that each is counted once.
+
+The log delivers at least once: a crash, a takeover or a client's retry brings a message back. So every row that is
+written is a fact that stays true when it is written twice, and the mark that lets readers see a batch comes last.
+A consumer reads on from what the store says is applied, never from what it remembers of an earlier life.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from ingest.consumer.batch import Batch, Deletion, decode
+from ingest.consumer.customers import KnownCustomers
+from ingest.consumer.decide import decide
+from ingest.consumer.intake import Intake
+from ingest.consumer.lanes import lanes_of, next_offsets
+from ingest.consumer.seams import AppliedHint, Clock, CustomerRegistrar, DeadLetters, Lanes
+from ingest.consumer.seen import SeenKeys, seen_keys_of
+from ingest.errors import LogPoisonedError, LogUnavailableError
+from ingest.log.protocol import LogReader
+from metering.errors import QueryLimitError, UnavailableError
+from metering.store.keys import Share
+from metering.store.versions import Verdict, Versions, VersionStore
+
+BACKOFF_S_MIN = 0.1
+BACKOFF_S_MAX = 5.0
+
+POISONED_SECTIONS_MIN = 20
+"""A batch with so many dead letters, and more dead than alive, is taken for a fault of ours or of the log."""
+
+Offload = Callable[..., Awaitable[Any]]
+"""Call a function that takes long without holding up the event loop."""
+
+_MENDED_BY_WAITING = (UnavailableError, QueryLimitError, LogUnavailableError)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What a batch came to. Events that were neither stored nor dead were there already, or equal to what is there."""
+
+    events: int = 0
+    stored: int = 0
+    superseded: int = 0
+    deletions: int = 0
+    dead: int = 0
+
+
+def now() -> datetime:
+    """Give the present moment."""
+    return datetime.now(UTC)
+
+
+class Consumer:
+    """One reader of a log's partitions. Call `start` once, then `run`, or `drain_once` again and again."""
+
+    def __init__(
+        self,
+        log: LogReader,
+        store: VersionStore,
+        lanes: Lanes,
+        registrar: CustomerRegistrar,
+        dead_letters: DeadLetters,
+        *,
+        clock: Clock = now,
+        applied_hint: AppliedHint | None = None,
+        offload: Offload = asyncio.to_thread,
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._lanes = lanes
+        self._customers = KnownCustomers(registrar)
+        self._dead_letters = dead_letters
+        self._clock = clock
+        self._applied_hint = applied_hint
+        self._offload = offload
+        self._intake = Intake(log)
+        self._lane_of: Mapping[int, int] = {}
+        self._next_offsets: dict[int, int] = {}
+        self._seen = SeenKeys()
+        self._marked_at: datetime | None = None
+        self._backoff_s = BACKOFF_S_MIN
+
+    async def start(self) -> None:
+        """Learn where to read on, and refuse a log that does not belong to the store.
+
+        Raises:
+            LogMismatchError: another log, or one that lost its end.
+            UnavailableError: call again.
+        """
+        self._lane_of = await lanes_of(self._log, self._lanes)
+        self._next_offsets = next_offsets(self._log, self._lane_of, await self._store.applied())
+        self._marked_at = await self._store.last_marked_at()
+        # After what is applied was read: the filter has to know every key up to there.
+        self._seen = await seen_keys_of(self._store)
+
+    async def run(self) -> None:
+        """Drain until cancelled, through outages of the log, the store and the registry.
+
+        While one batch is written the next is read and decoded.
+
+        Raises:
+            IngestError: what waiting cannot mend. Nothing was passed over.
+        """
+        while True:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    decoded: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
+                    tasks.create_task(self._read_ahead(decoded))
+                    tasks.create_task(self._write_behind(decoded))
+            except ExceptionGroup as faults:
+                passing, lasting = faults.split(_MENDED_BY_WAITING)
+                if lasting is not None:
+                    raise lasting.exceptions[0] from None
+                assert passing is not None
+                _log.warning("consumer waits", reason=str(passing.exceptions[0]), wait_s=self._backoff_s)
+            await asyncio.sleep(self._backoff_s)
+            self._backoff_s = min(2 * self._backoff_s, BACKOFF_S_MAX)
+
+    async def drain_once(self, *, wait_s_max: float = 0) -> Drained:
+        """Take one batch from poll to mark.
+
+        Raises:
+            UnavailableError: the batch may be stored in part or whole, unseen; the next call takes it again.
+        """
+        messages = await self._intake.take(self._next_offsets, wait_s_max=wait_s_max)
+        if not messages:
+            return Drained()
+        return await self._apply(await self._offload(decode, messages, self._lane_of))
+
+    async def _read_ahead(self, decoded: asyncio.Queue[Batch]) -> None:
+        after = dict(self._next_offsets)
+        while True:
+            messages = await self._intake.take_paced(after)
+            if messages:
+                batch = await self._offload(decode, messages, self._lane_of)
+                after |= batch.next_offsets
+                await decoded.put(batch)
+
+    async def _write_behind(self, decoded: asyncio.Queue[Batch]) -> None:
+        while True:
+            await self._apply(await decoded.get())
+            self._backoff_s = BACKOFF_S_MIN
+
+    async def _apply(self, batch: Batch) -> Drained:
+        """Write a batch: facts in the order in which a crash may cut them off, then the mark that shows them."""
+        if len(batch.dead) >= POISONED_SECTIONS_MIN and 2 * len(batch.dead) > batch.sections:
+            raise LogPoisonedError(
+                f"{len(batch.dead)} of {batch.sections} sections cannot be understood, the first because: "
+                f"{batch.dead[0].reason}"
+            )
+        stored = superseded = deletions = 0
+        for part in batch.parts:
+            if isinstance(part, Deletion):
+                share = Share(part.partition, len(self._lane_of))
+                await self._store.retract(part.retraction, part.position, share)
+                deletions += 1
+            else:
+                verdict = await self._judge(part)
+                await self._store.write(verdict)
+                stored += len(verdict.versions)
+                superseded += len(verdict.superseded)
+        await self._customers.ensure(batch.customers)
+        await self._dead_letters.put(batch.dead)
+        await self._mark(batch)  # Last: until here a crash costs a replay, not an event.
+        events = sum(len(part) for part in batch.parts if isinstance(part, Versions))
+        return Drained(events, stored, superseded, deletions, len(batch.dead))
+
+    async def _judge(self, arrivals: Versions) -> Verdict:
+        asked = arrivals.key_hash[self._seen.maybe(arrivals.key_hash)]
+        known = await self._store.current_versions(asked) if len(asked) else {}
+        verdict: Verdict = await self._offload(decide, arrivals, known)
+        self._seen.add(arrivals.key_hash)
+        return verdict
+
+    async def _mark(self, batch: Batch) -> None:
+        # A clock that was set back must not make a past moment show more than it showed.
+        self._marked_at = max(self._clock(), self._marked_at or datetime.min.replace(tzinfo=UTC))
+        await self._store.mark_applied(batch.marks, self._marked_at)
+        self._next_offsets |= batch.next_offsets
+        if self._applied_hint is not None:
+            await self._applied_hint(dict(self._next_offsets))

@@ -1,0 +1,48 @@
+"""Match the partitions of a log to the lanes of the store, and say where in a log a cut-off lies."""
+
+from collections.abc import Mapping
+
+from ingest.consumer.seams import Lanes
+from ingest.errors import LogMismatchError
+from ingest.log.protocol import LogReader
+from metering.position import Cutoff, last_of_message, offset_of
+
+
+async def lanes_of(log: LogReader, lanes: Lanes) -> dict[int, int]:
+    """Give the lane of each partition.
+
+    Raises:
+        LogMismatchError: the store was filled from another log.
+    """
+    return {partition: await lanes.lane_of(log.log_id, partition) for partition in sorted(log.ends())}
+
+
+def next_offsets(log: LogReader, lane_of: Mapping[int, int], applied: Cutoff) -> dict[int, int]:
+    """Give, for each partition, the first offset that is not applied.
+
+    Raises:
+        LogMismatchError: the log ends before what is applied.
+    """
+    ends = log.ends()
+    offsets = {}
+    for partition, lane in lane_of.items():
+        bound = applied.bounds.get(lane)
+        offsets[partition] = 0 if bound is None else offset_of(bound) + 1
+        end = ends[partition].next_offset
+        if offsets[partition] > end:
+            raise LogMismatchError(
+                f"the store has applied offset {offsets[partition] - 1} of partition {partition} of log {log.log_id}, "
+                f"but that ends at {end}: put back the log that belongs to this store"
+            )
+    return offsets
+
+
+def accepted(log: LogReader, lane_of: Mapping[int, int]) -> Cutoff:
+    """Give the cut-off that sees everything the log has accepted by now."""
+    return Cutoff(
+        {
+            lane_of[partition]: last_of_message(lane_of[partition], end.next_offset - 1)
+            for partition, end in log.ends().items()
+            if end.next_offset > 0
+        }
+    )

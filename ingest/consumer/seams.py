@@ -1,0 +1,61 @@
+"""What the consumer asks of others."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from metering.position import Position
+from metering.world import World
+
+Clock = Callable[[], datetime]
+"""Give the present moment, aware, in UTC."""
+
+AppliedHint = Callable[[Mapping[int, int]], Awaitable[None]]
+"""Learn, for each partition, the offset below which the log is not needed any more. Only a hint: it may be lost."""
+
+
+class Lanes(Protocol):
+    """Who numbers the lanes; asked once at start."""
+
+    async def lane_of(self, log_id: str, partition: int) -> int:
+        """Give the lane of a partition, opening it at the first call.
+
+        Raises:
+            LogMismatchError: older lanes belong to another log.
+        """
+        ...
+
+
+class CustomerRegistrar(Protocol):
+    """Who knows customers."""
+
+    async def ensure(self, world: World, identifiers: set[str]) -> None:
+        """See to it that each identifier names a customer; may be called twice for the same.
+
+        Raises:
+            UnavailableError: some customers may have been made; call again.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Bytes of the log that no event could be made of, and why; `position` is the first they would have had."""
+
+    position: Position
+    world: World | None
+    reason: str
+    payload: bytes
+
+
+class DeadLetters(Protocol):
+    """Where what cannot be counted is kept for a person to look at."""
+
+    async def put(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep letters, durable on return; the same may come twice.
+
+        Raises:
+            StoreUnavailableError: any of them may have been kept.
+        """
+        ...

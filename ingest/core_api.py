@@ -1,0 +1,114 @@
+"""What the core process serves to gateways about how far the log is applied, and `GET /v1/ingest/lag` to clients.
+
+The internal paths are for gateways on the core's Unix socket. They answer only requests that carry `INTERNAL_HEADER`,
+which the public proxy drops, so no spelling of a path reaches them from outside.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+from ingest.consumer.lag import Lag
+from metering.http.app import json_response
+from metering.http.problem import invalid_field, not_found, unavailable
+from metering.http.route import Call, Handler, Route
+from metering.http.scope import Scope
+from metering.timestamps import format_instant
+from metering.world import Mode, World
+
+INTERNAL_HEADER = "X-Meterline-Internal"
+INTERNAL_PREFIX = "/internal/"
+WAIT_APPLIED_PATH = "/internal/wait-applied"
+RETRACTED_PATH = "/internal/retracted"
+
+APPLIED_WAIT_S_MAX = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the log a section's first event lies."""
+
+    partition: int
+    offset: int
+    index: int
+
+
+class Progress(Protocol):
+    """How far the log is applied: the consumer's side."""
+
+    async def wait_until_applied(self, wait_s_max: float) -> bool:
+        """Wait until all that is durable in the log now is in the figures; tell whether it is."""
+        ...
+
+    async def retracted(self, world: World, place: Place, wait_s_max: float) -> int | None:
+        """Wait until the deletion at this place is applied and give how many events it retracted, None if it is not."""
+        ...
+
+    async def lag(self) -> Lag:
+        """Give the lag now; never 0 while an event already durable is not in the figures."""
+        ...
+
+
+def internal_routes(progress: Progress) -> Sequence[Route]:
+    """Give the routes that gateways call; to be served on the core's own socket."""
+
+    async def wait_applied(_: Call) -> web.StreamResponse:
+        if not await progress.wait_until_applied(APPLIED_WAIT_S_MAX):
+            raise unavailable("what was accepted earlier is not applied yet: try again", retry_after_s=5)
+        return json_response({})
+
+    async def retracted(call: Call) -> web.StreamResponse:
+        place = Place(*(_whole(call, name) for name in ("partition", "offset", "index")))
+        world = World(call.query("account") or "", Mode(call.query("mode") or ""))
+        count = await progress.retracted(world, place, APPLIED_WAIT_S_MAX)
+        if count is None:
+            raise unavailable("the deletion is in the log and not applied yet", retry_after_s=5)
+        return json_response({"count": count})
+
+    return (
+        Route("POST", WAIT_APPLIED_PATH, None, _internal(wait_applied), "Wait until all is applied", "internal"),
+        Route("GET", RETRACTED_PATH, None, _internal(retracted), "Count what a deletion retracted", "internal"),
+    )
+
+
+def lag_route(progress: Progress) -> Route:
+    """Give `GET /v1/ingest/lag`."""
+
+    async def lag(_: Call) -> web.StreamResponse:
+        now = await progress.lag()
+        return json_response(
+            {
+                "lag_events": now.lag_events,
+                "applied_until": format_instant(now.applied_until),
+                "oldest_unapplied_age_ms": now.oldest_unapplied_age_ms,
+            }
+        )
+
+    answer: dict[str, object] = {
+        "type": "object",
+        "properties": {
+            "lag_events": {"type": "integer", "description": "Events answered 2xx that are not in the figures yet."},
+            "applied_until": {"type": "string", "format": "date-time"},
+            "oldest_unapplied_age_ms": {"type": "integer"},
+        },
+    }
+    summary = "How far the figures are behind what was accepted"
+    return Route("GET", "/v1/ingest/lag", Scope.READ, lag, summary, "Events", answer=answer)
+
+
+def _internal(handler: Handler) -> Handler:
+    async def guarded(call: Call) -> web.StreamResponse:
+        if INTERNAL_HEADER not in call.request.headers:
+            raise not_found(f"there is nothing at {call.request.path}")
+        return await handler(call)
+
+    return guarded
+
+
+def _whole(call: Call, name: str) -> int:
+    text = call.query(name) or "0"
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise invalid_field(name, "invalid_type", f"{name} must be a whole number")
+    return int(text)

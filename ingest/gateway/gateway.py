@@ -1,0 +1,151 @@
+"""Answer the requests that bring events or retract them; pass the others on.
+
+A request is dispatched on its method and raw path before anything else, without a router: one event in a small request
+is what decides how many a worker can take. 2xx goes out only after the log said that the bytes are durable.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+
+from ingest import deletion
+from ingest.errors import LogOverloadedError, LogUnavailableError
+from ingest.event_answer import full_answer, minimal_answer
+from ingest.gateway.bodies import body_of
+from ingest.gateway.body_budget import BodyBudget
+from ingest.gateway.core_client import Core
+from ingest.gateway.deletion_request import Identifiers, read_deletion
+from ingest.gateway.ready_answer import ReadyAnswer
+from ingest.log.protocol import LogWriter, Receipt
+from ingest.requests import check_batch, check_event
+from ingest.wire import Kind, Section
+from metering.errors import UnavailableError
+from metering.http.app import SECURITY_HEADERS, Authenticator, error_response, json_response, problem_response
+from metering.http.json import MalformedJsonError, loads
+from metering.http.problem import ApiError, forbidden, invalid, unavailable
+from metering.http.reading import require_json
+from metering.http.scope import Scope, allows
+from metering.world import World
+
+_log = structlog.get_logger(__name__)
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_CREATED = ReadyAnswer(201, "Created", b"{}")
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What a gateway works with. `pass_on` answers every request that is not the gateway's own."""
+
+    authenticator: Authenticator
+    log: LogWriter
+    core: Core
+    identifiers: Identifiers
+    pass_on: Answer
+
+
+class Gateway:
+    """The handler of a low-level `web.Server`."""
+
+    def __init__(
+        self, neighbours: Neighbours, budget: BodyBudget | None = None, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        """`now_ns` gives nanoseconds since 1970 UTC: when a request came in."""
+        self._authenticator = neighbours.authenticator
+        self._log = neighbours.log
+        self._core = neighbours.core
+        self._identifiers = neighbours.identifiers
+        self._pass_on = neighbours.pass_on
+        self._budget = budget or BodyBudget()
+        self._now_ns = now_ns
+        self._own: Mapping[tuple[str, str], Answer] = {
+            ("POST", "/v1/events"): self._take_event,
+            ("POST", "/v1/events/batch"): self._take_batch,
+            ("DELETE", "/v1/events"): self._retract,
+        }
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer any request; an error is an answer too."""
+        path = request.raw_path
+        if "?" in path:
+            path = path.partition("?")[0]
+        answer = self._own.get((request.method, path), self._pass_on)
+        try:
+            return await answer(request)
+        except ApiError as error:
+            response = error_response(error)
+        except LogOverloadedError as error:
+            response = error_response(unavailable(f"nothing was stored: {error}"))
+        except LogUnavailableError as error:
+            response = error_response(unavailable(f"not known to be stored: {error}"))
+        except UnavailableError as error:
+            _log.warning("unavailable", path=path, reason=str(error))
+            response = error_response(unavailable(f"{error}; try again shortly"))
+        except ConnectionError:
+            raise  # The client is gone, or has to see a cut connection.
+        except Exception:  # noqa: BLE001 - the last line before the client: log it, tell nothing.
+            _log.exception("unexpected error", method=request.method, path=path)
+            response = problem_response(500, "something went wrong here; it was logged")
+        response.headers.update(SECURITY_HEADERS)
+        return response
+
+    async def _take_event(self, request: web.BaseRequest) -> web.StreamResponse:
+        world = await self._let_in(request)
+        require_json(request)
+        body = await body_of(request, self._budget)
+        await self._append(world, Kind.EVENTS, 1, check_event(body))
+        return _CREATED if ReadyAnswer.fits(request) else json_response({}, 201, SECURITY_HEADERS)
+
+    async def _take_batch(self, request: web.BaseRequest) -> web.StreamResponse:
+        world = await self._let_in(request)
+        require_json(request)
+        body = await body_of(request, self._budget)
+        with self._budget.hold(len(body)):
+            checked = check_batch(body)
+            if checked.body is not None:
+                await self._append(world, Kind.EVENTS, checked.events, checked.body)
+            headers = dict(SECURITY_HEADERS)
+            if _wants_minimal(request):
+                headers["Preference-Applied"] = "return=minimal"
+                answer = minimal_answer(checked)
+            else:
+                answer = full_answer(world, checked)
+        return web.Response(body=answer, status=201, content_type="application/json", headers=headers)
+
+    async def _retract(self, request: web.BaseRequest) -> web.StreamResponse:
+        world = await self._let_in(request)
+        require_json(request)
+        try:
+            sent = loads(await body_of(request, self._budget))
+        except MalformedJsonError as error:
+            raise invalid(f"malformed JSON: {error}") from None
+        if not isinstance(sent, dict):
+            raise invalid('send a JSON object such as {"matching": "record_ids", "record_ids": ["D32NAA8"]}')
+        retraction = await read_deletion(world, sent, self._identifiers)
+        await self._core.wait_applied()
+        receipt = await self._append(world, Kind.DELETION, 1, deletion.encode(retraction))
+        return json_response(await self._core.retracted(world, receipt), 200, SECURITY_HEADERS)
+
+    async def _let_in(self, request: web.BaseRequest) -> World:
+        principal = await self._authenticator.authenticate(request.headers.get("Authorization"))
+        if not allows(principal.scopes, Scope.INGEST):
+            held = ", ".join(sorted(principal.scopes)) or "none"
+            raise forbidden(f"this key lacks the scope 'ingest' (it has: {held})")
+        return principal.world
+
+    async def _append(self, world: World, kind: Kind, events: int, body: bytes) -> Receipt:
+        return await self._log.append(Section(world, kind, self._now_ns() // 1000, events, body))
+
+
+def _wants_minimal(request: web.BaseRequest) -> bool:
+    """Read `Prefer: return=minimal` (RFC 7240)."""
+    for value in request.headers.getall("Prefer", ()):
+        for preference in value.split(","):
+            name, _, wanted = preference.partition(";")[0].partition("=")
+            if name.strip().lower() == "return" and wanted.strip().strip('"').lower() == "minimal":
+                return True
+    return False

@@ -1,0 +1,58 @@
+"""Be a gateway worker: serve on a listening socket that others share, until told to stop.
+
+To stop, the worker first stops accepting, so that new connections go to its siblings; then it finishes the requests
+that it has begun, then lets go of the log. Requests that take longer than `DRAIN_S_MAX` are cut: their clients send
+again, which is harmless.
+"""
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from ingest.gateway.core_client import CoreClient
+from ingest.gateway.deletion_request import Identifiers
+from ingest.gateway.gateway import Gateway, Neighbours
+from ingest.gateway.proxy import open_session, pass_on
+from ingest.gateway.server import GatewayServer
+from ingest.log.client import RemoteLogWriter
+from metering.http.app import Authenticator
+
+DRAIN_S_MAX = 15.0
+BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Where a worker serves and whom it works with. `listener` is bound and listening; workers share it."""
+
+    listener: socket.socket
+    core_socket: Path
+    log_socket: Path
+    authenticator: Authenticator
+    identifiers: Identifiers
+
+
+async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set and what was begun is answered."""
+    log = await RemoteLogWriter.open(settings.log_socket)
+    try:
+        async with open_session(str(settings.core_socket)) as session:
+
+            async def forward(request: web.BaseRequest) -> web.StreamResponse:
+                return await pass_on(session, request)
+
+            gateway = Gateway(
+                Neighbours(settings.authenticator, log, CoreClient(session), settings.identifiers, forward)
+            )
+            runner = web.ServerRunner(GatewayServer(gateway.answer), shutdown_timeout=DRAIN_S_MAX)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, settings.listener, backlog=BACKLOG).start()
+                await stop.wait()
+            finally:
+                await runner.cleanup()  # Stops accepting, then waits for the requests under way.
+    finally:
+        await log.close()  # Last: a request under way may still append.

@@ -1,0 +1,300 @@
+"""The real consumer in a world where it may die, or fall asleep, between any two rows it writes.
+
+One thread, no event loop: each consumer is a coroutine that is stepped by hand. It stops before every row it writes;
+there it may be killed, or another may go first. One integer replays a run.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from ingest import deletion
+from ingest.consumer.consumer import Consumer
+from ingest.consumer.dead_letters import MemoryDeadLetters
+from ingest.log.protocol import End, Message
+from ingest.wire import Kind, Section, encode
+from metering.position import NOTHING, Cutoff, Position, lane_of, last_of_message, pack
+from metering.retraction import Retraction
+from metering.store.keys import Share, key_hash
+from metering.store.memory import MemoryVersionStore
+from metering.world import Mode, World
+
+WORLDS = (World("acc_1", Mode.TEST), World("acc_1", Mode.PROD))
+EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
+STEPS_MAX = 20_000
+
+
+class Pause:
+    """The moment before a row becomes visible."""
+
+    def __await__(self):
+        yield
+
+
+async def pause():
+    await Pause()
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What the model knows of one position."""
+
+    world: World
+    record_id: str = ""
+    event_type: str = ""
+    customer_id: str = ""
+    minute: int = 0
+    content: int = 0
+    retraction: Retraction | None = None
+
+
+class History:
+    """A log of random events and deletions over a few keys, and what the figures must be at any position."""
+
+    def __init__(self, random, appends_max=30):
+        self.partitions = random.randrange(1, 3)
+        self.messages = {partition: [] for partition in range(self.partitions)}
+        self.sent: dict[int, Sent] = {}
+        for _ in range(random.randrange(appends_max // 6, appends_max)):
+            self._append(random)
+
+    def _append(self, random):
+        world = random.choice(WORLDS)
+        if random.random() < 0.12:
+            retraction = Retraction(
+                world,
+                random.choice([None, "call"]),
+                random.choice([None, None, ["c1"]]),
+                random.choice([None, None, ["r1", "r2"]]),
+            )
+            for partition in self.messages:
+                section = Section(world, Kind.DELETION, 0, 1, deletion.encode(retraction))
+                self._message(partition, section, [Sent(world, retraction=retraction)])
+            return
+        events = [
+            Sent(
+                world,
+                random.choice(["r1", "r2", "r3"]),
+                random.choice(["call", "load"]),
+                random.choice(["c1", "c2"]),
+                random.randrange(4),
+                random.randrange(2),
+            )
+            for _ in range(random.randrange(1, 5))
+        ]
+        for partition in self.messages:
+            own = [event for event in events if self.share(partition).holds(hash_of(event))]
+            if own:
+                self._message(partition, section_of(world, own), own)
+
+    def share(self, partition):
+        return Share(partition, self.partitions)
+
+    def _message(self, partition, section, sents):
+        messages = self.messages[partition]
+        before = sum(1 for position in self.sent if lane_of(position) == partition)
+        for index, sent in enumerate(sents):
+            self.sent[pack(partition, len(messages), index)] = sent
+        messages.append(Message(partition, len(messages), before, 0, encode([section])))
+
+    def ends(self):
+        return {
+            partition: End(len(messages), sum(1 for position in self.sent if lane_of(position) == partition))
+            for partition, messages in self.messages.items()
+        }
+
+    def whole(self):
+        return Cutoff(
+            {
+                partition: last_of_message(partition, len(messages) - 1)
+                for partition, messages in self.messages.items()
+                if messages
+            }
+        )
+
+    def figures(self, lane, bound):
+        """Give the position of the current version of each key of a lane, as a plain walk over the log says."""
+        current: dict[tuple, tuple[int, Sent]] = {}
+        for position in sorted(self.sent):
+            sent = self.sent[position]
+            if lane_of(position) != lane or position > bound:
+                continue
+            if sent.retraction is not None:
+                current = {key: entry for key, entry in current.items() if not matches(sent.retraction, entry[1])}
+                continue
+            key = (sent.world, sent.event_type, sent.record_id)
+            standing = current.get(key)
+            if standing is None or (sent.minute >= standing[1].minute and sent != standing[1]):
+                current[key] = (position, sent)
+        return {key: position for key, (position, _) in current.items()}
+
+
+class ChoppedReader:
+    """A reader that gives as many messages at once as chance has it."""
+
+    log_id = "log_simulated"
+
+    def __init__(self, history, random):
+        self._history = history
+        self._random = random
+        self._gave = False
+
+    def ends(self):
+        return self._history.ends()
+
+    async def poll(self, after, **_limits):
+        if self._gave:
+            self._gave = False
+            return []
+        found = []
+        for partition, offset in after.items():
+            found += self._history.messages[partition][offset : offset + self._random.randrange(4)]
+        self._gave = bool(found)
+        return found
+
+    async def close(self):
+        pass
+
+
+class PartitionLanes:
+    async def lane_of(self, _log_id, partition):
+        return partition
+
+
+class Registrar:
+    def __init__(self):
+        self.ensured: set[tuple[World, str]] = set()
+
+    async def ensure(self, world, identifiers):
+        await pause()
+        self.ensured |= {(world, identifier) for identifier in identifiers}
+
+
+async def at_once(function, *arguments):
+    return function(*arguments)
+
+
+class Simulation:
+    """One history, one store, and consumers that come and go."""
+
+    def __init__(self, seed, store_type=MemoryVersionStore):
+        self.random = Random(seed)
+        self.history = History(self.random)
+        self.store = store_type(pause, order=self.random)
+        self.registrar = Registrar()
+        self.dead_letters = MemoryDeadLetters()
+        self.seconds = 0
+
+    def run(self):
+        """Step consumers until all is applied; give what was wrong, or None."""
+        consumers = [self.consume()]
+        try:
+            return self._step(consumers)
+        finally:
+            for consumer in consumers:
+                consumer.close()
+
+    def _step(self, consumers):
+        marks = 0
+        for _ in range(STEPS_MAX):
+            if self.applied().includes(self.history.whole()) and self.random.random() < 0.3:
+                break
+            if self.random.random() < 0.06 and self.random.random() < 0.5 and consumers:
+                consumers.pop(self.random.randrange(len(consumers))).close()
+            if not consumers or self.random.random() < 0.03:
+                consumers.append(self.consume())
+            chosen = self.random.choice(consumers)
+            try:
+                chosen.send(None)
+            except StopIteration:
+                consumers.remove(chosen)
+            if len(self.store.marks) > marks:
+                marks = len(self.store.marks)
+                fault = self.fault_at(self.applied())
+                if fault:
+                    return fault
+        else:
+            return "it never came to an end"
+        return self.fault()
+
+    async def consume(self):
+        consumer = Consumer(
+            ChoppedReader(self.history, self.random),
+            self.store,
+            PartitionLanes(),
+            self.registrar,
+            self.dead_letters,
+            clock=self.clock,
+            offload=at_once,
+        )
+        await consumer.start()
+        while not self.applied().includes(self.history.whole()):
+            await consumer.drain_once()
+            await pause()
+
+    def clock(self):
+        self.seconds += 1
+        return EPOCH + timedelta(seconds=self.seconds)
+
+    def applied(self) -> Cutoff:
+        bounds: dict[int, Position] = {}
+        for lane, position, _ in self.store.marks:
+            bounds[lane] = max(position, bounds.get(lane, Position(0)))
+        return Cutoff(bounds) if bounds else NOTHING
+
+    def fault(self):
+        """Compare every cut-off with the model, and every loss with its being told once."""
+        for position in self.history.sent:
+            fault = self.fault_at(Cutoff({lane_of(position): Position(position)}))
+            if fault:
+                return fault
+        lost: dict[int, int] = {}
+        for position, lost_at in self.store.superseded:
+            if lost.setdefault(position, lost_at) != lost_at:
+                return f"version {position} lost at {lost[position]} and at {lost_at}"
+        named = {(sent.world, sent.customer_id) for sent in self.history.sent.values() if sent.retraction is None}
+        if not named <= self.registrar.ensured:
+            return "a customer was not ensured"
+        return None
+
+    def fault_at(self, cutoff):
+        wanted: Mapping[tuple, int] = {}
+        for lane, bound in cutoff.bounds.items():
+            wanted = {**wanted, **self.history.figures(lane, bound)}
+        try:
+            found = self.store.figures(cutoff)
+        except AssertionError as error:
+            return str(error)
+        got = {
+            (World(key.account_id, Mode(key.mode)), key.event_type, key.record_id): version.position
+            for key, version in found.items()
+        }
+        return None if got == wanted else f"at {cutoff.encode()}: {got} instead of {wanted}"
+
+
+def hash_of(sent):
+    return key_hash(sent.world, sent.event_type, sent.record_id)
+
+
+def section_of(world, events):
+    body = [
+        {
+            "customer_id": event.customer_id,
+            "timestamp": f"2024-0{1 + event.minute}-01T00:00:00Z",
+            "event_type": event.event_type,
+            "record": {"id": event.record_id, "content": event.content},
+        }
+        for event in events
+    ]
+    return Section(world, Kind.EVENTS, 0, len(events), json.dumps(body).encode())
+
+
+def matches(retraction, sent):
+    return (
+        sent.world == retraction.world
+        and (retraction.event_type is None or sent.event_type == retraction.event_type)
+        and (retraction.customer_ids is None or sent.customer_id in retraction.customer_ids)
+        and (retraction.record_ids is None or sent.record_id in retraction.record_ids)
+    )

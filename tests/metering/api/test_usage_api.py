@@ -1,0 +1,214 @@
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+import pytest
+
+from metering.registry.customers import ensure_customers
+from metering.timestamps import microseconds
+
+NOON = microseconds(datetime(2024, 3, 10, 12, tzinfo=UTC))
+DAY = 86_400_000_000
+MARCH = "start_date=2024-03-01&end_date=2024-04-01"
+
+
+def called(record_id, customer_id, tokens, at=NOON):
+    return {
+        "record_id": record_id,
+        "customer_id": customer_id,
+        "timestamp_us": at,
+        "properties": b'{"tokens":' + tokens.encode() + b"}",
+    }
+
+
+@pytest.fixture
+async def customer(api):
+    return (await api.post("/v1/customers", {"external_id": "acme/1", "name": "Acme"})).json
+
+
+@pytest.fixture
+async def tokens(api):
+    body = {"name": "Tokens", "entity": "call", "operation": "sum", "property": "tokens", "unit_name": "token"}
+    return (await api.post("/v1/aggregators", body)).json
+
+
+@pytest.fixture
+async def large(api):
+    fields = [{"property": "tokens", "operator": "gte", "value": 10}]
+    body = {"name": "Large calls", "entity": "call", "operation": "count", "where": {"fields": fields}}
+    return (await api.post("/v1/aggregators", body)).json
+
+
+async def test_usage_has_one_row_for_each_active_aggregator(*, api, account, usage, customer, tokens, large):
+    """All ids of the customer count; an archived aggregator is left out; figures keep all their digits."""
+    await usage.add(
+        account,
+        called("1", "acme/1", "12345678901234567890.000000000000000001"),
+        called("2", customer["id"], "0.5"),
+        called("3", "somebody", "7"),
+        called("4", "acme/1", "100", at=NOON + 40 * DAY),
+    )
+    archived = {"name": "Old", "entity": "call", "operation": "count", "status": "archived"}
+    await api.post("/v1/aggregators", archived)
+    answer = await api.get(f"/v1/customers/acme%2F1/usage?{MARCH}")
+    assert answer.status == 200
+    assert '"total":12345678901234567890.500000000000000001' in answer.text
+    rows = answer.json
+    assert [(row["aggregator_id"], row["count"]) for row in rows] == [(tokens["id"], 2), (large["id"], 1)]
+    assert (rows[0]["name"], rows[0]["unit_name"], rows[1]["total"]) == ("Tokens", "token", 1)
+    assert answer.headers["X-Usage-Cutoff"].startswith("c1-")
+
+
+async def test_without_dates_it_is_the_current_month(*, api, account, usage, customer, tokens, clock):
+    """The month of the clock in the time zone that is asked for."""
+    clock.moment = datetime(2024, 3, 31, 22, 30, tzinfo=UTC)
+    await usage.add(account, called("1", "acme/1", "5"), at=datetime(2024, 3, 10, tzinfo=UTC))
+    path = f"/v1/customers/{customer['id']}/usage/{tokens['id']}"
+    march = (await api.get(path)).json
+    assert (march["total"], march["count"], march["aggregator_id"]) == (5, 1, tokens["id"])
+    assert (march["period_start"], march["period_end"]) == ("2024-03-01T00:00:00.000Z", "2024-04-01T00:00:00.000Z")
+    april = (await api.get(f"{path}?timezone=Europe/Paris")).json
+    assert (april["total"], april["period_start"]) == (0, "2024-03-31T22:00:00.000Z")
+
+
+async def test_a_timeseries_is_gapless_and_cut_to_the_range(api, account, usage, customer, tokens):
+    """Zeros are told, the first and last windows are those of the range, days follow the zone's clocks."""
+    await usage.add(account, called("1", "acme/1", "5"), called("2", "acme/1", "1.5", at=NOON + DAY))
+    path = f"/v1/customers/{customer['id']}/usage/{tokens['id']}/timeseries"
+    query = "start_date=2024-03-09T18:00Z&end_date=2024-03-12&granularity=day"
+    rows = (await api.get(f"{path}?{query}")).json
+    assert [str(row["total"]) for row in rows] == ["0", "5", "1.5"]
+    assert (rows[0]["period_start"], rows[0]["period_end"]) == ("2024-03-09T18:00:00.000Z", "2024-03-10T00:00:00.000Z")
+    months = (await api.get(f"{path}?{MARCH}&granularity=month")).json
+    assert [(str(row["total"]), row["count"]) for row in months] == [("6.5", 2)]
+    summer = f"{path}?start_date=2024-03-31&end_date=2024-04-01&granularity=hour&timezone=Europe/Paris"
+    assert len((await api.get(summer)).json) == 23
+    everybody = (await api.get(f"/v1/aggregators/{tokens['id']}/usage/timeseries?{query}")).json
+    assert everybody == rows
+
+
+async def test_everybodys_usage_of_an_aggregator(api, account, usage, tokens):
+    """The aggregator's id, name, unit and thresholds, and the figure of all customers."""
+    thresholds = [{"name": "high", "threshold_value": 10, "comparison_operator": "gte"}]
+    await api.put(f"/v1/aggregators/{tokens['id']}", {"thresholds": thresholds})
+    await usage.add(account, called("1", "acme/1", "5"), called("2", "zeta", "2"))
+    answer = (await api.get(f"/v1/aggregators/{tokens['id']}/usage?{MARCH}")).json
+    assert (answer["id"], answer["total"], answer["count"]) == (tokens["id"], 7, 2)
+    assert answer["thresholds"] == thresholds
+
+
+async def test_usage_by_customer_merges_its_ids(*, api, account, usage, customer, tokens, above, registry, clock):
+    """Total descending, then customer id; an id that is nobody's stands for itself."""
+    with registry.writing() as connection:
+        ensure_customers(connection, account, ["auto"], clock())
+    above.customers[customer["id"]] = ["sub_1", "sub_2"]
+    await usage.add(
+        account,
+        called("1", "acme/1", "5"),
+        called("2", customer["id"], "0.5"),
+        called("3", "auto", "5.5"),
+        called("4", "unknown", "1"),
+        called("5", "negative", "-3"),
+    )
+    path = f"/v1/aggregators/{tokens['id']}/usage/group-by-customer?{MARCH}"
+    answer = (await api.get(path)).json
+    rows = [(row["external_id"], str(row["total"]), row["count"]) for row in answer["data"]]
+    first_two = sorted(answer["data"][:2], key=lambda row: row["customer_id"])
+    assert answer["data"][:2] == first_two
+    assert sorted(rows[:2]) == [("acme/1", "5.5", 2), ("auto", "5.5", 1)]
+    assert rows[2:] == [("unknown", "1", 1), ("negative", "-3", 1)]
+    assert answer["data"][2]["customer_id"] is None
+    ours = next(row for row in answer["data"] if row["customer_id"] == customer["id"])
+    assert ours["subscription_ids"] == ["sub_1", "sub_2"]
+    page = (await api.get(f"{path}&take=1&skip=2")).json
+    assert page["meta"] == {"total": 4, "taken": 1, "skipped": 2}
+    assert page["data"] == answer["data"][2:3]
+
+
+async def test_the_events_behind_a_figure_are_those_that_matched(api, account, usage, customer, large):
+    """As events go out, newest first, of all the customer's ids, within the range and the aggregator's filter."""
+    await usage.add(
+        account,
+        called("small", "acme/1", "9"),
+        called("one", "acme/1", "10"),
+        called("two", customer["id"], "10.50", at=NOON + 1),
+        called("late", "acme/1", "10", at=NOON + 40 * DAY),
+        called("other", "zeta", "10"),
+    )
+    path = f"/v1/customers/{customer['id']}/usage/{large['id']}/events?{MARCH}"
+    answer = await api.get(path)
+    assert [event["record_id"] for event in answer.json["data"]] == ["two", "one"]
+    assert answer.json["meta"] == {"total": 2, "taken": 2, "skipped": 0}
+    assert answer.json["data"][1]["record"] == {"id": "one", "tokens": 10}
+    assert (await api.get(f"{path}&take=1&skip=1")).json["data"] == answer.json["data"][1:]
+
+
+@pytest.mark.usefixtures("customer")
+async def test_a_figure_can_be_had_again_as_it_stood(api, account, usage, tokens):
+    """By the cut-off that came with it, and by a date-time; a correction since then does not move it."""
+    early = datetime.now(UTC) - timedelta(hours=2)
+    (first,) = await usage.add(account, called("1", "acme/1", "5"), at=early)
+    path = f"/v1/customers/acme%2F1/usage/{tokens['id']}?{MARCH}"
+    before = await api.get(path)
+    cutoff = before.headers["X-Usage-Cutoff"]
+    await usage.add(account, called("1", "acme/1", "8", at=NOON + 1), supersedes=first)
+    assert (await api.get(path)).json["total"] == 8
+    again = await api.get(f"{path}&as_of={cutoff}")
+    assert (again.json, again.headers["X-Usage-Cutoff"]) == (before.json, cutoff)
+    hour_ago = quote((datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    assert (await api.get(f"{path}&as_of={hour_ago}")).json["total"] == 5
+    nothing = await api.get(f"{path}&as_of=1999-01-01")
+    assert (nothing.json["total"], nothing.headers["X-Usage-Cutoff"]) == (0, "c1")
+    assert (await api.get(f"{path}&as_of=c1")).json["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("as_of=yesterday", ["as_of"]),
+        ("as_of=c1-xyz", ["as_of"]),
+        ("as_of=c1-ffffffffffffffff", ["as_of"]),
+        ("as_of=c1-" + "f" * 200, ["as_of"]),
+        ("as_of=2999-01-01", ["as_of"]),
+        ("as_of=0001-01-01T00:00%2B23:00", ["as_of"]),
+        ("start_date=2024-03-01", ["end_date"]),
+        ("start_date=2024-03-02&end_date=2024-03-01", ["start_date"]),
+        ("start_date=x&end_date=2024-03-01", ["start_date"]),
+        ("timezone=Mars", ["timezone"]),
+    ],
+)
+async def test_a_bad_question_names_the_parameter(api, customer, tokens, query, path):
+    """400 on every route that answers a figure."""
+    for route in (
+        f"/v1/customers/{customer['id']}/usage",
+        f"/v1/customers/{customer['id']}/usage/{tokens['id']}",
+        f"/v1/customers/{customer['id']}/usage/{tokens['id']}/timeseries",
+        f"/v1/customers/{customer['id']}/usage/{tokens['id']}/events",
+        f"/v1/aggregators/{tokens['id']}/usage",
+        f"/v1/aggregators/{tokens['id']}/usage/timeseries",
+        f"/v1/aggregators/{tokens['id']}/usage/group-by-customer",
+    ):
+        refused = await api.get(f"{route}?{query}")
+        assert (refused.status, refused.paths[0]) == (400, path), route
+
+
+@pytest.mark.parametrize("granularity", ["minute", "", "%00", "hour"])
+async def test_a_bad_granularity_is_refused(api, customer, tokens, granularity):
+    """Unknown, or finer than one answer carries; an empty one is none."""
+    path = f"/v1/customers/{customer['id']}/usage/{tokens['id']}/timeseries"
+    refused = await api.get(f"{path}?start_date=2000-01-01&end_date=2020-01-01&granularity={granularity}")
+    assert refused.status == (200 if granularity == "" else 400)
+
+
+async def test_who_or_what_is_unknown_is_not_found(api, customer, tokens):
+    """404, also where only one of the two is missing."""
+    for path in (
+        "/v1/customers/nobody/usage",
+        f"/v1/customers/nobody/usage/{tokens['id']}",
+        f"/v1/customers/{customer['id']}/usage/nothing",
+        f"/v1/customers/{customer['id']}/usage/nothing/timeseries",
+        f"/v1/customers/{customer['id']}/usage/nothing/events",
+        "/v1/aggregators/nothing/usage",
+        "/v1/aggregators/nothing/usage/timeseries",
+        "/v1/aggregators/nothing/usage/group-by-customer",
+    ):
+        assert (await api.get(path)).status == 404, path
