@@ -30,10 +30,8 @@ async def read_as_of(services: PageServices) -> AsOf:
         lag = await services.lag()
     except UnavailableError:
         lag = None
-    cutoff = await services.versions.applied()
+    cutoff = await services.cutoffs.applied()
     if lag is not None:
-        until_us = lag.applied_until_us
-    else:
-        marked = await services.versions.last_marked_at()
-        until_us = None if marked is None else microseconds(marked)
-    return AsOf(cutoff, until_us, lag, services.clock())
+        return AsOf(cutoff, lag.applied_until_us, lag, services.clock())
+    marked = await services.cutoffs.last_marked_at()
+    return AsOf(cutoff, None if marked is None else microseconds(marked), None, services.clock())

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     CHANGED = "changed"
 
 
-SIGNS = {Kind.SAME: "", Kind.ADDED: "+", Kind.REMOVED: "−", Kind.CHANGED: "≠"}
+SIGNS = {Kind.SAME: "", Kind.ADDED: "+", Kind.REMOVED: "\N{MINUS SIGN}", Kind.CHANGED: "≠"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ def shown_versions(histories: Sequence[VersionHistory]) -> list[ShownVersion]:
         return []
     first = [Change(field.name, field, field) for field in _fields(histories[0].event)]
     shown = [ShownVersion(histories[0], first, is_first=True)]
-    shown += [ShownVersion(after, compare(before.event, after.event), is_first=False) for before, after in pairwise(histories)]
+    shown += [
+        ShownVersion(after, compare(before.event, after.event), is_first=False) for before, after in pairwise(histories)
+    ]
     return shown[::-1]
 
 

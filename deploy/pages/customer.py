@@ -63,7 +63,9 @@ async def customer(visit: Visit) -> web.Response:
         "dates": date_fields(visit, shown),
         "usage": await _usage(visit, as_of, named, shown),
         "has_aggregators": bool(aggregators),
-        "invoices": [shown_invoice(invoice, zone) for invoice in (invoices.invoices[:INVOICES_SHOWN_MAX] if invoices else ())],
+        "invoices": [
+            shown_invoice(invoice, zone) for invoice in (invoices.invoices[:INVOICES_SHOWN_MAX] if invoices else ())
+        ],
         "invoices_known": invoices is not None,
         "invoices_total": invoices.total if invoices else 0,
         "by_query": "" if "id" in visit.request.match_info else identifier,
@@ -81,9 +83,7 @@ def _zone(named: NamedCustomer) -> ZoneInfo:
         return UTC
 
 
-async def _range(
-    visit: Visit, as_of: AsOf, named: NamedCustomer, zone: ZoneInfo, faults: dict[str, str]
-) -> Range:
+async def _range(visit: Visit, as_of: AsOf, named: NamedCustomer, zone: ZoneInfo, faults: dict[str, str]) -> Range:
     """Give the range asked for; unasked, the month of the customer's last event, else the present one."""
     now_us = microseconds(as_of.now)
     start, end = visit.query("start_date"), visit.query("end_date")

@@ -22,7 +22,9 @@ async def event(visit: Visit) -> web.Response:
     as_of = await read_as_of(services)
     histories = await services.store.run(services.explorer.versions, visit.world, as_of.cutoff, event_type, record_id)
     if not histories:
-        raise not_found(f"There is no event of the type “{event_type[:80]}” with the record id “{record_id[:80]}” here.")
+        raise not_found(
+            f"There is no event of the type “{event_type[:80]}” with the record id “{record_id[:80]}” here."
+        )
     latest = histories[-1]
     now = next((history for history in histories if history.current), None)
     standing = (now or latest).event

@@ -79,7 +79,7 @@ async def _selection(
     if "aggregator" in asked:
         aggregator = await visit.services.registry.read(find_aggregator, visit.world, asked["aggregator"])
         if aggregator is None:
-            faults["aggregator"] = "there is no such aggregator any more: reset the filters"
+            faults["aggregator"] = "There is no such aggregator any more: reset the filters."
         else:
             where = aggregator.counted().where
             selection = replace(selection, event_types=[aggregator.entity])

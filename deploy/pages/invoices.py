@@ -53,6 +53,9 @@ def open_invoices_of(registry: Registry, store: Store, clock: Callable[[], datet
 
     async def ask(world: World, cutoff: Cutoff, customer_ids: Sequence[str]) -> OpenInvoices:
         wanted, page = Wanted(customers=customer_ids), Page(INVOICES_MAX, 0)
-        return OpenInvoices(*await list_open_invoices(registry, store, world, wanted, page, cutoff, clock()))
+        found, total = await list_open_invoices(
+            registry, store, world, wanted=wanted, page=page, cutoff=cutoff, now=clock()
+        )
+        return OpenInvoices(found, total)
 
     return ask

@@ -38,7 +38,11 @@ def list_page(
 
     skipped = (page - 1) * ROWS
     more = skipped + shown < total
-    summary = f"{quantity(skipped + 1)} to {quantity(skipped + shown)} of {quantity(total)}" if shown else f"0 of {quantity(total)}"
+    summary = (
+        f"{quantity(skipped + 1)} to {quantity(skipped + shown)} of {quantity(total)}"
+        if shown
+        else f"0 of {quantity(total)}"
+    )
     if more and page == PAGES_MAX:
         summary += ": narrow the filters to see the rest"
     return ListPage(

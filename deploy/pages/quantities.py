@@ -15,7 +15,7 @@ _MINUS = "\N{MINUS SIGN}"
 def quantity(number: Decimal | int | None) -> str:
     """Give all digits, grouped by thousands; a dash for None, which is no figure at all."""
     if number is None:
-        return "–"
+        return "\N{EN DASH}"
     digits, dot, fraction = plain(Decimal(number)).partition(".")
     sign, digits = (_MINUS, digits[1:]) if digits.startswith("-") else ("", digits)
     return f"{sign}{_grouped(digits)}{dot}{fraction}"

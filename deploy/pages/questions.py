@@ -52,7 +52,7 @@ async def customer_asked(visit: Visit, faults: dict[str, str]) -> NamedCustomer 
         return None
     found = await find_customer(visit, wanted)
     if found is None:
-        faults["customer"] = f"no customer has the id {wanted!r}: give our id or the external id"
+        faults["customer"] = f"No customer has the id “{wanted[:80]}”: give our id or the external id."
     return found
 
 

@@ -47,8 +47,14 @@ def page_routes(services: PageServices) -> list[PageRoute]:
     )
     return [
         PageRoute("GET", STYLESHEET, stylesheet, signed_in=False),
-        *(PageRoute(method, path, for_everybody(services, handler), signed_in=False) for method, path, handler in shown_to_all),
-        *(PageRoute(method, path, for_signed_in(services, handler), signed_in=True) for method, path, handler in shown_to_signed_in),
+        *(
+            PageRoute(method, path, for_everybody(services, handler), signed_in=False)
+            for method, path, handler in shown_to_all
+        ),
+        *(
+            PageRoute(method, path, for_signed_in(services, handler), signed_in=True)
+            for method, path, handler in shown_to_signed_in
+        ),
     ]
 
 

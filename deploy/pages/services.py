@@ -6,11 +6,23 @@ from datetime import datetime
 from typing import Protocol
 
 from deploy.pages.invoices import OpenInvoicesOf
+from metering.position import Cutoff
 from metering.registry.engine import Registry
 from metering.store.client import Store
 from metering.store.explorer import Explorer
 from metering.store.usage import UsageReader
-from metering.store.versions import VersionStore
+
+
+class Cutoffs(Protocol):
+    """How far the store may be read; `metering.store.chains.ChainStore` tells."""
+
+    async def applied(self) -> Cutoff:
+        """Give the newest cut-off."""
+        ...
+
+    async def last_marked_at(self) -> datetime | None:
+        """Give the moment at which it was marked, None before the first."""
+        ...
 
 
 class Lag(Protocol):
@@ -41,7 +53,7 @@ class PageServices:
 
     registry: Registry
     store: Store
-    versions: VersionStore
+    cutoffs: Cutoffs
     usage: UsageReader
     explorer: Explorer
     open_invoices: OpenInvoicesOf

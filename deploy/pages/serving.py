@@ -83,18 +83,15 @@ def for_everybody(services: PageServices, handler: PageHandler) -> Callable[[web
 def for_signed_in(services: PageServices, handler: PageHandler) -> Callable[[web.Request], Awaitable[web.Response]]:
     """Serve a page to whoever is signed in with a key that may still read; send everybody else to sign in."""
 
-    async def serve(request: web.Request) -> web.Response:
-        async def look_up_first(nobody: Visit) -> web.Response:
-            token = request.cookies.get(SESSION_COOKIE, "")
-            session = await services.registry.read(find_session, token, services.clock()) if token else None
-            if session is None:
-                return _to_sign_in(request, ended=bool(token))
-            # Errors from here on are shown in the frame of whoever is signed in.
-            return await _answer(Visit(request, services, session), handler)
+    async def let_in(visit: Visit) -> web.Response:
+        token = visit.request.cookies.get(SESSION_COOKIE, "")
+        session = await services.registry.read(find_session, token, services.clock()) if token else None
+        if session is None:
+            return _to_sign_in(visit.request, ended=bool(token))
+        # Errors from here on are shown in the frame of whoever is signed in.
+        return await _answer(Visit(visit.request, services, session), handler)
 
-        return await _answer(Visit(request, services, None), look_up_first)
-
-    return serve
+    return for_everybody(services, let_in)
 
 
 async def _answer(visit: Visit, handler: PageHandler) -> web.Response:
@@ -110,7 +107,7 @@ async def _answer(visit: Visit, handler: PageHandler) -> web.Response:
         message = "The figures cannot be read at the moment. Nothing is lost: reload the page in a few seconds."
         response = error_page(visit, 503, message, {"Retry-After": "5"})
     except Exception:  # noqa: BLE001 - the last line before the browser: log it, tell nothing.
-        import traceback; traceback.print_exc(); _log.exception("unexpected error", method=visit.request.method, path=visit.request.path)
+        _log.exception("unexpected error", method=visit.request.method, path=visit.request.path)
         response = error_page(visit, 500, "Something went wrong here. It was logged; reloading may help.")
     for name, value in PAGE_HEADERS.items():
         response.headers[name] = value

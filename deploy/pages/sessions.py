@@ -45,9 +45,7 @@ def open_session(connection: sa.Connection, key: ApiKey, now: datetime) -> str:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     connection.execute(page_sessions.delete().where(page_sessions.c.expires_at <= now))
     connection.execute(
-        page_sessions.insert().values(
-            sha256=_hash(token), key_id=key.id, created_at=now, expires_at=now + LIFETIME
-        )
+        page_sessions.insert().values(sha256=_hash(token), key_id=key.id, created_at=now, expires_at=now + LIFETIME)
     )
     return token
 

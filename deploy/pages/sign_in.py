@@ -9,9 +9,9 @@ import hmac
 import re
 import secrets
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
-
 from aiohttp import web
 
 from deploy.pages.attempts import Attempts
@@ -57,10 +57,10 @@ def sign_in(attempts: Attempts) -> PageHandler:
         now = services.clock()
         secret = fields.get("key", "").strip()
         key = await services.registry.read(find_key_by_secret, secret) if _reads_like_a_key(secret) else None
-        error, status = _refusal(secret, key, now)
-        if error is not None:
+        refusal = _refusal(secret, key, now)
+        if refusal is not None:
             attempts.failed(address)
-            return _form(visit, following, error=error, status=status)
+            return _form(visit, following, error=refusal.message, status=refusal.status)
         assert key is not None
         token = await services.registry.write(_enter, key, now)
         response = see_other(following)
@@ -109,19 +109,26 @@ def _reads_like_a_key(secret: str) -> bool:
     return 0 < len(secret) <= SECRET_CHARACTERS_MAX and secret.isascii() and well_formed(secret)
 
 
-def _refusal(secret: str, key: ApiKey | None, now: datetime) -> tuple[str | None, int]:
-    """Give what stands against this key, and the status that says so; None when nothing does."""
+class _Refusal(NamedTuple):
+    """What stands against a key, and the status that says so."""
+
+    message: str
+    status: int = 401
+
+
+def _refusal(secret: str, key: ApiKey | None, now: datetime) -> _Refusal | None:
     if not secret:
-        return f"Enter an API key. {_MADE_WITH}", 401
+        return _Refusal(f"Enter an API key. {_MADE_WITH}")
+    if key is None and not well_formed(secret):
+        return _Refusal("This API key has a typing error: its last characters do not fit the others.")
     if key is None:
-        if not well_formed(secret):
-            return "This API key has a typing error: its last characters do not fit the others.", 401
-        return "This API key is not known here. Check that it was copied whole.", 401
+        return _Refusal("This API key is not known here. Check that it was copied whole.")
     if key.revoked_at is not None:
-        return f"This API key was revoked. {_MADE_WITH}", 401
+        return _Refusal(f"This API key was revoked. {_MADE_WITH}")
     if not key.usable(now):
-        return f"This API key has expired. {_MADE_WITH}", 401
+        return _Refusal(f"This API key has expired. {_MADE_WITH}")
     if not may_read(key):
         held = ", ".join(sorted(key.scopes))
-        return f"This key may not read: it has the scope {held}. Sign in with one that has read or admin.", 403
-    return None, 200
+        message = f"This key may not read: it has the scope {held}. Sign in with one that has read or admin."
+        return _Refusal(message, 403)
+    return None

@@ -34,7 +34,11 @@ class Subject:
         counted = self.counted
         filtered = " that meet its filter" if counted.where.conditions else ""
         events = f"{counted.entity} events{filtered}"
-        return f"number of {events}" if counted.property is None else f"{counted.operation.value} of {counted.property} over {events}"
+        return (
+            f"number of {events}"
+            if counted.property is None
+            else f"{counted.operation.value} of {counted.property} over {events}"
+        )
 
 
 def aggregator_subject(stored: StoredAggregator) -> Subject:

@@ -1,8 +1,10 @@
 """The templates: escaped by default, strict about names, and given few functions."""
 
+from collections.abc import Callable
+
+import aiohttp_jinja2
 import jinja2
 from aiohttp import web
-import aiohttp_jinja2
 
 from deploy.pages.assets import TEMPLATES
 from deploy.pages.clock_text import age_text, clock_second, clock_time, list_time, machine_time
@@ -11,7 +13,7 @@ from deploy.pages.visible import short, visible
 
 TEMPLATES_KEY = web.AppKey("pages_templates", jinja2.Environment)
 
-_FILTERS = {
+_FILTERS: dict[str, Callable[..., str]] = {
     "visible": visible,
     "short": short,
     "quantity": quantity,

@@ -111,7 +111,7 @@ class Stage:
             await self.store.run_writing(self.store.insert, "events", event_columns(versions_of(versions)))
         if lost:
             await self.store.run_writing(self.store.insert, "superseded", superseded_columns(lost))
-        await ChainStore(self.store).mark_applied(LANE, last_of_message(LANE, OFFSETS.last), NOW)
+        await ChainStore(self.store).mark_applied({LANE: last_of_message(LANE, OFFSETS.last)}, NOW)
 
     async def customer(self, **fields: Any):
         return await self.registry.write(create_customer, self.world, fields, NOW)
@@ -152,7 +152,7 @@ async def staged(folder, store, mode: Mode = Mode.TEST):
     services = PageServices(
         registry=registry,
         store=store,
-        versions=ChainStore(store),
+        cutoffs=ChainStore(store),
         usage=UsageReader(store),
         explorer=Explorer(store),
         open_invoices=stage.read_invoices,
