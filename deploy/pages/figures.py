@@ -51,7 +51,7 @@ class Figures:
 
 
 async def read_figures(visit: Visit, view: View, faults: dict[str, str]) -> Figures | None:
-    """Read the figures at the view's cut-off; None, and a word in `faults`, when there are more windows than bars fit."""
+    """Read the figures at the view's cut-off; None, and a word in `faults`, if there are more windows than bars fit."""
     shown, services = view.range, visit.services
     try:
         cut = windows(shown, view.granularity, windows_max=BARS_MAX)

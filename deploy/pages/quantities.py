@@ -2,7 +2,7 @@
 
 from decimal import ROUND_HALF_UP, Context, Decimal
 
-from babel.numbers import format_currency
+from babel.numbers import format_currency, get_currency_symbol
 
 from metering.http.json import plain
 
@@ -38,8 +38,10 @@ def money(minor_units: int, currency: str, exponent: int) -> str:
     the two differ, and an invoice follows the first.
     """
     amount = Decimal(minor_units).scaleb(-exponent)
-    digits = "." + "0" * exponent if exponent else ""
-    return format_currency(amount, currency, f"¤#,##0{digits};{_MINUS}¤#,##0{digits}", _LOCALE, currency_digits=False)
+    symbol = get_currency_symbol(currency, _LOCALE)
+    gap = "\N{NO-BREAK SPACE}" if symbol[-1].isalpha() else ""
+    pattern = f"¤{gap}#,##0{'.' if exponent else ''}{'0' * exponent}"
+    return format_currency(amount, currency, f"{pattern};{_MINUS}{pattern}", _LOCALE, currency_digits=False)
 
 
 def _grouped(digits: str) -> str:

@@ -19,6 +19,10 @@ from deploy.pages.sign_in import show_sign_in, sign_in, sign_out
 from deploy.pages.templating import add_templates
 
 
+_ANY = "[^/]+"
+"""One segment of a path, whatever it holds: left to itself, aiohttp matches none with a brace in it."""
+
+
 class PageRoute(NamedTuple):
     """One method and path. `signed_in`: whoever is not is sent to sign in first."""
 
@@ -38,10 +42,10 @@ def page_routes(services: PageServices) -> list[PageRoute]:
     shown_to_signed_in = (
         ("GET", "/", overview),
         ("GET", "/events", explorer),
-        ("GET", "/events/{event_type}/{record_id}", event),
+        ("GET", f"/events/{{event_type:{_ANY}}}/{{record_id:{_ANY}}}", event),
         ("GET", "/event", event),
         ("GET", "/customers", customers),
-        ("GET", "/customers/{id}", customer),
+        ("GET", f"/customers/{{id:{_ANY}}}", customer),
         ("GET", "/customer", customer),
         ("POST", "/sign-out", sign_out),
     )

@@ -68,7 +68,7 @@ class Stage:
     address: str = ""
     now: datetime = NOW
     lag: Waiting | UnavailableError | None = None
-    invoices: list[Invoice] | UnavailableError = field(default_factory=list)
+    invoices: list[Invoice] | Exception = field(default_factory=list)
     invoices_left_out: int = 0
     standing: dict[tuple[str, str], Any] = field(default_factory=dict)
 
@@ -134,7 +134,7 @@ class Stage:
 
     async def read_invoices(self, world, _cutoff, customer_ids):
         assert world == self.world
-        if isinstance(self.invoices, UnavailableError):
+        if isinstance(self.invoices, Exception):
             raise self.invoices
         found = [invoice for invoice in self.invoices if invoice.customer_id in customer_ids]
         return OpenInvoices(found, len(found) + self.invoices_left_out)
