@@ -50,18 +50,18 @@ _EVENTS = """
 INSERT INTO events
 SELECT 'acc_bench', 'prod', 'call', concat('cus_', toString(event % {customers:UInt64})),
        fromUnixTimestamp64Micro(
-           toInt64({start:Int64} + intDiv(event * {span:Int64}, {size:Int64}) + if(again, 1000000, 0)), 'UTC'),
+           toInt64({start:Int64} + event * {step:Int64} + if(again, 1000000, 0)), 'UTC'),
        hex(sipHash128(event)), bitShiftLeft(toUInt64(1), 48) + event * 2 + again, false,
        concat('{{"amount":', toString(event % 1000 + again), '.', toString(event % 89 + 10), ',"method":"',
               ['get', 'post', 'put'][event % 3 + 1], '","region":"eu-', toString(event % 7), '"}}'),
-       fromUnixTimestamp64Micro(toInt64({start:Int64} + intDiv(event * {span:Int64}, {size:Int64})), 'UTC')
+       fromUnixTimestamp64Micro(toInt64({start:Int64} + event * {step:Int64}), 'UTC')
 FROM (SELECT number AS event, arrayJoin(if(number % 50 = 0, [false, true], [false])) AS again
       FROM numbers({first:UInt64}, {count:UInt64}))
 """
 _SUPERSEDED = """
 INSERT INTO superseded
 SELECT 'acc_bench', 'prod', 'call', concat('cus_', toString(event % {customers:UInt64})),
-       fromUnixTimestamp64Micro(toInt64({start:Int64} + intDiv(event * {span:Int64}, {size:Int64})), 'UTC'),
+       fromUnixTimestamp64Micro(toInt64({start:Int64} + event * {step:Int64}), 'UTC'),
        hex(sipHash128(event)), bitShiftLeft(toUInt64(1), 48) + event * 2, bitShiftLeft(toUInt64(1), 48) + event * 2 + 1
 FROM (SELECT number AS event FROM numbers({first:UInt64}, {count:UInt64}) WHERE number % 50 = 0)
 """
@@ -80,7 +80,7 @@ def fill(store: Store) -> None:
         store.command(f"SYSTEM STOP MERGES {table}")
     edges = [SIZE * batch // BATCHES for batch in range(BATCHES + 1)]
     for first, end in pairwise(edges):
-        parameters = {"customers": CUSTOMERS, "start": START_US, "span": SPAN_US, "size": SIZE}
+        parameters = {"customers": CUSTOMERS, "start": START_US, "step": SPAN_US // SIZE}
         parameters |= {"first": first, "count": end - first}
         for statement in (_EVENTS, _SUPERSEDED):
             store.command(statement.replace("{{", "{").replace("}}", "}"), parameters)

@@ -28,7 +28,10 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys: shown once, kept as
 app.add_typer(accounts_app, name="accounts")
 app.add_typer(keys_app, name="keys")
 
-out = Console(soft_wrap=True, highlight=False)
+PIPE_COLUMNS = 240
+"""A table for another program is never folded."""
+
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 KeyOption = Annotated[
@@ -118,7 +121,7 @@ def accounts_list() -> None:
     """List the accounts."""
     with _registry() as registry, registry.reading() as connection:
         found = list_accounts(connection)
-    table = Table("name", "id", "created", box=None)
+    table = Table("name", "id", "created", box=None, pad_edge=False)
     for account in found:
         table.add_row(escape(account.name), account.id, f"{account.created_at:%Y-%m-%d %H:%M}")
     out.print(table)
@@ -155,7 +158,9 @@ def keys_list(account: Annotated[str | None, typer.Option(help="Only this accoun
             account_id = found.id
         keys = list_keys(connection, account_id)
         names = {item.id: item.name for item in list_accounts(connection)}
-    table = Table("id", "account", "mode", "begins", "scopes", "name", "created", "last used", "state", box=None)
+    table = Table(
+        "id", "account", "mode", "begins", "scopes", "name", "created", "last used", "state", box=None, pad_edge=False
+    )
     for key in keys:
         table.add_row(*_key_row(key, names[key.world.account_id]))
     out.print(table)

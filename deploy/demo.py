@@ -156,7 +156,9 @@ async def _until_applied(api: ApiClient) -> None:
 
 
 async def _show(api: ApiClient, console: Console) -> None:
-    table = Table("customer", "requests", "context tokens", "generated tokens", "November 2023", box=None)
+    table = Table(
+        "customer", "requests", "context tokens", "generated tokens", "November 2023", box=None, pad_edge=False
+    )
     period = "start_date=2023-11-01&end_date=2023-12-01"
     for customer in CUSTOMERS:
         usage = {row["name"]: row["total"] for row in await api.get(f"/v1/customers/{customer}/usage?{period}")}

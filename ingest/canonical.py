@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from metering.decimals import exact_number, plain
+
 NUMBER_DIGITS_MAX = 64
 """More digits or zeros than the gateway lets through, and few enough to write out."""
 
@@ -75,6 +77,9 @@ encode_record = msgspec.json.Encoder(order="deterministic").encode
 
 
 def _written_out(text: str) -> str:
+    within = exact_number(text)
+    if within is not None:
+        return plain(within)
     try:
         number = Decimal(text).normalize(_EXACT)
     except (Inexact, InvalidOperation) as error:
@@ -87,6 +92,9 @@ def _written_out(text: str) -> str:
 
 
 def _raw_number(text: str) -> msgspec.Raw:
+    # The hook is called for numbers with a fraction or an exponent only, so most are plain as they stand.
+    if text[-1] != "0" and "e" not in text and "E" not in text:
+        return msgspec.Raw(text.encode())
     return msgspec.Raw(canonical_number(text).encode())
 
 

@@ -23,6 +23,7 @@ from ingest.consumer.seen import SeenKeys, seen_keys_of
 from ingest.errors import LogPoisonedError, LogUnavailableError
 from ingest.log.protocol import LogReader
 from metering.errors import QueryLimitError, UnavailableError
+from metering.store.columns import NOTHING_KNOWN
 from metering.store.keys import Share
 from metering.store.versions import Verdict, Versions, VersionStore
 
@@ -173,7 +174,7 @@ class Consumer:
 
     async def _judge(self, arrivals: Versions) -> Verdict:
         asked = arrivals.key_hash[self._seen.maybe(arrivals.key_hash)]
-        known = await self._store.current_versions(asked) if len(asked) else {}
+        known = await self._store.current_versions(asked) if len(asked) else NOTHING_KNOWN
         verdict: Verdict = await self._offload(decide, arrivals, known)
         self._seen.add(arrivals.key_hash)
         return verdict

@@ -5,8 +5,8 @@ became true. A version equal to the current one is dropped. Whatever the index a
 decided again: its rows exist. So a batch that is replayed, cut in another place, or decided by two consumers at once
 leads to the same rows.
 
-Most keys occur once in a batch and are new. These need no decision, and are set apart as columns; only the keys that
-meet another version go through Python one by one.
+Most keys occur once in a batch and are new; these need no decision. Most others are sent again unchanged; these are
+found as columns. Only the keys that meet a version of another content, or each other, go through Python one by one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
-from metering.store.versions import CurrentVersion, Key, Lost, Verdict, Version, Versions
+from metering.store.versions import CurrentVersion, CurrentVersions, Key, Lost, Verdict, Version, Versions
 
 
 @dataclass(slots=True)
@@ -30,24 +31,28 @@ class _Standing:
     row: int = -1
 
 
-def decide(arrivals: Versions, known: Mapping[Key, CurrentVersion]) -> Verdict:
+def decide(arrivals: Versions, known: CurrentVersions) -> Verdict:
     """Give what has to be written of a batch.
 
-    `arrivals` are in the order of their positions within each lane. `known` holds at least the index entry of every
+    `arrivals` are in the order of their positions within each lane. `known` holds at least the index entries of every
     arriving key that has one.
     """
-    contested = _contested(arrivals, known)
+    repeated = _repeated(arrivals.key_hash)
+    contested = repeated | np.isin(arrivals.key_hash, known.key_hash)
+    uncontested = ~contested
+    contested &= ~_settled(arrivals, repeated, known)
     if not contested.any():
-        return Verdict(arrivals, [], np.arange(len(arrivals), dtype=np.int64))
-    rows = np.flatnonzero(contested)
-    accepted, superseded, current = decide_singly(rows.tolist(), arrivals.take(rows).rows(), known)
+        taken = np.flatnonzero(uncontested)
+        return Verdict(arrivals.take(taken), [], np.arange(len(taken), dtype=np.int64))
 
-    kept = ~contested
+    rows = np.flatnonzero(contested)
+    met = known.take(np.flatnonzero(np.isin(known.key_hash, arrivals.key_hash[rows])))
+    accepted, superseded, current = decide_singly(rows.tolist(), arrivals.take(rows).rows(), met.by_key())
+    kept, left_current = uncontested.copy(), uncontested
     kept[accepted] = True
-    current_mask = ~contested
-    current_mask[current] = True
+    left_current[current] = True
     taken = np.flatnonzero(kept)
-    return Verdict(arrivals.take(taken), superseded, np.flatnonzero(current_mask[taken]))
+    return Verdict(arrivals.take(taken), superseded, np.flatnonzero(left_current[taken]))
 
 
 def decide_singly(
@@ -78,23 +83,50 @@ def decide_singly(
     return accepted, superseded, [current.row for current in standing.values() if current.row >= 0]
 
 
-def _contested(arrivals: Versions, known: Mapping[Key, CurrentVersion]) -> npt.NDArray[np.bool_]:
-    """Tell which arrivals share the hash of their key with another arrival, or with a key that is known.
+def _repeated(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Tell which hashes occur more than once.
 
-    Two keys of one hash are sent through the single decision for nothing, which is rare and harmless.
+    Two keys of one hash are then decided singly for nothing, which is rare and harmless.
     """
-    order = np.argsort(arrivals.key_hash, kind="stable")
-    ordered = arrivals.key_hash[order]
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
     same = ordered[1:] == ordered[:-1]
-    repeated = np.zeros(len(ordered), np.bool_)
-    repeated[1:] = same
-    repeated[:-1] |= same
-    contested = np.empty(len(ordered), np.bool_)
-    contested[order] = repeated
-    if known:
-        hashes = np.fromiter((version.key_hash for version in known.values()), np.uint64, len(known))
-        contested |= np.isin(arrivals.key_hash, hashes)
-    return contested
+    within = np.zeros(len(ordered), np.bool_)
+    within[1:] = same
+    within[:-1] |= same
+    repeated = np.empty(len(ordered), np.bool_)
+    repeated[order] = within
+    return repeated
+
+
+def _settled(arrivals: Versions, repeated: npt.NDArray[np.bool_], known: CurrentVersions) -> npt.NDArray[np.bool_]:
+    """Tell which arrivals change nothing: applied before, or equal to the current version.
+
+    That is what a client sends who reloads everything, so it is found without looking at events one by one. Only
+    those are told that meet a single index entry and no other arrival; the rest is decided singly.
+    """
+    settled = np.zeros(len(arrivals), np.bool_)
+    entries = np.flatnonzero(~_repeated(known.key_hash))
+    entries = entries[np.argsort(known.key_hash[entries])]
+    rows = np.flatnonzero(~repeated & np.isin(arrivals.key_hash, known.key_hash[entries]))
+    if not len(rows):
+        return settled
+    entries = entries[np.searchsorted(known.key_hash[entries], arrivals.key_hash[rows])]
+    arriving, standing = arrivals.take(rows), known.take(entries)
+
+    applied = arriving.position <= standing.position
+    equal = ~standing.deleted & (arriving.timestamp_us == standing.timestamp_us)
+    equal &= _same(arriving, standing, "customer_id") & _same(arriving, standing, "content_hash")
+    one_key = np.ones(len(rows), np.bool_)
+    for name in Key._fields:
+        one_key &= _same(arriving, standing, name)
+    settled[rows] = one_key & (applied | equal)
+    return settled
+
+
+def _same(arriving: Versions, standing: CurrentVersions, name: str) -> npt.NDArray[np.bool_]:
+    left, right = arriving.table.column(name), standing.table.column(name)
+    return np.asarray(pc.equal(left.cast(right.type), right).to_numpy(), np.bool_)
 
 
 def _equal(arrival: Version, current: _Standing) -> bool:

@@ -12,20 +12,22 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from metering.position import NOTHING, Cutoff, Position
 from metering.retraction import Retraction
 from metering.store.client import Store
 from metering.store.columns import (
+    NOTHING_KNOWN,
     applied_columns,
-    current_versions_of,
     event_columns,
+    found_versions,
     key_columns,
     moment,
     superseded_columns,
 )
 from metering.store.keys import KEY_HASH_SQL, Share
-from metering.store.versions import CurrentVersion, Key, Verdict
+from metering.store.versions import CurrentVersions, Verdict
 from metering.world import World
 
 LOOK_UP_KEYS_MAX = 200_000
@@ -39,8 +41,8 @@ _KEYS_COUNT = "SELECT count() FROM event_keys"
 _KEY_HASHES = "SELECT key_hash FROM event_keys WHERE key_hash BETWEEN {low:UInt64} AND {high:UInt64}"
 
 # The keys ride in the statement, as base64 of their bytes: stateless, so it works behind a load balancer, and the same
-# in the embedded engine. A list of literals took ten times as long to parse. The newest row of a key is chosen by the
-# caller: cheaper than argMax here, since a key seldom has two.
+# in the embedded engine. A list of literals took ten times as long to parse. The newest row of a key is chosen by who
+# reads them: cheaper than argMax here, since a key seldom has two.
 _CURRENT = """
 SELECT key_hash, toString(account_id) AS account_id, toString(mode) AS mode, toString(event_type) AS event_type,
        record_id, position, toUnixTimestamp64Micro(timestamp) AS timestamp_us, customer_id, content_hash, deleted
@@ -118,7 +120,7 @@ class ChainStore:
         found = await self._store.run_writing(self._store.look_up, _KEY_HASHES, {"low": low, "high": high})
         return np.asarray(found.column("key_hash").to_numpy(), np.uint64)
 
-    async def current_versions(self, hashes: npt.NDArray[np.uint64]) -> Mapping[Key, CurrentVersion]:
+    async def current_versions(self, hashes: npt.NDArray[np.uint64]) -> CurrentVersions:
         """Give the index entries of all keys that have one of these hashes."""
         return await self._store.run_writing(self._current_versions, hashes)
 
@@ -140,15 +142,12 @@ class ChainStore:
         """Let readers see each lane up to a position."""
         await self._store.run_writing(self._store.insert, "applied", applied_columns(marks, at))
 
-    def _current_versions(self, hashes: npt.NDArray[np.uint64]) -> Mapping[Key, CurrentVersion]:
-        current: dict[Key, CurrentVersion] = {}
-        for start in range(0, len(hashes), LOOK_UP_KEYS_MAX):
-            part = base64.b64encode(hashes[start : start + LOOK_UP_KEYS_MAX].astype("<u8").tobytes()).decode()
-            for key, version in current_versions_of(self._store.look_up(_CURRENT.format(hashes=part))):
-                other = current.get(key)
-                if other is None or version.position > other.position:
-                    current[key] = version
-        return current
+    def _current_versions(self, hashes: npt.NDArray[np.uint64]) -> CurrentVersions:
+        found = [
+            self._store.look_up(_CURRENT.format(hashes=_base64(hashes[start : start + LOOK_UP_KEYS_MAX])))
+            for start in range(0, len(hashes), LOOK_UP_KEYS_MAX)
+        ]
+        return found_versions(pa.concat_tables(found)) if found else NOTHING_KNOWN
 
     def _write(self, verdict: Verdict) -> None:
         if len(verdict.versions):
@@ -177,6 +176,10 @@ def _matching(retraction: Retraction) -> tuple[str, dict[str, object]]:
     }
     wanted = {condition: bound for condition, bound in conditions.items() if bound[1] is not None}
     return " AND ".join(wanted), dict(wanted.values())
+
+
+def _base64(hashes: npt.NDArray[np.uint64]) -> str:
+    return base64.b64encode(hashes.astype("<u8").tobytes()).decode()
 
 
 def _values(values: Sequence[str] | None) -> tuple[str, ...] | None:

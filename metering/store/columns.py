@@ -1,13 +1,22 @@
 """Lay out what is written as columns of the store's tables, and read its index back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from metering.store.versions import CONTENT_HASH_BYTES, CurrentVersion, Key, Lost, Verdict, Version, Versions
+from metering.store.versions import (
+    CONTENT_HASH_BYTES,
+    CurrentVersion,
+    CurrentVersions,
+    Key,
+    Lost,
+    Verdict,
+    Version,
+    Versions,
+)
 
 INSTANT = pa.timestamp("us", tz="UTC")
 NAMES = pa.dictionary(pa.int32(), pa.string())
@@ -88,22 +97,21 @@ def superseded_columns(lost: Sequence[Lost]) -> pa.Table:
 
 
 def key_columns(verdict: Verdict) -> pa.Table:
-    """Give rows of `event_keys`, in the order of that table, which spares the store the sorting."""
-    versions = verdict.versions
-    rows = verdict.current[np.argsort(versions.key_hash[verdict.current], kind="stable")]
-    taken = versions.table.take(pa.array(rows)).column
+    """Give rows of `event_keys`."""
+    current = verdict.versions.take(verdict.current)
+    text = current.table.column
     return pa.table(
         {
-            "key_hash": pa.array(versions.key_hash[rows]),
-            "account_id": taken("account_id"),
-            "mode": taken("mode"),
-            "event_type": taken("event_type"),
-            "record_id": taken("record_id"),
-            "position": pa.array(versions.position[rows]),
-            "timestamp": _instants(versions.timestamp_us[rows]),
-            "customer_id": taken("customer_id"),
-            "content_hash": taken("content_hash"),
-            "deleted": pa.array(np.zeros(len(rows), np.bool_)),
+            "key_hash": pa.array(current.key_hash),
+            "account_id": text("account_id"),
+            "mode": text("mode"),
+            "event_type": text("event_type"),
+            "record_id": text("record_id"),
+            "position": pa.array(current.position),
+            "timestamp": _instants(current.timestamp_us),
+            "customer_id": text("customer_id"),
+            "content_hash": text("content_hash"),
+            "deleted": pa.array(np.zeros(len(current), np.bool_)),
         }
     )
 
@@ -119,20 +127,36 @@ def applied_columns(marks: Mapping[int, int], at: datetime) -> pa.Table:
     )
 
 
-def current_versions_of(found: pa.Table) -> Iterable[tuple[Key, CurrentVersion]]:
-    """Read rows of `event_keys`, in which a key may occur several times."""
-    column = {name: found.column(name).to_pylist() for name in found.column_names}
-    keys = map(Key, column["account_id"], column["mode"], column["event_type"], column["record_id"])
-    current = map(
-        CurrentVersion,
-        column["key_hash"],
-        column["position"],
-        column["timestamp_us"],
-        column["customer_id"],
-        column["content_hash"],
-        column["deleted"],
+def current_versions_of(entries: Mapping[Key, CurrentVersion]) -> CurrentVersions:
+    """Give index entries as columns."""
+    versions = list(entries.values())
+    return CurrentVersions(
+        key_hash=np.array([version.key_hash for version in versions], np.uint64),
+        position=np.array([version.position for version in versions], np.uint64),
+        timestamp_us=np.array([version.timestamp_us for version in versions], np.int64),
+        deleted=np.array([version.deleted for version in versions], np.bool_),
+        table=pa.table(
+            {
+                "account_id": pa.array([key.account_id for key in entries], pa.string()),
+                "mode": pa.array([key.mode for key in entries], pa.string()),
+                "event_type": pa.array([key.event_type for key in entries], pa.string()),
+                "record_id": pa.array([key.record_id for key in entries], pa.string()),
+                "customer_id": pa.array([version.customer_id for version in versions], pa.string()),
+                "content_hash": pa.array([version.content_hash for version in versions], pa.binary(CONTENT_HASH_BYTES)),
+            }
+        ),
     )
-    return zip(keys, current, strict=True)
+
+
+NOTHING_KNOWN = current_versions_of({})
+
+
+def found_versions(found: pa.Table) -> CurrentVersions:
+    """Read rows of `event_keys`."""
+    number = {name: found.column(name).to_numpy() for name in ("key_hash", "position", "timestamp_us", "deleted")}
+    return CurrentVersions(
+        **number, table=found.select(["account_id", "mode", "event_type", "record_id", "customer_id", "content_hash"])
+    )
 
 
 def moment(microseconds: int) -> datetime:

@@ -4,7 +4,7 @@ Records leave as JSON text put together from the stored text, so that numbers ke
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -29,6 +29,15 @@ SELECT {columns}
 ORDER BY timestamp {direction}, event_type {direction}, record_id {direction}
 LIMIT {{take:UInt64}} OFFSET {{skip:UInt64}}
 {settings}
+"""
+
+# Reads the column of times alone: a page of all events need not sort, merge and compare all of them.
+_REACH = """
+SELECT toUnixTimestamp64Micro(timestamp)
+FROM events
+WHERE {conditions}
+ORDER BY timestamp {direction}
+LIMIT 1 OFFSET {{reach:UInt64}}
 """
 
 _COUNT = """
@@ -125,18 +134,14 @@ class Explorer:
         self, selection: Selection, *, take: int, skip: int = 0, ascending: bool = False, where: Filter = EVERYTHING
     ) -> list[StoredEvent]:
         """Give a page of the current events, newest first unless ascending; of equal times by type, then record id."""
-        expressions = Expressions()
-        matched = expressions.condition(where)
-        sql = _PAGE.format(
-            with_clause=expressions.clause(),
-            columns=_COLUMNS,
-            current=selection.current(),
-            matched=matched,
-            direction="ASC" if ascending else "DESC",
-            settings=CURRENT_SETTINGS,
-        )
-        parameters = {**selection.parameters(), **expressions.parameters, "take": take, "skip": skip}
-        return [_event(selection.world, row) for row in self._store.select(sql, parameters)]
+        for reach in (4 * (skip + take) + 1_000, 256 * (skip + take) + 64_000):
+            near = self._nearest(selection, reach, ascending=ascending)
+            if near is None:
+                break
+            found = self._page(near, take, skip, where, ascending=ascending)
+            if len(found) == take:
+                return found
+        return self._page(selection, take, skip, where, ascending=ascending)
 
     def count(self, selection: Selection, *, where: Filter = EVERYTHING) -> int:
         """Give how many current events there are."""
@@ -198,6 +203,32 @@ class Explorer:
         parameters = {**_world(world), "since_us": since_us, "until_us": now_us, "minute_us": MINUTE}
         counts = {int(minute): int(count) for minute, count in self._store.select(_RATE, parameters)}
         return [counts.get(minute, 0) for minute in range(minutes)]
+
+    def _page(self, selection: Selection, take: int, skip: int, where: Filter, *, ascending: bool) -> list[StoredEvent]:
+        expressions = Expressions()
+        matched = expressions.condition(where)
+        sql = _PAGE.format(
+            with_clause=expressions.clause(),
+            columns=_COLUMNS,
+            current=selection.current(),
+            matched=matched,
+            direction="ASC" if ascending else "DESC",
+            settings=CURRENT_SETTINGS,
+        )
+        parameters = {**selection.parameters(), **expressions.parameters, "take": take, "skip": skip}
+        return [_event(selection.world, row) for row in self._store.select(sql, parameters)]
+
+    def _nearest(self, selection: Selection, reach: int, *, ascending: bool) -> Selection | None:
+        """Narrow a selection to the time of its first so many rows; None when it has no more than these.
+
+        Every current event of that time is in it, so a page that it fills is the page of the whole.
+        """
+        sql = _REACH.format(conditions=selection.conditions(), direction="ASC" if ascending else "DESC")
+        rows = self._store.select(sql, {**selection.parameters(), "reach": reach})
+        if not rows:
+            return None
+        edge = int(rows[0][0])
+        return replace(selection, end_us=edge + 1) if ascending else replace(selection, start_us=edge)
 
     def _lost_at_us(self, at: int, events: Sequence[StoredEvent], *, deleted: bool) -> int | None:
         if not deleted:

@@ -14,8 +14,18 @@ import numpy.typing as npt
 
 from metering.position import Cutoff, Position
 from metering.retraction import Retraction
+from metering.store.columns import current_versions_of
 from metering.store.keys import Share, key_hash
-from metering.store.versions import CurrentVersion, Key, Lost, Verdict, Version, world_of
+from metering.store.versions import (
+    CONTENT_HASH_BYTES,
+    CurrentVersion,
+    CurrentVersions,
+    Key,
+    Lost,
+    Verdict,
+    Version,
+    world_of,
+)
 from metering.world import World
 
 T = TypeVar("T")
@@ -57,11 +67,11 @@ class MemoryVersionStore:
         hashes = [version.key_hash for version in self.keys.values() if low <= version.key_hash <= high]
         return np.array(hashes, np.uint64)
 
-    async def current_versions(self, hashes: npt.NDArray[np.uint64]) -> Mapping[Key, CurrentVersion]:
+    async def current_versions(self, hashes: npt.NDArray[np.uint64]) -> CurrentVersions:
         """Give the index entries of all keys that have one of these hashes."""
         await self._between()
         wanted = set(hashes.tolist())
-        return {key: version for key, version in self.keys.items() if version.key_hash in wanted}
+        return current_versions_of({key: entry for key, entry in self.keys.items() if entry.key_hash in wanted})
 
     async def write(self, verdict: Verdict) -> None:
         """Write versions, then superseded, then keys, a row at a time."""
@@ -113,7 +123,12 @@ class MemoryVersionStore:
         for lost in self._shuffled([lost for lost in self.superseded.values() if lost.lost_at == at]):
             await self._between()
             hashed = key_hash(world_of(lost.key), lost.key.event_type, lost.key.record_id)
-            self._put_key(lost.key, CurrentVersion(hashed, at, lost.timestamp_us, lost.customer_id, b"", deleted=True))
+            self._put_key(
+                lost.key,
+                CurrentVersion(
+                    hashed, at, lost.timestamp_us, lost.customer_id, bytes(CONTENT_HASH_BYTES), deleted=True
+                ),
+            )
 
     async def count_retracted(self, world: World, positions: Sequence[int]) -> int:
         """Count the versions that deletions at these positions took."""

@@ -120,6 +120,53 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True)
+class CurrentVersions:
+    """Index entries as columns of one length, in any order. A key may occur several times: its newest entry counts.
+
+    `table` has the columns account_id, mode, event_type, record_id, customer_id and content_hash.
+    """
+
+    key_hash: npt.NDArray[np.uint64]
+    position: npt.NDArray[np.uint64]
+    timestamp_us: npt.NDArray[np.int64]
+    deleted: npt.NDArray[np.bool_]
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.key_hash)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "CurrentVersions":
+        """Give some of the entries."""
+        return CurrentVersions(
+            self.key_hash[rows],
+            self.position[rows],
+            self.timestamp_us[rows],
+            self.deleted[rows],
+            self.table.take(pa.array(rows)),
+        )
+
+    def by_key(self) -> dict[Key, CurrentVersion]:
+        """Give the newest entry of each key."""
+        column = {name: self.table.column(name).to_pylist() for name in self.table.column_names}
+        entries = map(
+            CurrentVersion,
+            self.key_hash.tolist(),
+            self.position.tolist(),
+            self.timestamp_us.tolist(),
+            column["customer_id"],
+            column["content_hash"],
+            self.deleted.tolist(),
+        )
+        newest: dict[Key, CurrentVersion] = {}
+        keys = map(Key, column["account_id"], column["mode"], column["event_type"], column["record_id"])
+        for key, entry in zip(keys, entries, strict=True):
+            other = newest.get(key)
+            if other is None or entry.position > other.position:
+                newest[key] = entry
+        return newest
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What is to be written of a batch: facts, each true for ever.
 
@@ -158,7 +205,7 @@ class VersionStore(Protocol):
         """Give about how many keys there are."""
         ...
 
-    async def current_versions(self, hashes: npt.NDArray[np.uint64]) -> Mapping[Key, CurrentVersion]:
+    async def current_versions(self, hashes: npt.NDArray[np.uint64]) -> CurrentVersions:
         """Give the index entry of every key that has one of these hashes; keys never seen are missing."""
         ...
 

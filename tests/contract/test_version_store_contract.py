@@ -41,7 +41,7 @@ def start(lane: int) -> int:
 
 async def current(versions: VersionStore, world: World, *record_ids: str, event_type: str = "call"):
     hashes = np.array([key_hash(world, event_type, record_id) for record_id in record_ids], np.uint64)
-    return await versions.current_versions(hashes)
+    return (await versions.current_versions(hashes)).by_key()
 
 
 async def test_a_written_key_is_found_with_all_that_decides_its_next_version(versions, world, start):
@@ -58,7 +58,7 @@ async def test_a_written_key_is_found_with_all_that_decides_its_next_version(ver
 async def test_a_key_never_written_is_missing(versions, world):
     """Nothing is not a version."""
     assert await current(versions, world, "nobody") == {}
-    assert await versions.current_versions(np.array([], np.uint64)) == {}
+    assert len(await versions.current_versions(np.array([], np.uint64))) == 0
 
 
 async def test_the_greatest_position_is_current_in_whatever_order_it_was_written(versions, world, start):
@@ -80,7 +80,7 @@ async def test_worlds_and_types_are_apart(versions, world, start):
     ]
     await versions.write(a_verdict(rows))
     for row in rows:
-        found = await versions.current_versions(np.array([row.key_hash], np.uint64))
+        found = (await versions.current_versions(np.array([row.key_hash], np.uint64))).by_key()
         assert {key: version.position for key, version in found.items()} == {row.key: row.position}
 
 
@@ -167,7 +167,7 @@ async def test_a_deletion_takes_what_meets_all_its_conditions(versions, world, s
     ]
     await versions.write(a_verdict(rows))
     await versions.retract(Retraction(world, **conditions), Position(start + 10), WHOLE)
-    found = await versions.current_versions(np.array([row.key_hash for row in rows], np.uint64))
+    found = (await versions.current_versions(np.array([row.key_hash for row in rows], np.uint64))).by_key()
     assert {key.record_id for key, version in found.items() if version.deleted} == taken
     assert await versions.count_retracted(world, [start + 10]) == len(taken)
 
@@ -177,7 +177,7 @@ async def test_a_deletion_in_one_partition_leaves_the_keys_of_others_alone(versi
     rows = [a_version(world, start + index, record_id=f"r{index}") for index in range(40)]
     await versions.write(a_verdict(rows))
     await versions.retract(Retraction(world), Position(start + 100), Share(1, 4))
-    found = await versions.current_versions(np.array([row.key_hash for row in rows], np.uint64))
+    found = (await versions.current_versions(np.array([row.key_hash for row in rows], np.uint64))).by_key()
     assert {key for key, version in found.items() if version.deleted} == {
         row.key for row in rows if row.key_hash % 4 == 1
     }

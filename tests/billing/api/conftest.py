@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -73,7 +74,7 @@ class Shop:
                     "timestamp_us": microseconds(datetime.fromisoformat(stamp)),
                     "event_type": event_type,
                     "record_id": f"r{self._events}",
-                    "properties": _json(record),
+                    "properties": msgspec.json.encode(record),
                 }
             )
         await self._usage.add(self.api.world, *events)
@@ -82,12 +83,6 @@ class Shop:
         answer = await self.api.get(f"/v1/invoices?status=open{query}")
         assert answer.status == 200, answer.text
         return answer.json["data"]
-
-
-def _json(record):
-    import msgspec
-
-    return msgspec.json.encode(record)
 
 
 @pytest.fixture

@@ -1,8 +1,11 @@
 """Open invoices over HTTP: periods, figures by hand, filters, and the walls between accounts."""
 
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
+
+from tests.metering.api.conftest import Usage
 
 V1 = [
     {"type": "volume", "from": 0, "to": 10, "amount": 5000},
@@ -10,6 +13,7 @@ V1 = [
     {"type": "volume", "from": 50, "to": None, "amount": 2000},
 ]
 FEE = [{"type": "fee", "amount": 10000}]
+OPEN_ROW = {"type": "volume", "from": 0, "to": None}
 
 
 async def test_a_month_of_usage_is_one_open_invoice_with_its_tiers(shop):
@@ -188,8 +192,6 @@ async def test_products_of_one_interval_share_an_invoice(shop):
 
 async def test_a_correction_moves_money(shop, store):
     """An event that is corrected into another month is billed there; `as_of` still tells what it was before."""
-    from tests.metering.api.conftest import Usage
-
     usage = Usage(store)
     customer = await shop.customer()
     await shop.subscription(customer, await shop.product(), starts_at="2026-02-01")
@@ -268,8 +270,6 @@ async def test_what_cannot_be_read_is_refused(shop, query):
 )
 async def test_an_unknown_invoice_is_404(shop, name):
     """Whatever the id looks like."""
-    from urllib.parse import quote
-
     assert (await shop.api.get(f"/v1/invoices/{quote(name, safe='%')}")).status == 404
 
 
@@ -308,4 +308,9 @@ async def test_an_amount_beyond_64_bits_is_refused_by_name(shop):
     assert product["id"] in answer.json["message"]
 
 
-OPEN_ROW = {"type": "volume", "from": 0, "to": None}
+async def test_no_text_in_a_query_is_a_500(shop):
+    """Whatever bytes stand in a filter."""
+    for text in ("%00", "%ff", "%ed%a0%80", "%27", "a" * 2000):
+        for name in ("customer_id", "subscription_id", "status", "period_starts_at__gte", "as_of", "take"):
+            assert (await shop.api.get(f"/v1/invoices?status=open&{name}={text}")).status < 500
+            assert (await shop.api.get(f"/v2/subscriptions?{name}={text}")).status < 500

@@ -46,9 +46,11 @@ async def test_a_product_comes_back_as_it_was_made(shop):
 
 async def test_amounts_keep_their_digits(shop):
     """A price of a third of a cent, to 18 decimals, is the same when it comes back."""
-    body = b'{"name":"x","type":"flat_fee","price_configurations":[{"currency":"EUR","prices":[{"type":"fee","amount":0.333333333333333333}]}]}'
-    answer = await shop.api("POST", "/v1/products", data=body)
-    assert '"amount":0.333333333333333333' in answer.text
+    prices = '[{"type": "fee", "amount": 0.333333333333333333}]'
+    body = f'{{"name": "x", "type": "flat_fee", "price_configurations": [{{"currency": "EUR", "prices": {prices}}}]}}'
+    headers = {"Authorization": f"Bearer {shop.api.key}", "Content-Type": "application/json"}
+    async with shop.api.client.post("/v1/products", data=body, headers=headers) as answer:
+        assert '"amount":0.333333333333333333' in await answer.text()
 
 
 async def test_an_aggregator_is_named_or_made_along(shop):

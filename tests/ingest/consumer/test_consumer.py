@@ -10,8 +10,8 @@ from ingest.consumer.lanes import accepted
 from ingest.errors import LogMismatchError, LogPoisonedError, LogTooNewError
 from metering.errors import StoreUnavailableError
 from metering.position import Cutoff, Position, last_of_message, pack
+from metering.retraction import Retraction
 from metering.store.memory import MemoryVersionStore
-from metering.store.versions import Retraction
 from metering.world import Mode, World
 from tests.ingest.consumer.setting import Setting, a_deletion, a_section, an_event
 

@@ -7,9 +7,9 @@ import pytest
 
 from ingest.consumer.dead_letters import StoreDeadLetters
 from metering.position import NOTHING, pack
+from metering.retraction import Retraction
 from metering.store.chains import ChainStore
 from metering.store.client import Store
-from metering.store.versions import Retraction
 from metering.world import Mode, World
 from tests.ingest.consumer.setting import Setting, a_deletion, a_section, an_event
 

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.consumer.decide import decide, decide_singly
-from metering.store.columns import versions_of
+from metering.store.columns import current_versions_of, versions_of
 from metering.store.versions import CurrentVersion, Key
 from metering.world import Mode, World
 from tests.builders import a_version
@@ -20,7 +20,7 @@ def known_as(version, *, deleted=False):
 
 def decided(arrivals, known=None):
     """Positions accepted, pairs of (loser, lost at), and positions left current."""
-    verdict = decide(versions_of(arrivals), known or {})
+    verdict = decide(versions_of(arrivals), current_versions_of(known or {}))
     positions = verdict.versions.position
     return (
         positions.tolist(),
@@ -137,12 +137,12 @@ def test_where_a_batch_is_cut_makes_no_difference(rows, data):
     arrivals = arrivals_of(rows)
     cut = data.draw(st.integers(0, len(arrivals)))
     whole = decided(arrivals)
-    first = decide(versions_of(arrivals[:cut]), {})
+    first = decide(versions_of(arrivals[:cut]), current_versions_of({}))
     index: dict[Key, CurrentVersion] = {}
     for row in first.versions.take(first.current).rows():
         index |= known_as(row)
     overlap = data.draw(st.integers(0, cut))
-    second = decide(versions_of(arrivals[overlap:]), index)
+    second = decide(versions_of(arrivals[overlap:]), current_versions_of(index))
     stored = {*first.versions.position.tolist(), *second.versions.position.tolist()}
     lost = {(row.position, row.lost_at) for verdict in (first, second) for row in verdict.superseded}
     assert stored == set(whole[0])

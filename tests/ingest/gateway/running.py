@@ -64,6 +64,10 @@ class FailingLog:
         raise self.error
 
 
+def whole(digits: str) -> int | str:
+    return int(digits) if len(digits) < 1000 else digits
+
+
 @dataclass
 class Running:
     """A gateway at an address, and what it wrote."""
@@ -92,4 +96,4 @@ class Running:
             method, self.url + path, data=data, headers=sent, skip_auto_headers=skip
         ) as answer:
             text = await answer.read()
-            return answer.status, json.loads(text) if text else None, answer.headers
+            return answer.status, json.loads(text, parse_int=whole) if text else None, answer.headers

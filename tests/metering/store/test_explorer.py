@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metering.event_id import event_id, key_hash_of
+from metering.filters import decode_filter
 from metering.ids import new_id
 from metering.position import Cutoff
 from metering.store.client import Store
@@ -81,8 +82,8 @@ def test_a_deletion_is_told_with_the_moment_it_was_applied(store: Store):
     history = History([Arrival(0), Arrival(0, deletion=True), Arrival(0)])
     history.write(store, world)
     lane = 3
-    store.insert("applied", applied_columns(lane, history.position(1), moment(START_US + 1)))
-    store.insert("applied", applied_columns(lane, history.position(2), moment(START_US + 2)))
+    store.insert("applied", applied_columns({lane: history.position(1)}, moment(START_US + 1)))
+    store.insert("applied", applied_columns({lane: history.position(2)}, moment(START_US + 2)))
     first, second = Explorer(store).versions(world, history.cutoff(ALL), "call", "r0")
     assert (first.deleted, first.current, first.superseded_by) == (True, False, None)
     assert first.superseded_at_us == START_US + 1
@@ -103,6 +104,23 @@ def test_a_record_comes_out_with_its_id_first_and_all_its_digits(store):
         b'{"id":"q\\"1"}',
         b'{"id":"485","amount":1}',
     ]
+
+
+def test_a_page_of_many_events_is_found_by_time_first(store):
+    """Pages near both ends and far from them are those of the whole, also where few of the nearest rows match."""
+    world = a_world()
+    arrivals = [Arrival(key * 2, timestamp_us=START_US + key // 3, amount=Decimal(key)) for key in range(1500)]
+    history = History(arrivals)
+    history.write(store, world)
+    selection = Selection(world, history.cutoff((2000, 2000)))
+    newest = sorted(((each.timestamp_us, each.record_id) for each in arrivals), reverse=True)
+    for skip in (0, 5, 120, 1490):
+        found = Explorer(store).events(selection, take=20, skip=skip)
+        assert [(event.timestamp_us, event.record_id) for event in found] == newest[skip : skip + 20]
+        found = Explorer(store).events(selection, take=20, skip=skip, ascending=True)
+        assert [(event.timestamp_us, event.record_id) for event in found] == newest[::-1][skip : skip + 20]
+    few = decode_filter({"fields": [{"property": "amount", "operator": "lt", "value": 2}]})
+    assert [event.record_id for event in Explorer(store).events(selection, take=20, where=few)] == ["r2", "r0"]
 
 
 def test_an_event_is_found_by_its_id(store):

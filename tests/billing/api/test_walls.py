@@ -1,0 +1,156 @@
+"""No key but the owner's reaches anything of billing, and nothing that is sent ends in a 500."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from metering.http.scope import Scope
+from metering.registry.keys import create_key
+from metering.world import Mode, World
+from tests.metering.api.conftest import Api
+from tests.walls import Keys, assert_walls_hold
+
+MONTH = {"period": "months", "count": 1}
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**25), 10**25),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=8),
+)
+documents = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_world, registry, clock):
+    """Another account, the same account's other mode, keys without the scope, and no key at all."""
+    customer = await shop.customer(external_id="wall-1")
+    product = await shop.product(name="Secret calls")
+    subscription = await shop.subscription(customer, product)
+    (invoice,) = await shop.invoices()
+    samples = {
+        "products.id": product["id"],
+        "price-configurations.id": product["price_configurations"][0]["id"],
+        "subscriptions.id": subscription["id"],
+        "invoices.id": invoice["id"],
+    }
+
+    def key_of(world, *scopes):
+        with registry.writing() as connection:
+            return create_key(connection, world, scopes, clock())[1]
+
+    world = shop.api.world
+    strangers = [new_world("other")[1], key_of(World(world.account_id, Mode.PROD), Scope.ADMIN)]
+    scoped = {
+        scope: key_of(world, *({Scope.READ, Scope.WRITE, Scope.INGEST} - {scope}))
+        for scope in (Scope.READ, Scope.WRITE)
+    }
+
+    async def request(method, path, key):
+        answer = await shop.api(method, path, {} if method in {"POST", "PUT"} else None, key=key)
+        return answer.status, answer.text, answer.headers
+
+    billing = [route for route in table if route.tag in {"Products", "Prices", "Subscriptions", "Invoices"}]
+    assert len(billing) > 15
+    markers = [customer["id"], "wall-1", "Secret calls"]
+    await assert_walls_hold(request, billing, Keys(shop.api.key, strangers, [], scoped), samples, markers)
+
+
+async def test_a_strangers_ids_are_unknown_in_a_body(shop, new_world):
+    """Neither a customer, nor a product, nor an aggregator of another world can be used."""
+    customer, product = await shop.customer(), await shop.product()
+    world, key = new_world("other")
+    other = Api(shop.api.client, key, world)
+    own_customer = (await other.post("/v1/customers", {"name": "x", "currency": "EUR"})).json
+    own = {"name": "x", "type": "flat_fee", "price_configurations": [{"currency": "EUR", "prices": [FEE]}]}
+    own_product = (await other.post("/v1/products", own)).json
+    dynamic = {**own, "type": "dynamic", "aggregator_id": product["aggregator_id"]}
+    dynamic["price_configurations"] = [{"currency": "EUR", "prices": [VOLUME]}]
+    assert (await other.post("/v1/products", dynamic)).status == 404
+    for customer_id, product_id in ((customer["id"], own_product["id"]), (own_customer["id"], product["id"])):
+        body = {"customer_id": customer_id, "starts_at": "2026-03-01"}
+        body["products"] = [{"id": product_id, "payment_interval": MONTH}]
+        assert (await other.post("/v2/subscriptions", body)).status == 404
+    listed = await other.get(f"/v1/invoices?status=open&customer_id={customer['id']}")
+    assert listed.json["data"] == []
+
+
+FEE = {"type": "fee", "amount": 1}
+VOLUME = {"type": "volume", "from": 0, "to": None, "amount": 1}
+SOUND = {
+    "/v1/products": {
+        "name": "x",
+        "type": "dynamic",
+        "aggregator": {"name": "calls", "entity": "call", "operation": "count"},
+        "price_configurations": [
+            {
+                "currency": "EUR",
+                "countries": ["FR"],
+                "billing_interval": MONTH,
+                "metering_filter": {
+                    "name": "pro",
+                    "configuration": {
+                        "conditional": "and",
+                        "fields": [{"property": "p", "operator": "in", "value": "a,b"}],
+                    },
+                },
+                "prices": [VOLUME],
+            }
+        ],
+    },
+    "/v2/subscriptions": {
+        "customer_id": "fuzz",
+        "currency": "EUR",
+        "starts_at": "2026-03-01",
+        "products": [{"id": "", "payment_interval": MONTH, "count": 1, "min_amount": 1, "prices": [VOLUME]}],
+    },
+    "/v1/prices/preview": {"currency": "EUR", "prices": [VOLUME], "quantities": [1], "min_amount": 1},
+}
+
+
+def places(value, path=()):
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in inner:
+        yield from places(one, (*path, name))
+
+
+def with_at(value, path, new):
+    if not path:
+        return new
+    head, *rest = path
+    changed = dict(value) if isinstance(value, dict) else list(value)
+    changed[head] = with_at(value[head], rest, new)
+    return changed
+
+
+@pytest.mark.parametrize("path", SOUND)
+async def test_whatever_stands_in_a_field_is_answered_or_refused(shop, path):
+    """Each field of a sound request, replaced by anything that JSON can say: never a 500."""
+    await shop.customer(external_id="fuzz")
+    product = await shop.product()
+    body = SOUND[path]
+    if path == "/v2/subscriptions":
+        body = with_at(body, ("products", 0, "id"), product["id"])
+    sound = await shop.api.post(path, body)
+    assert sound.status in {200, 201}, sound.text
+
+    cases = []
+    collect = settings(max_examples=120, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    collect(given(st.sampled_from(list(places(body))), documents)(lambda where, new: cases.append((where, new))))()
+    for where, new in cases:
+        sent = with_at(body, where, new)
+        answer = await shop.api.post(path, sent)
+        assert answer.status < 500, (json.dumps(sent), answer.text)
+        assert answer.status != 404 or where[:1] in {
+            ("customer_id",),
+            ("products",),
+            ("aggregator",),
+            ("aggregator_id",),
+        }
+    assert (await shop.api.get("/v1/invoices?status=open")).status in {200, 422}

@@ -1,0 +1,126 @@
+"""The whole product: one account never sees anything of another's, whichever route it tries."""
+
+import sqlite3
+
+import aiohttp
+import pytest
+
+from deploy.core_part import Core, core_routes
+from metering.http.route import Route
+from metering.http.scope import Scope
+from tests.pipeline.product import Client
+from tests.walls import Keys, assert_walls_hold, url_of
+
+pytestmark = pytest.mark.slow
+
+INTERNAL = "/internal/"
+
+
+def every_route():
+    """What the core serves, but for what gateways alone may ask, and what gateways serve themselves."""
+    nothing = Core(None, None, None, None, None)
+    served = [route for route in core_routes(nothing) if not route.path.startswith(INTERNAL)]
+    by_gateways = [
+        Route("POST", "/v1/events", Scope.INGEST, None, "", ""),
+        Route("POST", "/v1/events/batch", Scope.INGEST, None, "", ""),
+        Route("DELETE", "/v1/events", Scope.INGEST, None, "", ""),
+    ]
+    known = {(route.method, route.path) for route in served}
+    return [*served, *(route for route in by_gateways if (route.method, route.path) not in known)]
+
+
+def new_key(product, account, mode="test", *scopes, days=None):
+    words = [word for scope in scopes or ("admin",) for word in ("--scope", scope)]
+    expiry = () if days is None else ("--expires-days", str(days))
+    made = product.command("keys", "create", "--account", account, "--mode", mode, *words, *expiry)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+def shut_keys(product):
+    """One that was revoked, one that has expired."""
+    revoked, expired = new_key(product, "default"), new_key(product, "default", days=1)
+    for line in product.command("keys", "list").stdout.splitlines():
+        if revoked[:9] in line:
+            assert product.command("keys", "revoke", line.split()[0]).returncode == 0
+    with sqlite3.connect(product.data_dir / "registry.db") as registry:
+        registry.execute("UPDATE api_keys SET expires_at = created_at + 1 WHERE start = ?", (expired[:9],))
+    return [revoked, expired]
+
+
+async def one_of_everything(client):
+    """What the owner has; its texts are told by `marker`."""
+    customer = await client.call("POST", "/v1/customers", {"external_id": "marker-x", "name": "m", "currency": "EUR"})
+    counted = {"name": "marker-counted", "entity": "marker-type", "operation": "count"}
+    aggregator = await client.call("POST", "/v1/aggregators", counted)
+    prices = [{"type": "volume", "from": 0, "to": None, "amount": 5}]
+    product = await client.call(
+        "POST",
+        "/v1/products",
+        {
+            "name": "marker-product",
+            "type": "dynamic",
+            "aggregator_id": aggregator["id"],
+            "price_configurations": [{"currency": "EUR", "prices": prices}],
+        },
+    )
+    subscription = await client.call(
+        "POST",
+        "/v2/subscriptions",
+        {
+            "customer_id": "marker-x",
+            "starts_at": "2024-01-01",
+            "activation_strategy": "start_date",
+            "products": [{"id": product["id"], "payment_interval": {"period": "years", "count": 1}}],
+        },
+    )
+    event = {
+        "customer_id": "marker-x",
+        "timestamp": "2024-02-01T00:00:00Z",
+        "event_type": "marker-type",
+        "record": {"id": "marker-record"},
+    }
+    await client.call("POST", "/v1/events", event)
+    await client.until_applied()
+    invoice = (await client.get("/v1/invoices?status=open&take=1"))["data"][0]
+    return {
+        "customers.id": customer["id"],
+        "aggregators.id": aggregator["id"],
+        "aggregator_id": aggregator["id"],
+        "products.id": product["id"],
+        "price-configurations.id": product["price_configurations"][0]["id"],
+        "subscriptions.id": subscription["id"],
+        "invoices.id": invoice["id"],
+        "event_type": "marker-type",
+        "record_id": "marker-record",
+    }
+
+
+async def test_no_route_shows_one_account_anything_of_another(product):
+    """Every route: 401 without a good key, 403 without the scope, nothing of another account's or mode's."""
+    assert product.command("accounts", "create", "stranger").returncode == 0
+    strangers = [new_key(product, "stranger"), new_key(product, "default", "prod")]
+    scoped = {
+        scope: new_key(product, "default", "test", *(o.value for o in Scope if o not in {scope, Scope.ADMIN}))
+        for scope in (Scope.READ, Scope.WRITE, Scope.INGEST)
+    }
+    keys = Keys(product.key, strangers, shut_keys(product), scoped)
+    async with Client(product) as client, aiohttp.ClientSession() as session:
+        samples = await one_of_everything(client)
+
+        async def request(method, path, key):
+            headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+            url = url_of(product.url + path)
+            async with session.request(method, url, headers=headers, json={}) as response:
+                body = await response.text()
+                if path == "/v1/ingest/lag":  # It counts all accounts, and time goes on.
+                    body = "{}" if response.status == 200 else body
+                return response.status, body, response.headers
+
+        markers = ["marker", *samples.values()]
+        await assert_walls_hold(request, every_route(), keys, samples, markers)
+
+        for path in ("/internal/wait-applied", "/internal/retracted?offset=0", "//internal/wait-applied"):
+            for method in ("GET", "POST"):
+                status, _, _ = await request(method, path, product.key)
+                assert status in {404, 405}, path
