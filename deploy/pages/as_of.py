@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from deploy.pages.services import Lag, PageServices
+from deploy.pages.services import PageServices
+from ingest.consumer.lag import Lag
 from metering.errors import UnavailableError
 from metering.position import Cutoff
 from metering.timestamps import microseconds
@@ -32,6 +33,6 @@ async def read_as_of(services: PageServices) -> AsOf:
         lag = None
     cutoff = await services.cutoffs.applied()
     if lag is not None:
-        return AsOf(cutoff, lag.applied_until_us, lag, services.clock())
+        return AsOf(cutoff, microseconds(lag.applied_until), lag, services.clock())
     marked = await services.cutoffs.last_marked_at()
     return AsOf(cutoff, None if marked is None else microseconds(marked), None, services.clock())
