@@ -119,7 +119,7 @@ class Stage:
 
         return await self.registry.write(make)
 
-    async def read_lag(self) -> Waiting:
+    async def read_lag(self) -> Lag:
         if isinstance(self.lag, UnavailableError):
             raise self.lag
         return self.lag or Lag(0, self.now, 0)
