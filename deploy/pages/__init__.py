@@ -1,0 +1,1 @@
+"""The pages: usage, events, customers and open invoices, rendered here and readable without any script."""

@@ -1,0 +1,68 @@
+"""Which page is at which address, and how an application comes to serve them."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from aiohttp import web
+
+from deploy.pages.assets import STYLESHEET, stylesheet
+from deploy.pages.attempts import Attempts
+from deploy.pages.customer import customer
+from deploy.pages.customers import customers
+from deploy.pages.event import event
+from deploy.pages.explorer import explorer
+from deploy.pages.overview import overview
+from deploy.pages.services import PageServices
+from deploy.pages.serving import for_everybody, for_signed_in
+from deploy.pages.sign_in import show_sign_in, sign_in, sign_out
+from deploy.pages.templating import add_templates
+
+_ANY = "[^/]+"
+"""One segment of a path, whatever it holds: left to itself, aiohttp matches none with a brace in it."""
+
+
+class PageRoute(NamedTuple):
+    """One method and path. `signed_in`: whoever is not is sent to sign in first."""
+
+    method: str
+    path: str
+    serve: Callable[[web.Request], Awaitable[web.Response]]
+    signed_in: bool
+
+
+def page_routes(services: PageServices) -> list[PageRoute]:
+    """Give all pages, ready to be served."""
+    attempts = Attempts(time.monotonic)
+    shown_to_all = (
+        ("GET", "/sign-in", show_sign_in),
+        ("POST", "/sign-in", sign_in(attempts)),
+    )
+    shown_to_signed_in = (
+        ("GET", "/", overview),
+        ("GET", "/events", explorer),
+        ("GET", f"/events/{{event_type:{_ANY}}}/{{record_id:{_ANY}}}", event),
+        ("GET", "/event", event),
+        ("GET", "/customers", customers),
+        ("GET", f"/customers/{{id:{_ANY}}}", customer),
+        ("GET", "/customer", customer),
+        ("POST", "/sign-out", sign_out),
+    )
+    return [
+        PageRoute("GET", STYLESHEET, stylesheet, signed_in=False),
+        *(
+            PageRoute(method, path, for_everybody(services, handler), signed_in=False)
+            for method, path, handler in shown_to_all
+        ),
+        *(
+            PageRoute(method, path, for_signed_in(services, handler), signed_in=True)
+            for method, path, handler in shown_to_signed_in
+        ),
+    ]
+
+
+def add_pages(app: web.Application, services: PageServices) -> None:
+    """Serve the pages from an application; to be called once, before it starts."""
+    add_templates(app)
+    for route in page_routes(services):
+        app.router.add_route(route.method, route.path, route.serve)

@@ -1,0 +1,43 @@
+"""What the pages stand on; the composition fills it in."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from deploy.pages.invoices import OpenInvoicesOf
+from ingest.consumer.lag import Lag
+from metering.position import Cutoff
+from metering.registry.engine import Registry
+from metering.store.client import Store
+from metering.store.explorer import Explorer
+from metering.store.usage import UsageReader
+
+
+class Cutoffs(Protocol):
+    """How far the store may be read; `metering.store.chains.ChainStore` tells."""
+
+    async def applied(self) -> Cutoff:
+        """Give the newest cut-off."""
+        ...
+
+    async def last_marked_at(self) -> datetime | None:
+        """Give the moment at which it was marked, None before the first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PageServices:
+    """Shared by all pages of a process. `clock` gives aware date-times.
+
+    `lag` may raise UnavailableError; the pages then say that it is unknown. `open_invoices_of` makes `open_invoices`.
+    """
+
+    registry: Registry
+    store: Store
+    cutoffs: Cutoffs
+    usage: UsageReader
+    explorer: Explorer
+    open_invoices: OpenInvoicesOf
+    lag: Callable[[], Awaitable[Lag]]
+    clock: Callable[[], datetime]
