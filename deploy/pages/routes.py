@@ -18,7 +18,6 @@ from deploy.pages.serving import for_everybody, for_signed_in
 from deploy.pages.sign_in import show_sign_in, sign_in, sign_out
 from deploy.pages.templating import add_templates
 
-
 _ANY = "[^/]+"
 """One segment of a path, whatever it holds: left to itself, aiohttp matches none with a brace in it."""
 

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from billing.invoices.model import Invoice, InvoiceStatus, LineItem
 from billing.pricing import EntryType, RatedTier
-from deploy.pages.invoices import OpenInvoices
+from deploy.pages.invoices import OpenInvoices, open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from metering.errors import UnavailableError
@@ -58,7 +58,7 @@ class Waiting:
 
 @dataclass
 class Stage:
-    """What a test arranges before it opens a page."""
+    """What a test arranges before it opens a page. `invoices` None: ask billing."""
 
     registry: Registry
     store: Any
@@ -68,7 +68,7 @@ class Stage:
     address: str = ""
     now: datetime = NOW
     lag: Waiting | UnavailableError | None = None
-    invoices: list[Invoice] | Exception = field(default_factory=list)
+    invoices: list[Invoice] | Exception | None = field(default_factory=list)
     invoices_left_out: int = 0
     standing: dict[tuple[str, str], Any] = field(default_factory=dict)
 
@@ -132,8 +132,10 @@ class Stage:
             raise self.lag
         return self.lag or Waiting(0, microseconds(self.now), 0)
 
-    async def read_invoices(self, world, _cutoff, customer_ids):
+    async def read_invoices(self, world, cutoff, customer_ids):
         assert world == self.world
+        if self.invoices is None:
+            return await open_invoices_of(self.registry, self.store, lambda: self.now)(world, cutoff, customer_ids)
         if isinstance(self.invoices, Exception):
             raise self.invoices
         found = [invoice for invoice in self.invoices if invoice.customer_id in customer_ids]
