@@ -9,7 +9,7 @@ from metering.aggregation import Operation
 from tests.browser.stage import NOW, a_line, an_invoice
 from tests.browser.visitor import DESK, PHONE, visiting
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 PAYLOADS = [
     "<script>alert(1)</script>",
