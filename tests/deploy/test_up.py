@@ -92,7 +92,7 @@ store.close()
     result = product.command("up")
     assert result.returncode == 1
     lines = [line for line in (result.stdout + result.stderr).splitlines() if line]
-    assert any(re.search(r"core: .*9999.*newer", line) for line in lines), lines
+    assert any(re.search(r"core: .*newer release .*9999_later", line) for line in lines), lines
     assert "Traceback" not in result.stdout + result.stderr
 
 
