@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from billing.invoices.model import Invoice, InvoiceStatus, LineItem
 from billing.pricing import EntryType, RatedTier
-from deploy.pages.invoices import OpenInvoices
+from deploy.pages.invoices import OpenInvoices, open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from ingest.consumer.lag import Lag
@@ -50,7 +50,7 @@ OFFSETS = Offsets()
 
 @dataclass
 class Stage:
-    """What a test arranges before it opens a page."""
+    """What a test arranges before it opens a page. `invoices` None: ask billing."""
 
     registry: Registry
     store: Any
@@ -60,7 +60,7 @@ class Stage:
     address: str = ""
     now: datetime = NOW
     lag: Lag | UnavailableError | None = None
-    invoices: list[Invoice] | Exception = field(default_factory=list)
+    invoices: list[Invoice] | Exception | None = field(default_factory=list)
     invoices_left_out: int = 0
     standing: dict[tuple[str, str], Any] = field(default_factory=dict)
 
@@ -124,8 +124,10 @@ class Stage:
             raise self.lag
         return self.lag or Lag(0, self.now, 0)
 
-    async def read_invoices(self, world, _cutoff, customer_ids):
+    async def read_invoices(self, world, cutoff, customer_ids):
         assert world == self.world
+        if self.invoices is None:
+            return await open_invoices_of(self.registry, self.store, lambda: self.now)(world, cutoff, customer_ids)
         if isinstance(self.invoices, Exception):
             raise self.invoices
         found = [invoice for invoice in self.invoices if invoice.customer_id in customer_ids]
