@@ -103,12 +103,11 @@ async def consume(store: Store, log: MemoryLog) -> None:
     await asyncio.gather(running, return_exceptions=True)
 
 
-def laid_out(log: MemoryLog) -> list[pa.Table]:
+def laid_out(log: MemoryLog, size: int) -> list[pa.Table]:
     """Give the rows of a log as they go into `events`, in batches as the consumer's."""
-    parts = [part for message in log.messages(0, 1 << 40) for part in decode([message], LANES).parts]
-    tables = [event_columns(part) for part in parts if isinstance(part, Versions)]
-    size = max(1, BATCH_EVENTS_MAX // len(tables[0]))
-    return [pa.concat_tables(tables[at : at + size]).unify_dictionaries() for at in range(0, len(tables), size)]
+    messages, step = log.messages(0, 1 << 40), max(1, BATCH_EVENTS_MAX // size)
+    batches = [decode(messages[at : at + step], LANES) for at in range(0, len(messages), step)]
+    return [event_columns(part) for batch in batches for part in batch.parts if isinstance(part, Versions)]
 
 
 def insert_bare(store: Store, batches: list[pa.Table]) -> None:
@@ -126,8 +125,8 @@ def main() -> None:
         store = Store.open(f"chdb://{folder}")
         migrate(store)
         store.command("CREATE TABLE events_bare AS events")
-        insert_bare(store, laid_out(log_of(20_000, 1_000)))  # The first insert of a process is slow.
-        batches = laid_out(log)
+        insert_bare(store, laid_out(log_of(20_000, 1_000), 1_000))  # The first insert of a process is slow.
+        batches = laid_out(log, size)
         took = {"bare insert": timed(lambda: insert_bare(store, batches))}
         took["consumer, fresh"] = timed(lambda: asyncio.run(consume(store, log)))
         ((stored,),) = store.select("SELECT uniqExact(position) FROM events")

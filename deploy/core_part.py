@@ -15,6 +15,9 @@ import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import RegistryCustomers, RegistryLanes, now
 from deploy.gateway_part import flush_use
+from deploy.pages.invoices import open_invoices_of
+from deploy.pages.routes import add_pages
+from deploy.pages.services import PageServices
 from deploy.parts import PartConfig
 from deploy.version import VERSION
 from ingest.consumer.consumer import Consumer
@@ -109,7 +112,19 @@ def core_routes(core: Core) -> Sequence[Route]:
 
 
 def _app(core: Core) -> web.Application:
-    return build_app(core_routes(core), core.authenticator)
+    app = build_app(core_routes(core), core.authenticator)
+    pages = PageServices(
+        registry=core.registry,
+        store=core.store,
+        cutoffs=core.versions,
+        usage=UsageReader(core.store),
+        explorer=Explorer(core.store),
+        open_invoices=open_invoices_of(core.registry, core.store, now),
+        lag=core.progress.lag,
+        clock=now,
+    )
+    add_pages(app, pages)
+    return app
 
 
 def _open_store(url: str) -> Store:

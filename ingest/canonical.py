@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from metering.decimals import exact_number, plain
+from ingest.numbers import plain_number
 
 NUMBER_DIGITS_MAX = 64
 """More digits or zeros than the gateway lets through, and few enough to write out."""
@@ -77,9 +77,9 @@ encode_record = msgspec.json.Encoder(order="deterministic").encode
 
 
 def _written_out(text: str) -> str:
-    within = exact_number(text)
+    within = plain_number(text)
     if within is not None:
-        return plain(within)
+        return within
     try:
         number = Decimal(text).normalize(_EXACT)
     except (Inexact, InvalidOperation) as error:

@@ -18,10 +18,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from ingest.numbers import plain_number
 from ingest.quick_event import proves_good_event
 from ingest.rules import EVENT_BYTES_MAX, FIELDS, event_faults, too_large
 from ingest.strict_json import read_strictly
-from metering.decimals import exact_number, plain
 from metering.http.problem import Fault, PathPart
 
 LINE_BYTES_MAX = 1024 * 1024
@@ -137,8 +137,7 @@ def _typed(cell: str) -> Any:
 
 
 def _record_id(cell: str) -> Any:
-    number = exact_number(cell)
-    return cell if number is None or plain(number) != cell else msgspec.Raw(cell.encode())
+    return msgspec.Raw(cell.encode()) if plain_number(cell) == cell else cell
 
 
 def _is_milliseconds(cell: str) -> bool:

@@ -3,9 +3,8 @@
 `count_if_proven_good` may say no of good events (the rules then judge them one by one); it never says yes of a bad
 one. Each part is a cheap proof that covers what clients usually send, with an exact check behind it for the rest:
 
-- msgspec decodes into typed structs: syntax, the four fields, types, lengths, flat records, at most 25 properties.
-  Numbers with a fraction or an exponent are refused in the first reading; when there are some, a second one hands
-  over their text.
+- msgspec decodes: syntax, the four fields, their types and lengths, at most 25 properties. It hands over the text of
+  numbers with a fraction or an exponent; then it checks the types of all properties at once.
 - Duplicate keys, which msgspec passes over: where no quote is followed by white space, each key ends in `":`, so
   when there are as many `":` as decoded keys, each key was there once and there was no other.
 - Control characters: in ASCII without a backslash or U+007F there are none, since JSON allows none bare.
@@ -23,9 +22,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from ingest.numbers import plain_number
 from ingest.rules import BATCH_EVENTS_MAX, CONTROL, EVENT_BYTES_MAX, NAME_CHARACTERS_MAX, PROPERTIES_MAX
 from ingest.strict_json import read_strictly
-from metering.decimals import exact_number
 from metering.http.json import MalformedJsonError
 from metering.timestamps import TimestampError, parse_event_timestamps
 
@@ -35,25 +34,15 @@ COMMAS_MAX = 400_000
 _SMALL_BYTES = 2048
 _WINDOW_BYTES = 16 * 1024
 _PLAIN_NUMBER_LENGTH_MAX = 19
-_WHOLE_MAX = 1 << 62
-_NUMBER_MAX = 10**20
 _QUOTE_AND_SPACE = re.compile(rb'"[ \t\r\n]')
 _QUOTE, _COLON, _COMMA, _BRACE = b'":,{'
 
 _Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
-_Whole = Annotated[int, Meta(gt=-_WHOLE_MAX, lt=_WHOLE_MAX)]
-_Scalar = bool | _Whole | str | None
-_SCALARS = frozenset({type(None), bool, int, str})
+_Scalar = bool | Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | str | None
+_Values = list[_Scalar | list[_Scalar]]
 
 
 class _Event(msgspec.Struct, gc=False):
-    customer_id: _Name
-    event_type: _Name
-    timestamp: str | int
-    record: Annotated[dict[str, bool | _Whole | str | list[_Scalar] | None], Meta(max_length=PROPERTIES_MAX)]
-
-
-class _EventWithFractions(msgspec.Struct, gc=False):
     customer_id: _Name
     event_type: _Name
     timestamp: str | int
@@ -61,61 +50,28 @@ class _EventWithFractions(msgspec.Struct, gc=False):
 
 
 _fractions: list[str] = []
-"""What the second reading has met; each of its numbers reads as None."""
+"""The texts of numbers with a fraction or an exponent, which read as None."""
 
-_many = msgspec.json.Decoder(list[_Event])
-_many_with_fractions = msgspec.json.Decoder(list[_EventWithFractions], float_hook=_fractions.append)
-_many_raw = msgspec.json.Decoder(list[msgspec.Raw])
-
-_MISREAD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_decode = msgspec.json.Decoder(list[_Event], float_hook=_fractions.append).decode
+_decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def count_if_proven_good(body: bytes) -> int:
     """Give how many events a JSON array holds if they are surely 1 to 5000 good ones; 0 says nothing."""
     if len(body) > EVENT_BYTES_MAX and _count(body, _COMMA) > COMMAS_MAX:
         return 0
-    events: Sequence[_Event | _EventWithFractions]
     try:
-        events = _many.decode(body)
-        good = 0 < len(events) <= BATCH_EVENTS_MAX and _hold(body, events)
-    except _MISREAD:
-        try:
-            events = _many_with_fractions.decode(body)
-            good = 0 < len(events) <= BATCH_EVENTS_MAX and _hold_with_fractions(body, events)
-        except _MISREAD:
-            return 0
-        finally:
-            _fractions.clear()
+        events = _decode(body)
+        good = 0 < len(events) <= BATCH_EVENTS_MAX and _are_good(body, events)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TimestampError):
+        return 0
+    finally:
+        _fractions.clear()
     return len(events) if good else 0
 
 
-def _hold_with_fractions(body: bytes, events: Sequence[_Event | _EventWithFractions]) -> bool:
-    """Check what the second reading left open, numbers and the shape of values, then the rest."""
-    values = list(chain.from_iterable([event.record.values() for event in events]))
-    kinds = set(map(type, values))
-    if list in kinds:
-        values = list(chain.from_iterable([value if type(value) is list else (value,) for value in values]))
-        kinds = set(map(type, values))
-    if not kinds <= _SCALARS:
-        return False
-    if int in kinds:
-        wholes = [value for value in values if type(value) is int]
-        if max(wholes) >= _NUMBER_MAX or min(wholes) <= -_NUMBER_MAX:
-            return False
-    return _are_numbers(_fractions) and _hold(body, events)
-
-
-def _are_numbers(texts: Sequence[str]) -> bool:
-    """Tell whether all of these are within the limits."""
-    if not texts or len(max(texts, key=len)) <= _PLAIN_NUMBER_LENGTH_MAX:
-        together = "".join(texts)
-        if "e" not in together and "E" not in together:
-            return True
-    return all(exact_number(text) is not None for text in texts)
-
-
-def _hold(body: bytes, events: Sequence[_Event | _EventWithFractions]) -> bool:
-    """Check what types do not say."""
+def _are_good(body: bytes, events: Sequence[_Event]) -> bool:
+    """Check what the decoding left open; raises the errors of what it calls for some that are not."""
     records = [event.record for event in events]
     try:
         ids = [record["id"] for record in records]
@@ -124,29 +80,32 @@ def _hold(body: bytes, events: Sequence[_Event | _EventWithFractions]) -> bool:
     kinds = set(map(type, ids))
     if not kinds <= {str, int}:
         return False
-    texts = [value for value in ids if isinstance(value, str)]
+    texts = ids if kinds == {str} else [value for value in ids if isinstance(value, str)]
     names = set().union(*records)
+    msgspec.convert(list(chain.from_iterable(map(dict.values, records))), _Values)
+    parse_event_timestamps([event.timestamp for event in events])
     return (
         _have_good_lengths(names)
         and _have_good_lengths(texts)
-        and _have_good_timestamps(events)
+        and _are_numbers(_fractions)
         and _holds_each_key_once(body, 4 * len(events) + sum(map(len, records)))
         and _holds_no_control_characters(body, events, names, texts)
         and (len(body) <= EVENT_BYTES_MAX or _holds_no_large_event(body, len(events)))
     )
 
 
+def _are_numbers(texts: Sequence[str]) -> bool:
+    """Tell whether all of these are within the limits."""
+    if not texts or len(max(texts, key=len)) <= _PLAIN_NUMBER_LENGTH_MAX:
+        together = "".join(texts)
+        if "e" not in together and "E" not in together:
+            return True
+    return all(plain_number(text) is not None for text in texts)
+
+
 def _have_good_lengths(texts: Iterable[str]) -> bool:
     lengths = set(map(len, texts))
     return not lengths or (min(lengths) > 0 and max(lengths) <= NAME_CHARACTERS_MAX)
-
-
-def _have_good_timestamps(events: Sequence[_Event | _EventWithFractions]) -> bool:
-    try:
-        parse_event_timestamps([event.timestamp for event in events])
-    except TimestampError:
-        return False
-    return True
 
 
 def _holds_each_key_once(body: bytes, keys: int) -> bool:
@@ -167,7 +126,7 @@ def _has_space_after_quote(body: bytes) -> bool:
 
 
 def _holds_no_control_characters(
-    body: bytes, events: Sequence[_Event | _EventWithFractions], names: Iterable[str], ids: Iterable[str]
+    body: bytes, events: Sequence[_Event], names: Iterable[str], ids: Iterable[str]
 ) -> bool:
     if body.isascii() and b"\\" not in body and b"\x7f" not in body:
         return True
@@ -184,7 +143,7 @@ def _holds_no_large_event(body: bytes, events: int) -> bool:
         starts = range(0, len(body) - _WINDOW_BYTES + 1, _WINDOW_BYTES)
         if all(body.find(b"{", start, start + _WINDOW_BYTES) >= 0 for start in starts):
             return True
-    return max(memoryview(event).nbytes for event in _many_raw.decode(body)) <= EVENT_BYTES_MAX
+    return max(memoryview(event).nbytes for event in _decode_raw(body)) <= EVENT_BYTES_MAX
 
 
 def _count(body: bytes, byte: int) -> int:

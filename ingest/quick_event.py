@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from ingest.numbers import plain_number
 from ingest.rules import EVENT_BYTES_MAX, NAME_CHARACTERS_MAX, PROPERTIES_MAX
-from metering.decimals import exact_number
 from metering.timestamps import TimestampError, parse_event_timestamp
 
 _PLAIN_NUMBER_LENGTH_MAX = 19
@@ -88,7 +88,7 @@ def _is_good_record(record: dict[str, Any]) -> bool:
 def _are_good_numbers() -> bool:
     return all(
         (len(text) <= _PLAIN_NUMBER_LENGTH_MAX and "e" not in text and "E" not in text)
-        or exact_number(text) is not None
+        or plain_number(text) is not None
         for text in _fractions
     )
 

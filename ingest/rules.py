@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 from jiter import LosslessFloat
 
-from metering.decimals import DECIMALS_MAX, INTEGER_DIGITS_MAX, exact_number
+from ingest.numbers import plain_number
+from metering.decimals import DECIMALS_MAX, INTEGER_DIGITS_MAX
 from metering.http.problem import Fault, PathPart
 from metering.timestamps import TimestampError, parse_event_timestamp
 
@@ -118,7 +119,7 @@ def _is_number(value: object) -> bool:
 
 
 def _number_faults(path: tuple[PathPart, ...], value: object) -> Iterator[Fault]:
-    if exact_number(str(value)) is None:
+    if plain_number(str(value)) is None:
         limits = f"a number is within 10^{INTEGER_DIGITS_MAX} of zero and has at most {DECIMALS_MAX} decimals"
         remedy = "round it, or send it as a string if it is an identifier"
         yield Fault("number_out_of_range", path, f"{_where(path)} is {shown(value)}: {limits}; {remedy}")

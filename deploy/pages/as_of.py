@@ -3,10 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from deploy.pages.services import Lag, PageServices
+import structlog
+
+from deploy.pages.services import PageServices
+from ingest.consumer.lag import Lag
+from ingest.errors import IngestError
 from metering.errors import UnavailableError
 from metering.position import Cutoff
 from metering.timestamps import microseconds
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +34,12 @@ async def read_as_of(services: PageServices) -> AsOf:
     """Read the lag first and the cut-off after it: so the cut-off holds at least what the lag says it does."""
     try:
         lag = await services.lag()
-    except UnavailableError:
+    except (UnavailableError, IngestError) as error:
+        # Even a broken log leaves the figures as true as they were: the pages show them and say what is not known.
+        _log.warning("lag unknown", reason=str(error))
         lag = None
     cutoff = await services.cutoffs.applied()
     if lag is not None:
-        return AsOf(cutoff, lag.applied_until_us, lag, services.clock())
+        return AsOf(cutoff, microseconds(lag.applied_until), lag, services.clock())
     marked = await services.cutoffs.last_marked_at()
     return AsOf(cutoff, None if marked is None else microseconds(marked), None, services.clock())

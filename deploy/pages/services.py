@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from deploy.pages.invoices import OpenInvoicesOf
+from ingest.consumer.lag import Lag
 from metering.position import Cutoff
 from metering.registry.engine import Registry
 from metering.store.client import Store
@@ -25,30 +26,12 @@ class Cutoffs(Protocol):
         ...
 
 
-class Lag(Protocol):
-    """How far the figures are behind what was answered 2xx: all accepted before `applied_until_us` is in them."""
-
-    @property
-    def events(self) -> int:
-        """How many are accepted and not in the figures yet."""
-        ...
-
-    @property
-    def applied_until_us(self) -> int:
-        """Microseconds since 1970 UTC."""
-        ...
-
-    @property
-    def oldest_unapplied_age_ms(self) -> int:
-        """How long the oldest of them has been waiting."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class PageServices:
     """Shared by all pages of a process. `clock` gives aware date-times.
 
-    `lag` may raise UnavailableError; the pages then say that it is unknown. `open_invoices_of` makes `open_invoices`.
+    `lag` may raise UnavailableError or IngestError; the pages then say that it is unknown.
+    `open_invoices_of` makes `open_invoices`.
     """
 
     registry: Registry

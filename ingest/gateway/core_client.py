@@ -10,7 +10,7 @@ from ingest.log.protocol import Receipt
 from metering.errors import UnavailableError
 from metering.world import World
 
-CORE = URL("http://core")
+CORE = "http://core"
 """The host is not looked at: the connection is the core's Unix socket."""
 
 _GRACE_S = 5.0
@@ -48,7 +48,7 @@ class CoreClient:
 
     async def wait_applied(self) -> None:
         """Wait for the core: see `Core`."""
-        await self._ask("POST", CORE / WAIT_APPLIED_PATH.lstrip("/"))
+        await self._ask("POST", URL(CORE + WAIT_APPLIED_PATH))
 
     async def retracted(self, world: World, receipt: Receipt) -> int:
         """Ask for each partition's count, and give the sum: see `Core`."""
@@ -56,7 +56,7 @@ class CoreClient:
         total = 0
         for partition, (offset, index) in sorted(receipt.offsets.items()):
             place: dict[str, str | int] = {"partition": partition, "offset": offset, "index": index, **whose}
-            answer = await self._ask("GET", (CORE / RETRACTED_PATH.lstrip("/")).with_query(place))
+            answer = await self._ask("GET", URL(CORE + RETRACTED_PATH).with_query(place))
             total += int(answer["count"])
         return total
 

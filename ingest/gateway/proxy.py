@@ -90,13 +90,15 @@ async def _pass_back(answer: aiohttp.ClientResponse, request: web.BaseRequest) -
 def _url(request: web.BaseRequest) -> URL:
     if request.method not in _METHODS:
         raise ApiError(405, f"{request.method[:20]} is not served here", headers={"Allow": ", ".join(sorted(_METHODS))})
-    asked = request.rel_url
-    if asked.path.lower().startswith(INTERNAL_PREFIX):
-        raise not_found(f"there is nothing at {asked.path}")
+    # The absolute form names a host, which is ours whatever it says; `//x` must not be read as one.
+    path = request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
     try:
-        return CORE.join(URL(asked.raw_path_qs, encoded=True))
+        url = URL(f"{CORE}{path}", encoded=True)
     except ValueError:
         raise not_found("this is no path") from None
+    if url.path.lower().startswith(INTERNAL_PREFIX):
+        raise not_found(f"there is nothing at {url.path}")
+    return url
 
 
 def _request_headers(request: web.BaseRequest) -> CIMultiDict[str]:

@@ -15,7 +15,7 @@ from billing.pricing import EntryType, RatedTier
 from deploy.pages.invoices import OpenInvoices, open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
-from metering.errors import UnavailableError
+from ingest.consumer.lag import Lag
 from metering.http.app import answer_errors
 from metering.http.scope import Scope
 from metering.position import last_of_message, pack
@@ -47,15 +47,6 @@ class Offsets:
 OFFSETS = Offsets()
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A lag."""
-
-    events: int
-    applied_until_us: int
-    oldest_unapplied_age_ms: int
-
-
 @dataclass
 class Stage:
     """What a test arranges before it opens a page. `invoices` None: ask billing."""
@@ -67,7 +58,7 @@ class Stage:
     key_id: str
     address: str = ""
     now: datetime = NOW
-    lag: Waiting | UnavailableError | None = None
+    lag: Lag | Exception | None = None
     invoices: list[Invoice] | Exception | None = field(default_factory=list)
     invoices_left_out: int = 0
     standing: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -127,10 +118,10 @@ class Stage:
 
         return await self.registry.write(make)
 
-    async def read_lag(self) -> Waiting:
-        if isinstance(self.lag, UnavailableError):
+    async def read_lag(self) -> Lag:
+        if isinstance(self.lag, Exception):
             raise self.lag
-        return self.lag or Waiting(0, microseconds(self.now), 0)
+        return self.lag or Lag(0, self.now, 0)
 
     async def read_invoices(self, world, cutoff, customer_ids):
         assert world == self.world

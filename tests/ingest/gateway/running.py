@@ -49,7 +49,8 @@ class StubCore:
         if self.error:
             raise self.error
 
-    async def retracted(self, receipt):
+    async def retracted(self, world, receipt):
+        assert world == WORLD
         self.asked.append(dict(receipt.offsets))
         return self.retracts
 

@@ -1,16 +1,19 @@
 import asyncio
 import contextlib
+import json
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from ingest.core_api import Lag, internal_routes, lag_route
+from ingest.consumer.lag import Lag
+from ingest.core_api import internal_routes, lag_route
 from ingest.gateway.core_client import CoreClient, CoreUnavailableError
 from ingest.gateway.proxy import open_session, pass_on
 from ingest.log.protocol import Receipt
 from metering.http.app import answer_errors, build_app
-from tests.ingest.gateway.running import Keys
+from tests.ingest.gateway.running import WORLD, Keys
 
 
 class StubProgress:
@@ -22,11 +25,12 @@ class StubProgress:
         assert wait_s_max == 30
         return self.applied
 
-    async def retracted(self, partition, offset, index, wait_s_max):  # noqa: ARG002
-        return partition * 100 + offset * 10 + index if self.applied else None
+    async def retracted(self, world, place, wait_s_max):
+        assert (world, wait_s_max) == (WORLD, 30)
+        return place.partition * 100 + place.offset * 10 + place.index if self.applied else None
 
     async def lag(self):
-        return Lag(7, 1_700_000_000_123_456, 250)
+        return Lag(7, datetime(2023, 11, 14, 22, 13, 20, 123_456, UTC), 250)
 
 
 async def echo(request):
@@ -168,17 +172,40 @@ async def test_internal_paths_are_not_reachable_however_they_are_spelt(public, p
     assert body != b"{}"
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("//x//y?z", "//x//y?z"),
+        ("/%zz?%ff", "/%zz?%ff"),
+        ("/a%2Fb%20c?d=%26&e=+", "/a%2Fb%20c?d=%26&e=+"),
+        ("http://elsewhere:1/x?y", "/x?y"),
+        ("/v1/events/", "/v1/events/"),
+    ],
+)
+async def test_a_path_passes_as_it_is_written(public, target, expected):
+    """Nothing is decoded, joined or dropped on the way; a named host leads nowhere else."""
+    answer = await raw(public, f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["path"] == expected
+
+
+@pytest.mark.parametrize("line", [b"CONNECT a:1", b"TRACE /", b"OPTIONS *", b"GET foo", b"GET http://[::1/", b"BREW /"])
+async def test_strange_requests_get_an_answer_and_never_500(public, line):
+    """They end here or are passed on; none breaks the worker."""
+    answer = await raw(public, line + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.split()[1] in {b"200", b"400", b"404", b"405"}
+
+
 async def test_gateways_reach_the_internal_paths(core):
     """CoreClient waits, counts over partitions, and tells when the core is behind."""
     async with open_session(core.path) as session:
         client = CoreClient(session)
         await client.wait_applied()
-        assert await client.retracted(Receipt({0: (12, 3), 1: (0, 4)})) == 123 + 104
+        assert await client.retracted(WORLD, Receipt({0: (12, 3), 1: (0, 4)})) == 123 + 104
         core.progress.applied = False
         with pytest.raises(CoreUnavailableError):
             await client.wait_applied()
         with pytest.raises(CoreUnavailableError):
-            await client.retracted(Receipt({0: (1, 0)}))
+            await client.retracted(WORLD, Receipt({0: (1, 0)}))
 
 
 async def test_a_core_that_is_down_is_503(public, core):
