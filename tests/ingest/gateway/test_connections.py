@@ -178,6 +178,32 @@ async def test_what_is_no_http_is_refused(gateway, sent):
     await client.close()
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET\r\n\r\n",
+        b"FOO /v1/events HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX y: a\r\n\r\n",
+        b"GET /v1/customers/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_told_in_the_one_error_shape(gateway, caplog, sent):
+    """Clients read one shape; nobody fills the logs with bytes that anybody may send."""
+    client = await Client.connect(gateway)
+    client.writer.write(sent)
+    async with asyncio.timeout(5):
+        answer = await client.reader.read()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split()[1] == b"400"
+    assert b"Content-Type: application/json" in head
+    told = json.loads(body)
+    assert told["message"].startswith("this is no HTTP request: ")
+    assert told["errors"] == []
+    assert not caplog.records
+    await client.close()
+
+
 async def test_an_answer_that_is_ready_is_a_whole_http_answer(gateway):
     """Date, length, type and the headers that all answers carry."""
     client = await Client.connect(gateway)
