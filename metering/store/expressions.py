@@ -1,9 +1,10 @@
 """Say in SQL what `metering.filters` means, over the `properties` of `events`.
 
 `properties` is minimal canonical JSON, one level deep, so a property's raw text can be cut out of it without parsing:
-a quoted name followed by a colon is that property, but for two cases. It may begin at the closing quote of a text,
-which only a name that begins with one of `:,]}` can do; and it may be the end of a longer name, from an escaped quote
-on. Those few names, and those few rows, take a slower way.
+a quoted name followed by a colon is that property, and its value begins behind it. There are three exceptions, which
+take a slower way. The quoted name may begin at the closing quote of a text, which only a name that begins with one of
+`:,]}` can do; it may be the end of a longer name, from an escaped quote on; and the store's own reading of a value
+passes over a closing quote behind an escaped backslash.
 
 What clients send is bound as parameters, never pasted. Expressions are named in a WITH clause, each once.
 """
@@ -62,9 +63,9 @@ class Expressions:
         pattern = rf'^\{{(?:{_STRING}:{_VALUE},)*?"{re.escape(escaped)}":({_VALUE})'
         definition = f"extract(properties, {self.bind('String', pattern)})"
         if prop[0] not in ":,]}":
-            end_of_longer = self.bind("String", '\\"' + escaped + '":')
+            exceptions = self.bind("Array(String)", ['\\"' + escaped + '":', '\\\\"'])
             cut_out = f"simpleJSONExtractRaw(properties, {self.bind('String', escaped)})"
-            definition = f"if(position(properties, {end_of_longer}) > 0, {definition}, {cut_out})"
+            definition = f"if(multiSearchAny(properties, {exceptions}), {definition}, {cut_out})"
         return self._named("raw", prop, definition)
 
     def number(self, prop: str) -> str:

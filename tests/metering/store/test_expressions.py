@@ -11,7 +11,25 @@ from metering.filters import Condition, Conditional, Filter, Operator, matches, 
 from metering.store.expressions import Expressions
 
 NAMES = ["a", "a b", 'q"u', "u", "back\\", "\\", ":", ",", ":b", "]", "}", "é", "日本", "a.b*(c)", "'", "{x}", "id"]
-TEXTS = ["", "a", "5", "5.0", "1.10", "1e2", "true", "null", '","', ':","a":1', '\\":', "é\n", "],[", '"a":5', "'; --"]
+TEXTS = [
+    "",
+    "\\",
+    "a\\",
+    "a",
+    "5",
+    "5.0",
+    "1.10",
+    "1e2",
+    "true",
+    "null",
+    '","',
+    ':","a":1',
+    '\\":',
+    "é\n",
+    "],[",
+    '"a":5',
+    "'; --",
+]
 
 texts = st.one_of(st.sampled_from(TEXTS), st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=6))
 numbers = st.one_of(
@@ -92,6 +110,14 @@ def test_a_longer_name_that_ends_in_a_quote_and_the_name_is_another_property(sto
         {"id": "4", "a\\": Decimal(1), "b": Decimal(4)},
     ]
     assert evaluate(store, expressions, expressions.raw("b"), rows) == [("",), ("2",), ("3",), ("4",)]
+
+
+def test_a_text_that_ends_with_a_backslash_is_read_to_its_end(store):
+    """Its closing quote stands behind an escaped backslash and is none that is escaped; in an array too."""
+    expressions = Expressions()
+    rows = [{"id": "1", "a": value, "b": 1} for value in ("C:\\", '"\\', ["\\", "]"])]
+    found = evaluate(store, expressions, expressions.raw("a"), rows)
+    assert found == [(msgspec.json.encode(row["a"]).decode(),) for row in rows]
 
 
 number_texts = st.one_of(
