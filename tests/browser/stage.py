@@ -16,7 +16,6 @@ from deploy.pages.invoices import OpenInvoices, open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from ingest.consumer.lag import Lag
-from metering.errors import UnavailableError
 from metering.http.app import answer_errors
 from metering.http.scope import Scope
 from metering.position import last_of_message, pack
@@ -59,7 +58,7 @@ class Stage:
     key_id: str
     address: str = ""
     now: datetime = NOW
-    lag: Lag | UnavailableError | None = None
+    lag: Lag | Exception | None = None
     invoices: list[Invoice] | Exception | None = field(default_factory=list)
     invoices_left_out: int = 0
     standing: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -120,7 +119,7 @@ class Stage:
         return await self.registry.write(make)
 
     async def read_lag(self) -> Lag:
-        if isinstance(self.lag, UnavailableError):
+        if isinstance(self.lag, Exception):
             raise self.lag
         return self.lag or Lag(0, self.now, 0)
 

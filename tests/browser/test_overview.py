@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ingest.consumer.lag import Lag
+from ingest.errors import LogCorruptError, LogUnavailableError
 from metering.aggregation import Operation
 from metering.errors import StoreUnavailableError
-from metering.timestamps import EPOCH
 from tests.browser.stage import NOW
 from tests.browser.visitor import visiting
 
@@ -169,7 +169,7 @@ async def test_rate_and_lag_are_shown(visitor):
     await visitor.stage.send(
         *({**call, "received_at": NOW - timedelta(seconds=30)} for call in calls((MARCH, 1), (NOW, 1)))
     )
-    visitor.stage.lag = Lag(1_234, EPOCH + timedelta(microseconds=1_795_268_000_000_000), 95_000)
+    visitor.stage.lag = Lag(1_234, NOW - timedelta(minutes=2), 95_000)
     await visitor.open("/")
     assert "2 in the last hour" in await tile(visitor, "Coming in, all types")
     assert "1,234" in await tile(visitor, "Not in the figures yet")
@@ -177,10 +177,11 @@ async def test_rate_and_lag_are_shown(visitor):
     assert "1,234 behind" in await visitor.page.locator(".as-of").inner_text()
 
 
-async def test_an_unknown_lag_breaks_nothing(visitor):
+@pytest.mark.parametrize("kind", [StoreUnavailableError, LogUnavailableError, LogCorruptError])
+async def test_an_unknown_lag_breaks_nothing(visitor, kind):
     """The log may be away; figures are still shown, with the moment they are known to be of."""
     await visitor.stage.send(*calls((MARCH, 1)))
-    visitor.stage.lag = StoreUnavailableError("away")
+    visitor.stage.lag = kind("away")
     assert await visitor.open("/") == 200
     assert "unknown" in await tile(visitor, "Not in the figures yet")
     assert "As of 2026-11-21" in await visitor.text()

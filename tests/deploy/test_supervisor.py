@@ -58,7 +58,7 @@ def processes(monkeypatch):
 
 async def until(true):
     async with asyncio.timeout(5):
-        while not true():  # noqa: ASYNC110 - what is waited for has no event to tell it.
+        while not true():
             await asyncio.sleep(0.001)
 
 

@@ -3,12 +3,14 @@
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.pages.chart import LABELS_MAX, NARROW_LABELS_MAX, PLOT_HEIGHT, TOP, Point, lay_out, sparkline
 from metering.timestamps import DAY, HOUR
 from metering.windows import Granularity
+
+unhurried = settings(deadline=None)
 
 UTC = ZoneInfo("UTC")
 START_US = 1_740_960_000_000_000
@@ -41,6 +43,7 @@ def test_the_smallest_figure_is_seen():
     assert zero.height == 0
 
 
+@unhurried
 @given(values, st.booleans())
 def test_everything_lies_within_the_plot(numbers, whole):
     """No bar and no gridline sticks out, whatever the figures."""
@@ -71,6 +74,7 @@ def test_an_empty_chart_has_a_ground():
     assert not any(bar.height for bar in chart.bars)
 
 
+@unhurried
 @given(st.integers(1, 800), st.sampled_from([(Granularity.HOUR, HOUR), (Granularity.DAY, DAY)]))
 def test_labels_never_crowd(count, cut):
     """There are a few labels at a desk, fewer on a phone, and at least one."""

@@ -2,7 +2,7 @@
 
 from urllib.parse import unquote
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.pages.attempts import ADDRESSES_MAX, FAILURES_MAX, WINDOW_S, Attempts
@@ -10,7 +10,10 @@ from deploy.pages.lists import PAGES_MAX, ROWS, list_page
 from deploy.pages.origin import local_path
 from deploy.pages.paths import event_path
 
+unhurried = settings(deadline=None)
 
+
+@unhurried
 @given(st.text(min_size=1).filter(lambda text: text not in {".", ".."}))
 def test_an_address_names_the_event(text):
     """Two segments, whatever the ids hold."""
@@ -18,6 +21,7 @@ def test_an_address_names_the_event(text):
     assert unquote(event_type) == unquote(record_id) == text
 
 
+@unhurried
 @given(st.text())
 def test_a_path_to_go_on_to_stays_here(text):
     """It begins with one slash, and holds nothing that a browser might read as another place."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -14,6 +14,8 @@ from deploy.pages.quantities import compact, money, quantity
 from deploy.pages.visible import short, visible
 from metering.timestamps import microseconds, parse_iso
 from metering.windows import Granularity
+
+unhurried = settings(deadline=None)
 
 PARIS = ZoneInfo("Europe/Paris")
 INSTANT_US = microseconds(datetime(2026, 11, 21, 13, 49, 53, 34_807, tzinfo=UTC))
@@ -36,6 +38,7 @@ def test_quantities(number, text):
     assert quantity(number) == text
 
 
+@unhurried
 @given(st.decimals(-(10**38), 10**38, places=18))
 def test_a_quantity_keeps_every_digit(number):
     """What is read off the page is the number."""
@@ -119,6 +122,7 @@ def test_unseen_characters_are_named():
     assert "U+" not in visible("👩‍👩‍👧 🏴󠁧󠁢󠁥󠁮󠁧󠁿 é شد‌ن")
 
 
+@unhurried
 @given(st.text())
 def test_any_text_becomes_harmless_markup(text):
     """There is no character that gets through as markup."""
