@@ -7,11 +7,12 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.pipeline.product import Client, Product
+from tests.pipeline.product import ROOT, Client, Product
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +75,25 @@ def test_data_of_a_newer_release_is_one_clear_line(tmp_path):
     result = product.command("up")
     assert result.returncode == 1
     assert re.fullmatch(r"meterline: .*9999.*newer.*\n", result.stderr)
+
+
+def test_a_store_of_a_newer_release_is_one_clear_line(tmp_path):
+    """The core says why and everything stops, instead of starting it again and again."""
+    product = Product(tmp_path / "data").start()
+    assert product.stop() == 0
+    record = "INSERT INTO schema_migrations (migration, statement) VALUES ('9999_later.sql', 0)"
+    script = f"""
+from metering.store.client import Store
+store = Store.open("chdb://{product.data_dir}/store")
+store.command({record!r})
+store.close()
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    result = product.command("up")
+    assert result.returncode == 1
+    lines = [line for line in (result.stdout + result.stderr).splitlines() if line]
+    assert any(re.search(r"core: .*newer release .*9999_later", line) for line in lines), lines
+    assert "Traceback" not in result.stdout + result.stderr
 
 
 def test_a_wrong_setting_is_one_clear_line(tmp_path):

@@ -108,11 +108,13 @@ async def test_a_client_that_goes_away_frees_what_it_held(gateway):
     client = await Client.connect(gateway)
     client.writer.write(a_post(as_json([an_event()] * 1000), "/v1/events/batch")[:-10])
     await client.writer.drain()
-    await asyncio.sleep(0.2)
-    assert gateway.budget.held
+    async with asyncio.timeout(30):
+        while not gateway.budget.held:
+            await asyncio.sleep(0.01)
     await client.close()
-    await asyncio.sleep(0.2)
-    assert not gateway.budget.held
+    async with asyncio.timeout(30):
+        while gateway.budget.held:
+            await asyncio.sleep(0.01)
     assert gateway.sections() == []
 
 
