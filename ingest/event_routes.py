@@ -36,13 +36,16 @@ _NEW_EVENT = object_of(
     },
     title="NewEvent",
 )
-_FAILED = object_of(
-    {
-        "index": described(INTEGER, "Where it stood in the request."),
-        "error": object_of({"code": TEXT, "path": array_of({"type": ["string", "integer"]}), "message": TEXT}),
-    },
-    title="FailedEvent",
-)
+_FAILED = {
+    **object_of(
+        {
+            "index": described(INTEGER, "Where it stood in the request."),
+            "error": object_of({"code": TEXT, "path": array_of({"type": ["string", "integer"]}), "message": TEXT}),
+        },
+        title="FailedEvent",
+    ),
+    "additionalProperties": described({}, "The event as it was sent."),
+}
 _BATCH_ANSWER = object_of(
     {
         "events_created": array_of(EVENT),

@@ -144,6 +144,22 @@ def test_keys_are_made_listed_and_shut_from_the_command_line(product):
     assert _status(product, secret) == 401
 
 
+def test_a_key_is_changed_for_another_without_a_gap(product):
+    """The successor may do the same in the same account and mode; the old key ends with the overlap."""
+    account = product.command("accounts", "create", "an account").stdout.splitlines()[1].partition(":")[2]
+    words = shlex.split(account.replace("test", "prod").replace("admin", "read"))[1:]
+    old = product.command(*words).stdout.strip()
+    for overlap, old_status in (("1", 200), ("0", 401)):
+        listed = product.command("keys", "list", "--account", "an account").stdout
+        key_id = next(line.split()[0] for line in listed.splitlines() if old[:9] in line)
+        new = product.command("keys", "rotate", key_id, "--overlap-hours", overlap).stdout.strip()
+        assert re.fullmatch(r"prod_[0-9A-Za-z]{38}", new)
+        assert new != old
+        time.sleep(0.1)
+        assert (_status(product, old), _status(product, new)) == (old_status, 200)
+    assert product.command("keys", "rotate", key_id).returncode == 1
+
+
 def test_the_demo_runs_twice_and_shows_the_same(product):
     """It sends the trace, prices it, and says where to look; running it again changes nothing."""
     first, second = product.command("demo"), product.command("demo")
