@@ -27,9 +27,11 @@ from ingest.core_api import internal_routes, lag_route
 from ingest.event_routes import event_routes
 from ingest.log.local.reader import LocalLogReader
 from metering.api import Services
-from metering.http.app import build_app
+from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
+from metering.http.idempotency import Idempotency
 from metering.http.route import Route
+from metering.registry.answers import RegistryAnswers
 from metering.registry.authenticator import KeyAuthenticator
 from metering.registry.engine import Registry
 from metering.store.chains import ChainStore
@@ -114,7 +116,8 @@ def core_routes(core: Core) -> Sequence[Route]:
 
 
 def _app(core: Core) -> web.Application:
-    app = build_app(core_routes(core), core.authenticator)
+    around: Sequence[Around] = (Idempotency(RegistryAnswers(core.registry, now)),)
+    app = build_app(core_routes(core), core.authenticator, around)
     pages = PageServices(
         registry=core.registry,
         store=core.store,
