@@ -30,6 +30,7 @@ from metering.api import Services
 from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
 from metering.http.idempotency import Idempotency
+from metering.http.rate_limits import Limiter, RateLimited
 from metering.http.route import Route
 from metering.registry.answers import RegistryAnswers
 from metering.registry.authenticator import KeyAuthenticator
@@ -53,6 +54,7 @@ class Core:
     versions: ChainStore
     progress: LogProgress
     authenticator: KeyAuthenticator
+    limiter: Limiter | None = None
 
 
 async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
@@ -69,7 +71,7 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     consumer = Consumer(log, versions, lanes, customers, StoreDeadLetters(store), clock=now)
     await consumer.start()
     progress = LogProgress(log, versions, lanes, now)
-    core = Core(registry, store, versions, progress, KeyAuthenticator(registry, now))
+    core = Core(registry, store, versions, progress, KeyAuthenticator(registry, now), config.limiter())
     runner = web.AppRunner(_app(core), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
@@ -116,7 +118,9 @@ def core_routes(core: Core) -> Sequence[Route]:
 
 
 def _app(core: Core) -> web.Application:
-    around: Sequence[Around] = (Idempotency(RegistryAnswers(core.registry, now)),)
+    around: list[Around] = [Idempotency(RegistryAnswers(core.registry, now))]
+    if core.limiter is not None:
+        around.insert(0, RateLimited(core.limiter))
     app = build_app(core_routes(core), core.authenticator, around)
     pages = PageServices(
         registry=core.registry,
