@@ -16,7 +16,7 @@ from ingest.errors import LogOverloadedError, LogUnavailableError
 from ingest.event_answer import full_answer, minimal_answer
 from ingest.event_routes import RETRACT, SEND_BATCH, SEND_EVENT
 from ingest.gateway.bodies import body_of
-from ingest.gateway.body_budget import BodyBudget
+from ingest.gateway.body_budget import WAITING_BYTES_MAX, BodyBudget
 from ingest.gateway.core_client import Core
 from ingest.gateway.deletion_request import Identifiers, read_deletion
 from ingest.gateway.ready_answer import ReadyAnswer
@@ -35,6 +35,9 @@ from metering.world import World
 _log = structlog.get_logger(__name__)
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+SECTION_BYTES = 128
+"""What a section takes beside its body, at most, so that an account's share ends before the log's room does."""
 
 _CREATED = ReadyAnswer(201, "Created", b"{}")
 
@@ -58,15 +61,23 @@ class Gateway:
     """The handler of a low-level `web.Server`."""
 
     def __init__(
-        self, neighbours: Neighbours, budget: BodyBudget | None = None, now_ns: Callable[[], int] = time.time_ns
+        self,
+        neighbours: Neighbours,
+        budget: BodyBudget | None = None,
+        waiting: BodyBudget | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """`now_ns` gives nanoseconds since 1970 UTC: when a request came in."""
+        """`budget` is for bodies that come in, `waiting` for what waits for the log.
+
+        `now_ns` gives nanoseconds since 1970 UTC: when a request came in.
+        """
         self._authenticator = neighbours.authenticator
         self._log = neighbours.log
         self._core = neighbours.core
         self._identifiers = neighbours.identifiers
         self._pass_on = neighbours.pass_on
         self._budget = budget or BodyBudget()
+        self._waiting = waiting or BodyBudget(WAITING_BYTES_MAX)
         self._now_ns = now_ns
         self.own: Mapping[tuple[str, str], Answer] = {
             SEND_EVENT: self._take_event,
@@ -111,15 +122,15 @@ class Gateway:
     async def _take_event(self, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)
         require_json(request)
-        body = await body_of(request, self._budget)
+        body = await body_of(request, self._budget, world.account_id)
         await self._append(world, Kind.EVENTS, 1, check_event(body))
         return _CREATED if self._ready and ReadyAnswer.fits(request) else json_response({}, 201, SECURITY_HEADERS)
 
     async def _take_batch(self, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)
         require_json(request)
-        body = await body_of(request, self._budget)
-        with self._budget.hold(len(body)):
+        body = await body_of(request, self._budget, world.account_id)
+        with self._budget.hold(world.account_id, len(body)):
             checked = check_batch(body)
             if checked.body is not None:
                 await self._append(world, Kind.EVENTS, checked.events, checked.body)
@@ -135,7 +146,7 @@ class Gateway:
         world = await self._let_in(request)
         require_json(request)
         try:
-            sent = loads(await body_of(request, self._budget))
+            sent = loads(await body_of(request, self._budget, world.account_id))
         except MalformedJsonError as error:
             raise invalid(f"malformed JSON: {error}") from None
         if not isinstance(sent, dict):
@@ -160,7 +171,12 @@ class Gateway:
         return principal.world
 
     async def _append(self, world: World, kind: Kind, events: int, body: bytes) -> Receipt:
-        return await self._log.append(Section(world, kind, self._now_ns() // 1000, events, body))
+        size = len(body) + SECTION_BYTES
+        self._waiting.take(world.account_id, size)
+        try:
+            return await self._log.append(Section(world, kind, self._now_ns() // 1000, events, body))
+        finally:
+            self._waiting.give_back(world.account_id, size)
 
 
 def _wants_minimal(request: web.BaseRequest) -> bool:

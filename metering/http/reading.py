@@ -2,6 +2,7 @@
 
 import sys
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -25,8 +26,8 @@ _ZSTD_OPTIONS: dict[int, int] = {
 }  # A frame may not ask for more than 32 MiB of window.
 
 
-async def read_body(request: web.BaseRequest) -> bytes:
-    """Give the whole body, decompressed.
+async def read_body(request: web.BaseRequest, grow: Callable[[int], None] | None = None) -> bytes:
+    """Give the whole body, decompressed. `grow` is told of each part of a body whose length was not declared.
 
     The application must be served with `auto_decompress=False`, so that limits hold on what comes out.
 
@@ -35,7 +36,7 @@ async def read_body(request: web.BaseRequest) -> bytes:
     """
     if BODY in request:
         return request[BODY]
-    raw = await _read_raw(request)
+    raw = await _read_raw(request, grow)
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding in {"", "identity"}:
         return raw
@@ -91,17 +92,17 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-async def _read_raw(request: web.BaseRequest) -> bytes:
+async def _read_raw(request: web.BaseRequest, grow: Callable[[int], None] | None) -> bytes:
     declared = request.content_length
     if declared is not None and declared > BODY_BYTES_MAX:
         raise too_large(_over(declared))
-    body = await request.content.read(-1) if declared is not None else await _read_chunked(request)
+    body = await request.content.read(-1) if declared is not None else await _read_chunked(request, grow)
     if len(body) > BODY_BYTES_MAX:
         raise too_large(_over(len(body)))
     return body
 
 
-async def _read_chunked(request: web.BaseRequest) -> bytes:
+async def _read_chunked(request: web.BaseRequest, grow: Callable[[int], None] | None) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for chunk in request.content.iter_any():
@@ -109,6 +110,8 @@ async def _read_chunked(request: web.BaseRequest) -> bytes:
         size += len(chunk)
         if size > BODY_BYTES_MAX:
             raise too_large(_over(size))
+        if grow is not None:
+            grow(len(chunk))
     return b"".join(parts)
 
 

@@ -286,7 +286,7 @@ async def test_too_many_bytes_at_once_are_503(start):
     """A worker that holds its share takes no more, and takes again once it is free."""
     gateway = await start(budget_bytes_max=1000)
     body = as_json([an_event()] * 5000)
-    with gateway.budget.hold(500):
+    with gateway.budget.hold("acc_2", 500):
         assert (await gateway.send("/v1/events/batch", body))[0] == 503
     assert (await gateway.send("/v1/events/batch", body, **MINIMAL))[0] == 201
     assert gateway.budget.held == 0
