@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiohttp import web
 
@@ -15,6 +16,7 @@ import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import RegistryCustomers, RegistryLanes, now
 from deploy.gateway_part import flush_use
+from deploy.metrics import Measured, metrics_route
 from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
@@ -72,7 +74,10 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     await consumer.start()
     progress = LogProgress(log, versions, lanes, now)
     core = Core(registry, store, versions, progress, KeyAuthenticator(registry, now), config.limiter())
-    runner = web.AppRunner(_app(core), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
+    measured = metrics_route(
+        Measured(store, versions, progress), Path(config.run_dir), config.log_dir, public=config.metrics_public
+    )
+    runner = web.AppRunner(_app(core, measured), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
     flushing = asyncio.create_task(flush_use(core.authenticator))
@@ -97,7 +102,7 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         registry.close()
 
 
-def core_routes(core: Core) -> Sequence[Route]:
+def core_routes(core: Core, *more: Route) -> Sequence[Route]:
     """Give every route of the API, described; those that bring events or retract them are answered by gateways."""
     references, cutoffs = BillingReferences(), core.versions
     services = Services(
@@ -113,15 +118,15 @@ def core_routes(core: Core) -> Sequence[Route]:
     )
     money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
     events = [*event_routes(), lag_route(core.progress)]
-    public = [*metering.api.routes(services), *events, *billing.api.routes(money)]
+    public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
     return [*with_docs(public, VERSION), *internal_routes(core.progress)]
 
 
-def _app(core: Core) -> web.Application:
+def _app(core: Core, *more: Route) -> web.Application:
     around: list[Around] = [Idempotency(RegistryAnswers(core.registry, now))]
     if core.limiter is not None:
         around.insert(0, RateLimited(core.limiter))
-    app = build_app(core_routes(core), core.authenticator, around)
+    app = build_app(core_routes(core, *more), core.authenticator, around)
     pages = PageServices(
         registry=core.registry,
         store=core.store,

@@ -2,13 +2,16 @@
 
 import asyncio
 import socket
+from pathlib import Path
 
 import structlog
 
 from deploy.adapters import RegistryCustomers, now
 from deploy.parts import PartConfig
+from ingest.gateway.meter import CELLS, Meter
 from ingest.gateway.process import GatewaySettings, serve
 from metering.errors import MeteringError
+from metering.metrics import Tallies
 from metering.registry.authenticator import KeyAuthenticator
 from metering.registry.engine import Registry
 
@@ -22,6 +25,7 @@ async def serve_gateway(config: PartConfig, stop: asyncio.Event) -> None:
     registry = Registry(config.registry_url)
     authenticator = KeyAuthenticator(registry, now)
     limiter = config.limiter()
+    tallies = Tallies(Path(config.run_dir) / config.name, CELLS)
     flushing = asyncio.create_task(flush_use(authenticator))
     try:
         await serve(
@@ -32,6 +36,7 @@ async def serve_gateway(config: PartConfig, stop: asyncio.Event) -> None:
                 authenticator=authenticator,
                 identifiers=RegistryCustomers(registry),
                 limiter=limiter,
+                meter=Meter(tallies),
             ),
             stop,
         )

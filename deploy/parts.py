@@ -31,6 +31,8 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     run_dir: str
     store_url: str
     registry_url: str
+    name: str = ""
+    metrics_public: bool = False
     rate_limits: RateLimits | None = None
     listener: int = -1
     lifeline: int = -1

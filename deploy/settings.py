@@ -11,6 +11,7 @@
 | `METERLINE_RATE_LIMITS` | `1`: limit the requests of each key | `0` |
 | `METERLINE_RATE_INGEST`, `_READS`, `_WRITES` | requests of a key in each window | `1000`, `200`, `50` |
 | `METERLINE_RATE_WINDOW_S` | how long a window is | `10` |
+| `METERLINE_METRICS_PUBLIC` | `1`: tell `/metrics` to everybody, not to this machine alone | `0` |
 | `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
 """
 
@@ -42,6 +43,7 @@ class Settings:
     registry_url: str
     bootstrap_api_key: str | None = field(repr=False)
     rate_limits: RateLimits | None = None
+    metrics_public: bool = False
 
     @property
     def url(self) -> str:
@@ -83,6 +85,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         registry_url=registry_url,
         bootstrap_api_key=env.get("METERLINE_BOOTSTRAP_API_KEY") or None,
         rate_limits=_rate_limits(env),
+        metrics_public=bool(_whole(env, "METERLINE_METRICS_PUBLIC", 0, 0, 1)),
     )
 
 

@@ -44,9 +44,10 @@ class Part:
 class Supervisor:
     """Keeps the parts alive until told to stop."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """`say` prints a line for the operator."""
+    def __init__(self, say: Callable[[str], None], count_restart: Callable[[str], None] = lambda _: None) -> None:
+        """`say` prints a line for the operator; `count_restart` is told the kind of a part that is started again."""
         self._say = say
+        self._count_restart = count_restart
         self._parts: list[Part] = []
         self._stopping = asyncio.Event()
         self._lifeline, self._held = os.pipe()
@@ -69,7 +70,9 @@ class Supervisor:
             await asyncio.gather(*(self._end(part) for part in self._parts if part.config.kind == kind))
 
     async def _spawn(self, part: Part) -> None:
-        config = msgspec.json.encode(msgspec.structs.replace(part.config, lifeline=self._lifeline)).decode()
+        config = msgspec.json.encode(
+            msgspec.structs.replace(part.config, name=part.name, lifeline=self._lifeline)
+        ).decode()
         part.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -98,6 +101,7 @@ class Supervisor:
             await asyncio.sleep(pause)
             pause = min(pause * 2, RESTART_PAUSE_S_MAX)
             part.restarts += 1
+            self._count_restart(part.config.kind)
             async with part.starting:
                 if self._stopping.is_set():
                     return

@@ -9,6 +9,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.data_dir import DataDirError, hold
+from deploy.metrics import KINDS, RESTART_CELLS
 from deploy.parts import PartConfig
 from deploy.settings import Settings
 from deploy.supervisor import Supervisor, listen
 from metering.errors import MeteringError
 from metering.http.scope import Scope
+from metering.metrics import Tallies
 from metering.registry.accounts import DEFAULT_ACCOUNT, ensure_account
 from metering.registry.engine import Registry
 from metering.registry.keys import check_secret, create_key, find_key_by_secret
@@ -89,13 +92,15 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    supervisor = Supervisor(lambda line: console.print(f"[yellow]{escape(line)}[/]"))
+    restarts = Tallies(held.run_dir / "supervisor", RESTART_CELLS)
+    supervisor = Supervisor(lambda line: console.print(f"[yellow]{escape(line)}[/]"), partial(_count_restart, restarts))
     config = PartConfig(
         kind="log",
         data_dir=str(settings.data_dir),
         run_dir=str(held.run_dir),
         store_url=settings.store_url,
         registry_url=settings.registry_url,
+        metrics_public=settings.metrics_public,
         rate_limits=settings.rate_limits,
     )
     stopping = asyncio.create_task(stop.wait())
@@ -117,6 +122,10 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
     finally:
         stopping.cancel()
         await supervisor.stop()
+
+
+def _count_restart(restarts: Tallies, kind: str) -> None:
+    restarts.cells[KINDS.index(kind)] += 1
 
 
 async def _first(*waits: asyncio.Future[Any]) -> None:

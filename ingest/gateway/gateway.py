@@ -19,6 +19,7 @@ from ingest.gateway.bodies import body_of
 from ingest.gateway.body_budget import WAITING_BYTES_MAX, BodyBudget
 from ingest.gateway.core_client import Core
 from ingest.gateway.deletion_request import Identifiers, read_deletion
+from ingest.gateway.meter import Meter
 from ingest.gateway.ready_answer import ReadyAnswer
 from ingest.log.protocol import LogWriter, Receipt
 from ingest.requests import check_batch, check_event
@@ -55,6 +56,7 @@ class Neighbours:
     identifiers: Identifiers
     pass_on: Answer
     limiter: Limiter | None = None
+    meter: Meter | None = None
 
 
 class Gateway:
@@ -84,6 +86,7 @@ class Gateway:
             SEND_BATCH: self._take_batch,
             RETRACT: self._retract,
         }
+        self._meter = neighbours.meter
         self._ready = neighbours.limiter is None
         if neighbours.limiter is not None:
             self.own = {place: self._counted(answer, neighbours.limiter) for place, answer in self.own.items()}
@@ -97,6 +100,8 @@ class Gateway:
         try:
             return await answer(request)
         except ApiError as error:
+            if self._meter is not None and error.status == 400 and answer == self.own.get(SEND_EVENT):
+                self._meter.rejected(fault.code for fault in error.faults[:1])
             response = error_response(error)
         except LogOverloadedError as error:
             response = error_response(unavailable(f"nothing was stored: {error}"))
@@ -134,6 +139,8 @@ class Gateway:
             checked = check_batch(body)
             if checked.body is not None:
                 await self._append(world, Kind.EVENTS, checked.events, checked.body)
+            if self._meter is not None:
+                self._meter.rejected(failure.fault.code for failure in checked.failures)
             headers = dict(SECURITY_HEADERS)
             if _wants_minimal(request):
                 headers["Preference-Applied"] = "return=minimal"
@@ -174,7 +181,10 @@ class Gateway:
         size = len(body) + SECTION_BYTES
         self._waiting.take(world.account_id, size)
         try:
-            return await self._log.append(Section(world, kind, self._now_ns() // 1000, events, body))
+            receipt = await self._log.append(Section(world, kind, self._now_ns() // 1000, events, body))
+            if self._meter is not None and kind is Kind.EVENTS:
+                self._meter.accepted(events)
+            return receipt
         finally:
             self._waiting.give_back(world.account_id, size)
 

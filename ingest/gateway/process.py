@@ -18,6 +18,7 @@ from aiohttp import web
 from ingest.gateway.core_client import CoreClient
 from ingest.gateway.deletion_request import Identifiers
 from ingest.gateway.gateway import Gateway, Neighbours
+from ingest.gateway.meter import Meter
 from ingest.gateway.proxy import open_session, pass_on
 from ingest.gateway.server import GatewayServer
 from ingest.log.client import RemoteLogWriter
@@ -41,6 +42,7 @@ class GatewaySettings:
     authenticator: Authenticator
     identifiers: Identifiers
     limiter: Limiter | None = None
+    meter: Meter | None = None
 
 
 async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
@@ -60,10 +62,12 @@ async def _serve(settings: GatewaySettings, log: LogWriter, stop: asyncio.Event)
             return await pass_on(session, request)
 
         core = CoreClient(session)
+        meter = settings.meter
         gateway = Gateway(
-            Neighbours(settings.authenticator, log, core, settings.identifiers, forward, settings.limiter)
+            Neighbours(settings.authenticator, log, core, settings.identifiers, forward, settings.limiter, meter)
         )
-        runner = web.ServerRunner(GatewayServer(gateway.answer), shutdown_timeout=DRAIN_S_MAX)
+        answer = gateway.answer if meter is None else meter.measured(gateway.answer)
+        runner = web.ServerRunner(GatewayServer(answer), shutdown_timeout=DRAIN_S_MAX)
         await runner.setup()
         try:
             await web.SockSite(runner, settings.listener, backlog=BACKLOG).start()

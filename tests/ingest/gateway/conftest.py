@@ -27,10 +27,12 @@ async def start():
             OneCustomer(),
             pass_on,
             options.pop("limiter", None),
+            options.pop("meter", None),
         )
-        runner = web.ServerRunner(
-            GatewayServer(Gateway(neighbours, budget, options.pop("waiting", None)).answer, **options)
-        )
+        answer = Gateway(neighbours, budget, options.pop("waiting", None)).answer
+        if neighbours.meter is not None:
+            answer = neighbours.meter.measured(answer)
+        runner = web.ServerRunner(GatewayServer(answer, **options))
         await runner.setup()
         port = unused_port()
         await web.TCPSite(runner, "127.0.0.1", port).start()
