@@ -25,6 +25,10 @@ from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.progress import LogProgress
 from ingest.core_api import internal_routes, lag_route
 from ingest.event_routes import event_routes
+from ingest.imports.api import Imports, import_routes
+from ingest.imports.runner import ImportRunner
+from ingest.imports.spool import Spool
+from ingest.log.client import RemoteLogWriter
 from ingest.log.local.reader import LocalLogReader
 from metering.api import Services
 from metering.http.app import build_app
@@ -51,6 +55,7 @@ class Core:
     versions: ChainStore
     progress: LogProgress
     authenticator: KeyAuthenticator
+    imports: Imports
 
 
 async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
@@ -67,10 +72,16 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     consumer = Consumer(log, versions, lanes, customers, StoreDeadLetters(store), clock=now)
     await consumer.start()
     progress = LogProgress(log, versions, lanes, now)
-    core = Core(registry, store, versions, progress, KeyAuthenticator(registry, now))
+    writer = await RemoteLogWriter.open(config.log_socket)
+    spool = Spool(config.imports_dir)
+    importer = ImportRunner(registry, writer, spool, now)
+    await importer.prepare()
+    imports = Imports(registry, spool, importer, now)
+    core = Core(registry, store, versions, progress, KeyAuthenticator(registry, now), imports)
     runner = web.AppRunner(_app(core), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
+    importing = asyncio.create_task(importer.run())
     flushing = asyncio.create_task(flush_use(core.authenticator))
     try:
         config.core_socket.unlink(missing_ok=True)
@@ -79,15 +90,17 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({stopping, consuming}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        importing.cancel()  # It goes on with the next start.
         if consuming.done():
             await consuming  # It ends only by an error that a person has to see.
         await progress.wait_until_applied(DRAIN_S_MAX)
     finally:
-        flushing.cancel()
-        consuming.cancel()
+        for task in (flushing, consuming, importing):
+            task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(flushing, consuming, return_exceptions=True)
+            await asyncio.gather(flushing, consuming, importing, return_exceptions=True)
         await runner.cleanup()
+        await writer.close()
         await log.close()
         await asyncio.to_thread(store.close)
         registry.close()
@@ -108,7 +121,7 @@ def core_routes(core: Core) -> Sequence[Route]:
         subscriptions=references,
     )
     money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
-    events = [*event_routes(), lag_route(core.progress)]
+    events = [*event_routes(), *import_routes(core.imports), lag_route(core.progress)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money)]
     return [*with_docs(public, VERSION), *internal_routes(core.progress)]
 

@@ -39,6 +39,11 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.data_dir) / "log"
 
     @property
+    def imports_dir(self) -> Path:
+        """Where uploaded files wait to be imported."""
+        return Path(self.data_dir) / "imports"
+
+    @property
     def log_socket(self) -> Path:
         """Where gateways reach the log."""
         return Path(self.run_dir) / "log.sock"
