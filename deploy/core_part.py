@@ -31,9 +31,12 @@ from ingest.imports.spool import Spool
 from ingest.log.client import RemoteLogWriter
 from ingest.log.local.reader import LocalLogReader
 from metering.api import Services
-from metering.http.app import build_app
+from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
+from metering.http.idempotency import Idempotency
+from metering.http.rate_limits import Limiter, RateLimited
 from metering.http.route import Route
+from metering.registry.answers import RegistryAnswers
 from metering.registry.authenticator import KeyAuthenticator
 from metering.registry.engine import Registry
 from metering.store.chains import ChainStore
@@ -56,6 +59,7 @@ class Core:
     progress: LogProgress
     authenticator: KeyAuthenticator
     imports: Imports
+    limiter: Limiter | None = None
 
 
 async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
@@ -77,7 +81,8 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     importer = ImportRunner(registry, writer, spool, now)
     await importer.prepare()
     imports = Imports(registry, spool, importer, now)
-    core = Core(registry, store, versions, progress, KeyAuthenticator(registry, now), imports)
+    authenticator = KeyAuthenticator(registry, now)
+    core = Core(registry, store, versions, progress, authenticator, imports, config.limiter())
     runner = web.AppRunner(_app(core), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
@@ -127,7 +132,10 @@ def core_routes(core: Core) -> Sequence[Route]:
 
 
 def _app(core: Core) -> web.Application:
-    app = build_app(core_routes(core), core.authenticator)
+    around: list[Around] = [Idempotency(RegistryAnswers(core.registry, now))]
+    if core.limiter is not None:
+        around.insert(0, RateLimited(core.limiter))
+    app = build_app(core_routes(core), core.authenticator, around)
     pages = PageServices(
         registry=core.registry,
         store=core.store,

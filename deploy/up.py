@@ -96,6 +96,7 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         run_dir=str(held.run_dir),
         store_url=settings.store_url,
         registry_url=settings.registry_url,
+        rate_limits=settings.rate_limits,
     )
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -28,6 +28,7 @@ from metering.errors import UnavailableError
 from metering.http.app import SECURITY_HEADERS, Authenticator, error_response, json_response, problem_response
 from metering.http.json import MalformedJsonError, loads
 from metering.http.problem import ApiError, forbidden, invalid, unavailable
+from metering.http.rate_limits import Budget, Limiter, answered_with
 from metering.http.reading import require_json
 from metering.http.scope import Scope, allows
 from metering.world import World
@@ -52,13 +53,17 @@ _V2 = _Dialect(202, "events_accepted", ReadyAnswer(202, "Accepted", b"{}"))
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """What a gateway works with. `pass_on` answers every request that is not the gateway's own."""
+    """What a gateway works with. `pass_on` answers every request that is not the gateway's own.
+
+    `limiter` None means that nobody's requests are counted, and that this costs nothing.
+    """
 
     authenticator: Authenticator
     log: LogWriter
     core: Core
     identifiers: Identifiers
     pass_on: Answer
+    limiter: Limiter | None = None
 
 
 class Gateway:
@@ -82,6 +87,9 @@ class Gateway:
             SEND_BATCH_V2: partial(self._take_batch, _V2),
             RETRACT: self._retract,
         }
+        self._ready = neighbours.limiter is None
+        if neighbours.limiter is not None:
+            self.own = {place: self._counted(answer, neighbours.limiter) for place, answer in self.own.items()}
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request; an error is an answer too."""
@@ -119,7 +127,9 @@ class Gateway:
         require_json(request)
         body = await body_of(request, self._budget)
         await self._append(world, Kind.EVENTS, 1, check_event(body))
-        return dialect.ready if ReadyAnswer.fits(request) else json_response({}, dialect.status, SECURITY_HEADERS)
+        if self._ready and ReadyAnswer.fits(request):
+            return dialect.ready
+        return json_response({}, dialect.status, SECURITY_HEADERS)
 
     async def _take_batch(self, dialect: _Dialect, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)
@@ -150,6 +160,13 @@ class Gateway:
         await self._core.wait_applied()
         receipt = await self._append(world, Kind.DELETION, 1, deletion.encode(retraction))
         return json_response(await self._core.retracted(world, receipt), 200, SECURITY_HEADERS)
+
+    def _counted(self, answer: Answer, limiter: Limiter) -> Answer:
+        async def counted(request: web.BaseRequest) -> web.StreamResponse:
+            principal = await self._authenticator.authenticate(request.headers.get("Authorization"))
+            return await answered_with(limiter.take(principal.key_id, Budget.INGEST), answer(request))
+
+        return counted
 
     async def _let_in(self, request: web.BaseRequest) -> World:
         principal = await self._authenticator.authenticate(request.headers.get("Authorization"))
