@@ -95,7 +95,7 @@ class Consumer:
             UnavailableError: call again.
         """
         self._lane_of = await lanes_of(self._log, self._lanes)
-        self._next_offsets = next_offsets(self._log, self._lane_of, await self._store.applied())
+        self._next_offsets = await next_offsets(self._log, self._lane_of, await self._store.applied())
         self._marked_at = await self._store.last_marked_at()
         # After what is applied was read: the filter has to know every key up to there.
         self._seen = await seen_keys_of(self._store)
