@@ -1,19 +1,22 @@
 # `make run` and `make test` set up what they need on a fresh Debian machine: see deploy/setup.sh.
-.PHONY: run test check bench setup setup-test lock clean
+.PHONY: run test lint check bench setup setup-test lock clean
 PY := .venv/bin/python
 
 run: setup
 	@exec .venv/bin/meterline up
 
 test: setup-test
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto -m "not slow"
+	$(PY) -m pytest -m slow
 
-check: setup-test
+lint: setup-test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	$(PY) -m pytest -q -m "not slow" -x
+
+check: lint
+	$(PY) -m pytest -q -n auto -m "not slow" -x
 
 bench: setup-test
 	$(PY) bench/run.py

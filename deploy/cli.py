@@ -1,5 +1,6 @@
 """`meterline`: the command line. Every command says in one line what it did or why it could not."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from metering.errors import MeteringError
 from metering.http.scope import Scope
 from metering.registry.accounts import AccountExistsError, create_account, find_account, list_accounts
 from metering.registry.engine import Registry
-from metering.registry.keys import ApiKey, create_key, list_keys, revoke_key
+from metering.registry.keys import ApiKey, create_key, list_keys, revoke_key, rotate_key
 from metering.registry.migrate import migrate
 from metering.world import Mode, World
 
@@ -113,7 +114,7 @@ def accounts_create(name: Annotated[str, typer.Argument(help="What it is called;
         except (AccountExistsError, ValueError) as error:
             fail(str(error))
     out.print(f"created account {escape(name)} ({account.id})")
-    out.print(f"make a key:  meterline keys create --account {escape(name)} --mode test --scope admin")
+    out.print(f"make a key:  meterline keys create --account {escape(shlex.quote(name))} --mode test --scope admin")
 
 
 @accounts_app.command("list")
@@ -164,6 +165,19 @@ def keys_list(account: Annotated[str | None, typer.Option(help="Only this accoun
     for key in keys:
         table.add_row(*_key_row(key, names[key.world.account_id]))
     out.print(table)
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    key_id: Annotated[str, typer.Argument(help="The key's id, from `meterline keys list`.")],
+    overlap_hours: Annotated[int, typer.Option(min=0, max=8_760, help="How long the old key still works.")] = 24,
+) -> None:
+    """Make a key's successor and print it, once; the old key works for some hours more."""
+    with _registry() as registry, registry.writing() as connection:
+        made = rotate_key(connection, key_id, datetime.now(UTC), overlap=timedelta(hours=overlap_hours))
+        if made is None:
+            fail(f"there is no open key {key_id!r}: see `meterline keys list`")
+    out.print(made[1], markup=False)
 
 
 @keys_app.command("revoke")

@@ -24,6 +24,7 @@ from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.progress import LogProgress
 from ingest.core_api import internal_routes, lag_route
+from ingest.event_routes import event_routes
 from ingest.log.local.reader import LocalLogReader
 from metering.api import Services
 from metering.http.app import build_app
@@ -93,7 +94,7 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
 
 
 def core_routes(core: Core) -> Sequence[Route]:
-    """Give every route of the API that the core answers, described."""
+    """Give every route of the API, described; those that bring events or retract them are answered by gateways."""
     references, cutoffs = BillingReferences(), core.versions
     services = Services(
         registry=core.registry,
@@ -107,7 +108,8 @@ def core_routes(core: Core) -> Sequence[Route]:
         subscriptions=references,
     )
     money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
-    public = [*metering.api.routes(services), lag_route(core.progress), *billing.api.routes(money)]
+    events = [*event_routes(), lag_route(core.progress)]
+    public = [*metering.api.routes(services), *events, *billing.api.routes(money)]
     return [*with_docs(public, VERSION), *internal_routes(core.progress)]
 
 

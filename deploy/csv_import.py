@@ -32,8 +32,7 @@ class _Report:
     def reject(self, reject: Reject) -> None:
         self.rejected += 1
         if self.rejected <= REJECTS_SHOWN_MAX:
-            where = ".".join(map(str, reject.path))
-            self._console.print(f"line {reject.line}: {escape(where)}{': ' if where else ''}{escape(reject.message)}")
+            self._console.print(f"line {reject.line}: {escape(reject.message)}")  # It names the field.
         elif self.rejected == REJECTS_SHOWN_MAX + 1:
             self._console.print("… more lines are rejected; they are counted, not shown")
 

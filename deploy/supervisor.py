@@ -37,6 +37,7 @@ class Part:
     fds: tuple[int, ...]
     process: asyncio.subprocess.Process | None = None
     restarts: int = 0
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     keeper: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -97,12 +98,17 @@ class Supervisor:
             await asyncio.sleep(pause)
             pause = min(pause * 2, RESTART_PAUSE_S_MAX)
             part.restarts += 1
-            if self._stopping.is_set():
-                return
-            await self._spawn(part)
+            async with part.starting:
+                if self._stopping.is_set():
+                    return
+                try:
+                    await self._spawn(part)
+                except OSError as error:  # No memory or no process to be had now: the next round tries again.
+                    self._say(f"{part.name} cannot be started now: {error}")
 
     async def _end(self, part: Part) -> None:
-        process = part.process
+        async with part.starting:  # One that is just being started again has to be told too.
+            process = part.process
         if process is None or process.returncode is not None:
             return
         process.send_signal(signal.SIGTERM)

@@ -81,7 +81,11 @@ class Cutoff:
             raise ValueError(f"{text!r} is no cut-off: send a value of the X-Usage-Cutoff header") from None
         if any(not 0 <= position < 1 << 64 for position in positions):
             raise ValueError(f"{text!r} is no cut-off: a position lies beyond 64 bits")
-        return cls({lane_of(position): Position(position) for position in positions})
+        cutoff = cls({lane_of(position): Position(position) for position in positions})
+        if cutoff.encode() != text or any(index_of(position) != _INDEX_MASK for position in positions):
+            # Messages are applied whole, so nearly every text that lost or changed a digit shows here.
+            raise ValueError(f"{text!r} is no cut-off: send a value of the X-Usage-Cutoff header as it came")
+        return cutoff
 
     def covers(self, position: int) -> bool:
         """Tell whether a position is seen."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from metering.ids import new_id
 from metering.store.client import Store
@@ -16,6 +17,10 @@ from metering.store.migrations import migrate
 from metering.world import Mode, World
 from tests.peers.kafka.cluster import Cluster
 from tests.pipeline.product import Product
+
+# How long one example takes says more of the machine at that moment than of the code.
+settings.register_profile("meterline", deadline=None)
+settings.load_profile("meterline")
 
 TRACE_DIR = Path(__file__).parents[1].parent / "shared" / "data"
 

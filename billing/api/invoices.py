@@ -5,7 +5,6 @@ As documented, a list without `status` hides `open` ones; nothing else is made y
 
 from aiohttp import web
 
-from billing.api.choices import choices_of, values_of
 from billing.api.invoice_objects import invoice_object
 from billing.api.refusals import answered
 from billing.api.services import Services
@@ -16,12 +15,12 @@ from billing.invoices.open import find_open_invoice, list_open_invoices
 from billing.invoices.registry import Wanted
 from metering.api import asof
 from metering.http.app import json_response
+from metering.http.choices import choices_of, instants_within, values_of
 from metering.http.paging import PARAMETERS, page_of, paged
-from metering.http.problem import invalid_field, not_found
+from metering.http.problem import not_found
 from metering.http.route import Call, Parameter, Route
 from metering.http.scope import Scope
 from metering.http.shapes import page_of as page_shape
-from metering.timestamps import TimestampError, parse_iso
 
 TAG = "Invoices"
 _STARTS = "period_starts_at"
@@ -63,7 +62,11 @@ class _Invoices:
     async def list(self, call: Call) -> web.Response:
         page, now = page_of(call), self._services.clock()
         statuses = choices_of(call, "status", InvoiceStatus)
-        wanted = Wanted(values_of(call, "customer_id"), values_of(call, "subscription_id"), starts_within(call))
+        wanted = Wanted(
+            values_of(call, "customer_id"),
+            values_of(call, "subscription_id"),
+            StartsWithin(*instants_within(call, _STARTS)),
+        )
         at = await asof.as_of(call, self._services.cutoffs, now)
         if statuses is None or InvoiceStatus.OPEN not in statuses:
             return json_response(paged([], 0, page), headers=at.headers)
@@ -85,34 +88,3 @@ class _Invoices:
         if found is None:
             raise not_found(f"there is no invoice {invoice_id[:80]!r}")
         return json_response(invoice_object(found), headers=at.headers)
-
-
-def starts_within(call: Call) -> StartsWithin:
-    """Read `period_starts_at__gte`, `gt`, `lt`, `lte` and `equals`; a date is 00:00 UTC.
-
-    Raises:
-        ApiError: 400 for another operator, or what is no date-time.
-    """
-    least: list[int] = []
-    end: list[int] = []
-    for parameter, value in call.request.query.items():
-        field, _, operator = parameter.partition("__")
-        if field != _STARTS or not value:
-            continue
-        if operator not in {"", "equals", "gte", "gt", "lt", "lte"}:
-            message = f"{parameter}: {_STARTS} can be filtered by gte, gt, lt, lte and equals, not by {operator[:40]!r}"
-            raise invalid_field(parameter, "unknown_operator", message)
-        instant = _instant(parameter, value)
-        if operator in {"", "equals", "gte", "gt"}:
-            least.append(instant + (operator == "gt"))
-        if operator in {"", "equals", "lt", "lte"}:
-            end.append(instant + (operator != "lt"))
-    return StartsWithin(max(least, default=None), min(end, default=None))
-
-
-def _instant(parameter: str, text: str) -> int:
-    try:
-        return parse_iso(text.strip())
-    except (TimestampError, OverflowError):
-        message = f"{parameter}: {text[:40]!r} is no date-time: send 2023-11-16T18:17:03Z"
-        raise invalid_field(parameter, "timestamp", message) from None

@@ -7,7 +7,6 @@ from typing import Any
 import sqlalchemy as sa
 from aiohttp import web
 
-from billing.api.choices import choices_of, values_of
 from billing.api.services import Services
 from billing.api.shapes import NEW_SUBSCRIPTION_BODY, SUBSCRIPTION
 from billing.catalog.registry import find_products, product_names
@@ -23,6 +22,7 @@ from billing.subscriptions.registry import (
 )
 from billing.tables import subscriptions
 from metering.http.app import json_response
+from metering.http.choices import choices_of, values_of
 from metering.http.filtering import FilterField, Kind, filter_parameters, filters_of
 from metering.http.paging import PARAMETERS, Page, page_of, paged
 from metering.http.problem import ApiError, Fault, not_found

@@ -3,11 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
+
 from deploy.pages.services import PageServices
 from ingest.consumer.lag import Lag
+from ingest.errors import IngestError
 from metering.errors import UnavailableError
 from metering.position import Cutoff
 from metering.timestamps import microseconds
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,9 @@ async def read_as_of(services: PageServices) -> AsOf:
     """Read the lag first and the cut-off after it: so the cut-off holds at least what the lag says it does."""
     try:
         lag = await services.lag()
-    except UnavailableError:
+    except (UnavailableError, IngestError) as error:
+        # Even a broken log leaves the figures as true as they were: the pages show them and say what is not known.
+        _log.warning("lag unknown", reason=str(error))
         lag = None
     cutoff = await services.cutoffs.applied()
     if lag is not None:

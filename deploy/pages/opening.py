@@ -17,7 +17,7 @@ from metering.zones import midnight_of, wall_of
 BARS_MAX = 800
 MONTHS_SHOWN_MAX = 36
 
-_SHOWN_DAYS = {Granularity.HOUR: 7, Granularity.DAY: 92}
+_SHOWN_DAYS = {Granularity.HOUR: 7, Granularity.DAY: 93}
 _HOURS_WITHIN = 4 * DAY
 _DAYS_WITHIN = 92 * DAY
 

@@ -4,7 +4,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from babel.numbers import format_currency, get_currency_symbol
 
-from metering.http.json import plain
+from metering.decimals import plain
 
 _LOCALE = "en"
 _SCALES = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"), (Decimal(10) ** 3, "k"))

@@ -30,7 +30,8 @@ class Cutoffs(Protocol):
 class PageServices:
     """Shared by all pages of a process. `clock` gives aware date-times.
 
-    `lag` may raise UnavailableError; the pages then say that it is unknown. `open_invoices_of` makes `open_invoices`.
+    `lag` may raise UnavailableError or IngestError; the pages then say that it is unknown.
+    `open_invoices_of` makes `open_invoices`.
     """
 
     registry: Registry

@@ -102,6 +102,11 @@ def _record_ids(value: object) -> tuple[str, ...]:
 
 def _record_id(index: int, value: object) -> str:
     if isinstance(value, str):
+        # No event has a longer id. Let through, megabytes of them would make a statement that the store refuses, and
+        # the line could not get past the deletion.
+        if not 0 < len(value) <= NAME_CHARACTERS_MAX:
+            message = f"record id {shown(value)} has {len(value)} characters: an id has 1 to {NAME_CHARACTERS_MAX}"
+            raise invalid_field(("record_ids", index), "invalid_length", message)
         return value
     if isinstance(value, Decimal):
         return plain(value)

@@ -14,6 +14,7 @@ from aiohttp import web
 from ingest import deletion
 from ingest.errors import LogOverloadedError, LogUnavailableError
 from ingest.event_answer import full_answer, minimal_answer
+from ingest.event_routes import RETRACT, SEND_BATCH, SEND_EVENT
 from ingest.gateway.bodies import body_of
 from ingest.gateway.body_budget import BodyBudget
 from ingest.gateway.core_client import Core
@@ -62,10 +63,10 @@ class Gateway:
         self._pass_on = neighbours.pass_on
         self._budget = budget or BodyBudget()
         self._now_ns = now_ns
-        self._own: Mapping[tuple[str, str], Answer] = {
-            ("POST", "/v1/events"): self._take_event,
-            ("POST", "/v1/events/batch"): self._take_batch,
-            ("DELETE", "/v1/events"): self._retract,
+        self.own: Mapping[tuple[str, str], Answer] = {
+            SEND_EVENT: self._take_event,
+            SEND_BATCH: self._take_batch,
+            RETRACT: self._retract,
         }
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -73,7 +74,7 @@ class Gateway:
         path = request.raw_path
         if "?" in path:
             path = path.partition("?")[0]
-        answer = self._own.get((request.method, path), self._pass_on)
+        answer = self.own.get((request.method, path)) or self._under_another_spelling(request, path)
         try:
             return await answer(request)
         except ApiError as error:
@@ -92,6 +93,12 @@ class Gateway:
             response = problem_response(500, "something went wrong here; it was logged")
         response.headers.update(SECURITY_HEADERS)
         return response
+
+    def _under_another_spelling(self, request: web.BaseRequest, path: str) -> Answer:
+        """Give who answers a path that is not spelled as ours are; `%65` is an `e` (RFC 3986, 6.2.2.2)."""
+        if "%" in path:
+            path = request.rel_url.path_safe  # Decoded but for slashes, which would make it another path.
+        return self.own.get((request.method, path), self._pass_on)
 
     async def _take_event(self, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)

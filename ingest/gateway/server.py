@@ -1,6 +1,7 @@
 """The HTTP server of a gateway worker: aiohttp's low-level one, with limits on what a connection may cost."""
 
 import asyncio
+from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -9,6 +10,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from ingest.gateway.gateway import Answer
+from metering.http.app import SECURITY_HEADERS, problem_response
 
 HEAD_LINE_BYTES_MAX = 8190
 HEADERS_MAX = 100
@@ -18,6 +20,29 @@ KEEPALIVE_S_MAX = 75.0
 UNREAD_BODY_WAIT_S_MAX = 5.0
 """How long a body that was refused unread is passed over before the connection is closed."""
 READ_BYTES = 256 * 1024
+
+_SHOWN_CHARACTERS_MAX = 100
+
+
+class _Connection(RequestHandler):
+    """One connection, which tells in the one error shape what is no HTTP, and logs nothing for it."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer in the place of a request that could not be read; the connection ends with it."""
+        if status != HTTPStatus.BAD_REQUEST:
+            return super().handle_error(request, status, exc, message)
+        what = (message or "it cannot be read").partition("\n")[0][:_SHOWN_CHARACTERS_MAX].rstrip(":")
+        response = problem_response(400, f"this is no HTTP request: {what}", headers=SECURITY_HEADERS)
+        response.force_close()
+        return response
 
 
 class GatewayServer(web.Server):
@@ -39,6 +64,10 @@ class GatewayServer(web.Server):
         )
         self._first_head_wait_s_max = first_head_wait_s_max
         self._silent: dict[RequestHandler, asyncio.TimerHandle] = {}
+
+    def __call__(self) -> RequestHandler:
+        """Begin a connection."""
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._kwargs)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Begin to wait for the first request."""

@@ -79,7 +79,7 @@ def _moment(text: str, now: datetime) -> datetime:
         raise _fault(f"{text[:60]!r} is neither a value of {HEADER} nor a date-time") from None
     if moment > now + CLOCK_SKEW_MAX:
         raise _fault(f"{format_instant(moment)} lies in the future: leave as_of out for what is known now")
-    return moment
+    return min(moment, now)
 
 
 def _fault(message: str) -> ApiError:

@@ -74,7 +74,7 @@ def require_customer(connection: sa.Connection, world: World, identifier: str) -
         ApiError: 404; also for the id of a customer that was deleted.
     """
     found = resolve(connection, world, identifier)
-    if found is None or found.gone_id == identifier:
+    if found is None or identifier in found.gone_ids:
         raise not_found(f"there is no customer {identifier[:80]!r}")
     return found
 

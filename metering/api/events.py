@@ -16,6 +16,7 @@ from metering.api.asof import as_of
 from metering.api.services import Services
 from metering.filters import EVERYTHING, Filter
 from metering.http.app import json_response
+from metering.http.choices import instants_within, values_of
 from metering.http.paging import PARAMETERS, Page, page_of, paged
 from metering.http.problem import invalid_field, not_found
 from metering.http.route import Call, Parameter, Route
@@ -31,17 +32,17 @@ from metering.http.shapes import (
     object_of,
 )
 from metering.http.shapes import page_of as page_shape
-from metering.registry.customers import identifiers_of, resolve
+from metering.registry.customers import identifiers_of, resolve_many
 from metering.store.current import Selection
 from metering.store.explorer import StoredEvent, VersionHistory
 from metering.store.usage import Scope as UsageScope
-from metering.timestamps import TimestampError, format_instant, parse_iso
+from metering.timestamps import format_instant
 from metering.world import World
 
 TAG = "Events"
 RECORD_IDS_MAX = 1_000
 
-_EVENT = object_of(
+EVENT = object_of(
     {
         "id": described(TEXT, "The same for all versions of an event."),
         "event_type": TEXT,
@@ -52,7 +53,7 @@ _EVENT = object_of(
     },
     title="Event",
 )
-EVENTS = page_shape(_EVENT)
+EVENTS = page_shape(EVENT)
 _VERSION = object_of(
     {
         "version": INTEGER,
@@ -68,21 +69,14 @@ _VERSION = object_of(
     title="EventVersion",
 )
 _FILTERS = (
-    Parameter("event_type", "Events of this type."),
-    Parameter("customer_id", "Events of this customer, under whichever of its ids they came."),
-    Parameter("record_id", "Events with one of these record ids, separated by commas."),
+    Parameter("event_type", "Events of this type; as `event_type__in` of several."),
+    Parameter("customer_id", "Events of this customer, under whichever of its ids; as `customer_id__in` of several."),
+    Parameter("record_id", "Events with one of these record ids, separated by commas; `record_id__equals` takes one."),
     Parameter("timestamp__gte", "Events at or after this date-time; also `timestamp__gt`."),
     Parameter("timestamp__lte", "Events at or before this date-time; also `timestamp__lt`."),
     Parameter("order", "asc or desc, by timestamp; desc when absent."),
     Parameter("sort", "timestamp, which is all there is to sort by."),
     asof.PARAMETER,
-)
-# Each bound as a half-open one: the parameter, the side it bounds, and what to add to its instant.
-_BOUNDS = (
-    ("timestamp__gte", "start_us", 0),
-    ("timestamp__gt", "start_us", 1),
-    ("timestamp__lt", "end_us", 0),
-    ("timestamp__lte", "end_us", 1),
 )
 
 
@@ -139,20 +133,11 @@ class _Events:
     async def list(self, call: Call) -> web.Response:
         services = self._services
         page, ascending = page_of(call), _ascending(call)
-        bounds, record_ids = _bounds(call), _record_ids(call)
-        named = call.query("customer_id")
+        (start_us, end_us), record_ids = instants_within(call, "timestamp"), _record_ids(call)
+        event_types, named = values_of(call, "event_type"), values_of(call, "customer_id")
         customer_ids = None if named is None else await services.registry.read(_ids_of, call.world, named)
-        event_type = call.query("event_type")
         at = await as_of(call, services.cutoffs, services.clock())
-        selection = Selection(
-            call.world,
-            at.cutoff,
-            None if event_type is None else [event_type],
-            customer_ids,
-            record_ids,
-            bounds["start_us"],
-            bounds["end_us"],
-        )
+        selection = Selection(call.world, at.cutoff, event_types, customer_ids, record_ids, start_us, end_us)
         answer = await services.store.run(_page, services, selection, EVERYTHING, page, ascending=ascending)
         return json_response(answer, headers=at.headers)
 
@@ -199,10 +184,12 @@ def _version_object(version: VersionHistory) -> dict[str, Any]:
     }
 
 
-def _ids_of(connection: sa.Connection, world: World, named: str) -> Sequence[str]:
-    """Give all ids of the customer that has this one; an id that nobody has stands for itself."""
-    customer = resolve(connection, world, named)
-    return [named] if customer is None else identifiers_of(connection, customer)
+def _ids_of(connection: sa.Connection, world: World, named: Sequence[str]) -> Sequence[str]:
+    """Give all ids of the customers that have these; an id that nobody has stands for itself."""
+    found = resolve_many(connection, world, named)
+    customers = {customer.id: customer for customer in found.values()}
+    owned = {one for customer in customers.values() for one in identifiers_of(connection, customer)}
+    return sorted(owned | {one for one in named if one not in found})
 
 
 def _ascending(call: Call) -> bool:
@@ -215,26 +202,7 @@ def _ascending(call: Call) -> bool:
 
 
 def _record_ids(call: Call) -> list[str] | None:
-    text = call.query("record_id")
-    if text is None:
-        return None
-    ids = sorted({part.strip() for part in text.split(",")} | {text})
-    if len(ids) > RECORD_IDS_MAX:
+    ids = values_of(call, "record_id", commas=True)
+    if ids is not None and len(ids) > RECORD_IDS_MAX:
         raise invalid_field("record_id", "too_many", f"record_id: {len(ids)} ids; at most {RECORD_IDS_MAX} at once")
     return ids
-
-
-def _bounds(call: Call) -> dict[str, int | None]:
-    bounds: dict[str, int | None] = {"start_us": None, "end_us": None}
-    for name, side, added in _BOUNDS:
-        text = call.query(name)
-        if text is None:
-            continue
-        try:
-            instant = parse_iso(text.strip()) + added
-        except TimestampError as error:
-            raise invalid_field(name, "timestamp", f"{name}: {error}") from None
-        known = bounds[side]
-        narrower = max if side == "start_us" else min
-        bounds[side] = instant if known is None else narrower(known, instant)
-    return bounds

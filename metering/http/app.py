@@ -65,9 +65,11 @@ def problem_response(
 
 
 def add_routes(app: web.Application, routes: Iterable[Route], authenticator: Authenticator) -> None:
-    """Serve each route, its key and scope checked first."""
+    """Serve each route, its key and scope checked first; what answers GET answers HEAD, without the body."""
     for route in routes:
-        app.router.add_route(route.method, _any_segment(route.path), _serve(route, authenticator))
+        methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
+        for method in methods:
+            app.router.add_route(method, _any_segment(route.path), _serve(route, authenticator))
 
 
 def _any_segment(path: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import jiter
 import msgspec
 
+from metering.decimals import plain
+
 EXPONENT_MAX = 100
 """Numbers beyond 10^±100 are refused where they are read: nothing here means them, and they cost memory."""
 
@@ -50,14 +52,6 @@ def _check_numbers(value: Any) -> None:
             raise MalformedJsonError(f"the number {str(value)[:40]} is beyond 10^{EXPONENT_MAX}")
     elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * EXPONENT_MAX:
         raise MalformedJsonError(f"a number has more than {EXPONENT_MAX} digits")
-
-
-def plain(number: Decimal) -> str:
-    """Give a number's digits in plain form: no exponent, no trailing zeros, no negative zero."""
-    text = format(number, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
 
 
 def dumps(value: Any) -> bytes:

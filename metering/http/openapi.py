@@ -31,7 +31,7 @@ _FAILURES: Mapping[str, str] = {
     "400": "Malformed, or breaks a rule: `errors` says what to change.",
     "401": "No key, or none that is good.",
     "403": "The key lacks the scope.",
-    "404": "No such thing in this account and mode.",
+    "404": "No such thing in this account and mode: what the path or the body names.",
     "409": "What is there already stands against it.",
     "413": "Larger than a limit.",
     "415": "A content type or encoding that is not read.",
@@ -40,7 +40,7 @@ _FAILURES: Mapping[str, str] = {
     "503": "Not now: the same request may be sent again after `Retry-After` seconds.",
 }
 _WITH_KEY = ("401", "403", "429")
-_WITH_BODY = ("409", "413", "415", "422")
+_WITH_BODY = ("404", "409", "413", "415", "422")
 
 
 def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:

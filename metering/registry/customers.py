@@ -6,7 +6,7 @@ customer of type `automatically_created`, which an explicit customer with that e
 explicit customer gives up becomes one again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -20,7 +20,7 @@ from metering.world import Mode, World
 
 _LOOKUP_MAX = 500
 _LOOKUPS_MAX = 5
-_GONE = "gone_id"
+_GONE = "gone_ids"
 
 
 class CustomerType(StrEnum):
@@ -60,9 +60,9 @@ class Customer:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def gone_id(self) -> str | None:
-        """The id of the deleted customer in whose place this one was made automatically."""
-        return self.details.get(_GONE) if self.type is CustomerType.AUTOMATICALLY_CREATED else None
+    def gone_ids(self) -> Sequence[str]:
+        """Our ids of the deleted customers in whose place this one was made automatically."""
+        return self.details.get(_GONE, ()) if self.type is CustomerType.AUTOMATICALLY_CREATED else ()
 
 
 def create_customer(connection: sa.Connection, world: World, fields: Mapping[str, Any], now: datetime) -> Customer:
@@ -115,15 +115,17 @@ def update_customer(
 def delete_customer(connection: sa.Connection, customer: Customer, now: datetime) -> None:
     """Forget a customer. Its ids become those of an automatically created one, so that its events stay somebody's.
 
-    That one is marked with the id that is gone (`gone_id`): events may name it, and nobody answers to it any more.
-    What refers to the customer elsewhere (subscriptions) must have been checked before.
+    That one is marked with the ids that are gone (`gone_ids`), this customer's own and those of customers that it had
+    adopted or stood in for: events may name them, and nobody answers to them any more. What refers to the customer
+    elsewhere (subscriptions) must have been checked before.
     """
+    external_id = customer.external_id or customer.id
+    others = [identifier for identifier in identifiers_of(connection, customer) if identifier != external_id]
     connection.execute(customer_ids.delete().where(customer_ids.c.customer_id == customer.id))
     connection.execute(customers.delete().where(customers.c.id == customer.id))
-    external_id, details = customer.external_id or customer.id, {_GONE: customer.id}
+    details = {_GONE: sorted({customer.id, *others})}
     automatic = _make_automatic(connection, customer.world, external_id, now, details)
-    if customer.external_id is not None:
-        _attach(connection, customer.world, automatic, [customer.id])
+    _attach(connection, customer.world, automatic, others)
 
 
 def resolve(connection: sa.Connection, world: World, identifier: str) -> Customer | None:

@@ -10,7 +10,7 @@ import string
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -141,6 +141,23 @@ def revoke_key(connection: sa.Connection, key_id: str, now: datetime) -> bool:
     """Shut a key for good; tell whether it was open."""
     query = api_keys.update().where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None)).values(revoked_at=now)
     return connection.execute(query).rowcount == 1
+
+
+def rotate_key(
+    connection: sa.Connection, key_id: str, now: datetime, *, overlap: timedelta
+) -> tuple[ApiKey, str] | None:
+    """Make a key that may do what this one may, for as long as this one was made for, and give it with its text.
+
+    This one goes on for `overlap` at most, so that whoever holds it can change to the other. None when it is not open.
+    """
+    old = find_key(connection, key_id)
+    if old is None or not old.usable(now):
+        return None
+    expires_at = None if old.expires_at is None else now + (old.expires_at - old.created_at)
+    made = create_key(connection, old.world, old.scopes, now, name=old.name, expires_at=expires_at)
+    shut_at = now + overlap if old.expires_at is None else min(now + overlap, old.expires_at)
+    connection.execute(api_keys.update().where(api_keys.c.id == key_id).values(expires_at=shut_at))
+    return made
 
 
 def record_use(connection: sa.Connection, used: dict[str, datetime]) -> None:

@@ -8,7 +8,7 @@ off is written again, with the same rows, by whoever reads the log next.
 import base64
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +80,8 @@ class ChainStore:
         self._store = store
         self._newest = NOTHING
         self._newest_lock = threading.Lock()
+        self._marking = threading.Lock()
+        self._told_until = datetime.min.replace(tzinfo=UTC)
 
     async def applied(self) -> Cutoff:
         """Give the newest cut-off. Reads only what was marked since the last call."""
@@ -100,10 +102,12 @@ class ChainStore:
             return self._newest
 
     async def applied_at(self, moment: datetime) -> Cutoff:
-        """Give the last cut-off that was marked at or before a moment."""
-        at = int(moment.timestamp()) * 1_000_000 + moment.microsecond
-        rows = await self._store.run(self._store.select, _APPLIED_AT, {"at": at})
-        return Cutoff({lane: Position(position) for lane, position in rows})
+        """Give the last cut-off that was marked at or before a moment.
+
+        No mark of this process comes to lie before the moment afterwards. Where others mark, that holds for moments
+        that are older than the longest mark takes.
+        """
+        return await self._store.run(self._applied_at, moment)
 
     async def last_marked_at(self) -> datetime | None:
         """Give the latest moment that a cut-off was marked with."""
@@ -140,7 +144,19 @@ class ChainStore:
 
     async def mark_applied(self, marks: Mapping[int, Position], at: datetime) -> None:
         """Let readers see each lane up to a position."""
-        await self._store.run_writing(self._store.insert, "applied", applied_columns(marks, at))
+        await self._store.run_writing(self._mark_applied, marks, at)
+
+    def _applied_at(self, moment: datetime) -> Cutoff:
+        at = int(moment.timestamp()) * 1_000_000 + moment.microsecond
+        with self._marking:  # A mark that is under way may carry an earlier time than this moment.
+            self._told_until = max(self._told_until, moment)
+            rows = self._store.select(_APPLIED_AT, {"at": at})
+        return Cutoff({lane: Position(position) for lane, position in rows})
+
+    def _mark_applied(self, marks: Mapping[int, Position], at: datetime) -> None:
+        with self._marking:
+            later = self._told_until + timedelta(microseconds=1)
+            self._store.insert("applied", applied_columns(marks, max(at, later)))
 
     def _current_versions(self, hashes: npt.NDArray[np.uint64]) -> CurrentVersions:
         found = [

@@ -1,9 +1,10 @@
 """Say in SQL what `metering.filters` means, over the `properties` of `events`.
 
 `properties` is minimal canonical JSON, one level deep, so a property's raw text can be cut out of it without parsing:
-inside a JSON string a quote is always escaped, so a quoted name followed by a colon is that property, or else it
-begins at the closing quote of a text, which only a name that begins with one of `:,]}` can do. Those few names take a
-slower way.
+a quoted name followed by a colon is that property, and its value begins behind it. There are three exceptions, which
+take a slower way. The quoted name may begin at the closing quote of a text, which only a name that begins with one of
+`:,]}` can do; it may be the end of a longer name, from an escaped quote on; and the store's own reading of a value
+passes over a closing quote behind an escaped backslash.
 
 What clients send is bound as parameters, never pasted. Expressions are named in a WITH clause, each once.
 """
@@ -56,11 +57,16 @@ class Expressions:
 
     def raw(self, prop: str) -> str:
         """Give the name of a property's raw JSON text, empty when the property is absent."""
+        if ("raw", prop) in self._names:
+            return self._names["raw", prop]
         escaped = _json(prop)[1:-1]
-        if prop[0] in ":,]}":
-            pattern = rf'^\{{(?:{_STRING}:{_VALUE},)*?"{re.escape(escaped)}":({_VALUE})'
-            return self._named("raw", prop, f"extract(properties, {self.bind('String', pattern)})")
-        return self._named("raw", prop, f"simpleJSONExtractRaw(properties, {self.bind('String', escaped)})")
+        pattern = rf'^\{{(?:{_STRING}:{_VALUE},)*?"{re.escape(escaped)}":({_VALUE})'
+        definition = f"extract(properties, {self.bind('String', pattern)})"
+        if prop[0] not in ":,]}":
+            exceptions = self.bind("Array(String)", ['\\"' + escaped + '":', '\\\\"'])
+            cut_out = f"simpleJSONExtractRaw(properties, {self.bind('String', escaped)})"
+            definition = f"if(multiSearchAny(properties, {exceptions}), {definition}, {cut_out})"
+        return self._named("raw", prop, definition)
 
     def number(self, prop: str) -> str:
         """Give the name of a property's exact number, NULL for what is none."""

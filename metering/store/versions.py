@@ -225,7 +225,10 @@ class VersionStore(Protocol):
         ...
 
     async def mark_applied(self, marks: Mapping[int, Position], at: datetime) -> None:
-        """Let readers see each lane up to a position: all rows up to there must have been written."""
+        """Let readers see each lane up to a position: all rows up to there must have been written.
+
+        The mark may carry a later time than `at`: what was known at a moment does not change once it was told.
+        """
         ...
 
 

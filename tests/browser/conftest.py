@@ -5,6 +5,7 @@ A missing browser fails these tests; it never skips them.
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from aiohttp import ClientSession, CookieJar
 from playwright.async_api import Browser, async_playwright
@@ -57,3 +58,10 @@ async def client() -> AsyncIterator[ClientSession]:
     """Something that is no browser, and keeps cookies."""
     async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as session:
         yield session
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser takes its time: `make check` leaves these tests out."""
+    for item in items:
+        if "tests/browser/" in item.path.as_posix():
+            item.add_marker(pytest.mark.slow)

@@ -12,11 +12,10 @@ from aiohttp.test_utils import TestServer
 
 from billing.invoices.model import Invoice, InvoiceStatus, LineItem
 from billing.pricing import EntryType, RatedTier
-from deploy.pages.invoices import OpenInvoices
+from deploy.pages.invoices import OpenInvoices, open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from ingest.consumer.lag import Lag
-from metering.errors import UnavailableError
 from metering.http.app import answer_errors
 from metering.http.scope import Scope
 from metering.position import last_of_message, pack
@@ -50,7 +49,7 @@ OFFSETS = Offsets()
 
 @dataclass
 class Stage:
-    """What a test arranges before it opens a page."""
+    """What a test arranges before it opens a page. `invoices` None: ask billing."""
 
     registry: Registry
     store: Any
@@ -59,8 +58,8 @@ class Stage:
     key_id: str
     address: str = ""
     now: datetime = NOW
-    lag: Lag | UnavailableError | None = None
-    invoices: list[Invoice] | Exception = field(default_factory=list)
+    lag: Lag | Exception | None = None
+    invoices: list[Invoice] | Exception | None = field(default_factory=list)
     invoices_left_out: int = 0
     standing: dict[tuple[str, str], Any] = field(default_factory=dict)
 
@@ -120,12 +119,14 @@ class Stage:
         return await self.registry.write(make)
 
     async def read_lag(self) -> Lag:
-        if isinstance(self.lag, UnavailableError):
+        if isinstance(self.lag, Exception):
             raise self.lag
         return self.lag or Lag(0, self.now, 0)
 
-    async def read_invoices(self, world, _cutoff, customer_ids):
+    async def read_invoices(self, world, cutoff, customer_ids):
         assert world == self.world
+        if self.invoices is None:
+            return await open_invoices_of(self.registry, self.store, lambda: self.now)(world, cutoff, customer_ids)
         if isinstance(self.invoices, Exception):
             raise self.invoices
         found = [invoice for invoice in self.invoices if invoice.customer_id in customer_ids]

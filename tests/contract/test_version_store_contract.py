@@ -172,6 +172,14 @@ async def test_a_deletion_takes_what_meets_all_its_conditions(versions, world, s
     assert await versions.count_retracted(world, [start + 10]) == len(taken)
 
 
+async def test_a_deletion_may_name_as_many_ids_as_a_request(versions, world, start):
+    """The longest ids there are, of characters that cost most: what is refused here would stop the line for ever."""
+    ids = [f"{number:04}" + "'" * 251 for number in range(5000)]
+    await versions.write(a_verdict([a_version(world, start + 1, record_id=ids[-1])]))
+    await versions.retract(Retraction(world, record_ids=ids), Position(start + 10), WHOLE)
+    assert await versions.count_retracted(world, [start + 10]) == 1
+
+
 async def test_a_deletion_in_one_partition_leaves_the_keys_of_others_alone(versions, world, start):
     """Each lane buries its own share, so that no lane runs ahead of another's keys."""
     rows = [a_version(world, start + index, record_id=f"r{index}") for index in range(40)]

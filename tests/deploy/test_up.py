@@ -7,11 +7,12 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.pipeline.product import Client, Product
+from tests.pipeline.product import ROOT, Client, Product
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +77,25 @@ def test_data_of_a_newer_release_is_one_clear_line(tmp_path):
     assert re.fullmatch(r"meterline: .*9999.*newer.*\n", result.stderr)
 
 
+def test_a_store_of_a_newer_release_is_one_clear_line(tmp_path):
+    """The core says why and everything stops, instead of starting it again and again."""
+    product = Product(tmp_path / "data").start()
+    assert product.stop() == 0
+    record = "INSERT INTO schema_migrations (migration, statement) VALUES ('9999_later.sql', 0)"
+    script = f"""
+from metering.store.client import Store
+store = Store.open("chdb://{product.data_dir}/store")
+store.command({record!r})
+store.close()
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    result = product.command("up")
+    assert result.returncode == 1
+    lines = [line for line in (result.stdout + result.stderr).splitlines() if line]
+    assert any(re.search(r"core: .*newer release .*9999_later", line) for line in lines), lines
+    assert "Traceback" not in result.stdout + result.stderr
+
+
 def test_a_wrong_setting_is_one_clear_line(tmp_path):
     """It names the variable, its value and what it must be."""
     product = Product(tmp_path / "data", environment={"METERLINE_GATEWAY_WORKERS": "many"})
@@ -122,6 +142,22 @@ def test_keys_are_made_listed_and_shut_from_the_command_line(product):
     assert product.command("keys", "revoke", key_id).returncode == 0
     time.sleep(0.1)
     assert _status(product, secret) == 401
+
+
+def test_a_key_is_changed_for_another_without_a_gap(product):
+    """The successor may do the same in the same account and mode; the old key ends with the overlap."""
+    account = product.command("accounts", "create", "an account").stdout.splitlines()[1].partition(":")[2]
+    words = shlex.split(account.replace("test", "prod").replace("admin", "read"))[1:]
+    old = product.command(*words).stdout.strip()
+    for overlap, old_status in (("1", 200), ("0", 401)):
+        listed = product.command("keys", "list", "--account", "an account").stdout
+        key_id = next(line.split()[0] for line in listed.splitlines() if old[:9] in line)
+        new = product.command("keys", "rotate", key_id, "--overlap-hours", overlap).stdout.strip()
+        assert re.fullmatch(r"prod_[0-9A-Za-z]{38}", new)
+        assert new != old
+        time.sleep(0.1)
+        assert (_status(product, old), _status(product, new)) == (old_status, 200)
+    assert product.command("keys", "rotate", key_id).returncode == 1
 
 
 def test_the_demo_runs_twice_and_shows_the_same(product):

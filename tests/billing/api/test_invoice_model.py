@@ -36,6 +36,7 @@ def rounded(amount):
     return int((abs(amount) * 2 + 1) // 2) * (1 if amount >= 0 else -1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_open_invoice_is_that_of_the_model(shop, store, seed):
     """Corrections, deletions, partial periods, several ids and a matrix; 24 invoices in one answer."""

@@ -5,7 +5,7 @@ from ingest.consumer.seen import SeenKeys
 from metering.store.memory import MemoryVersionStore
 from tests.ingest.consumer.simulation import Simulation
 
-SEEDS = 200
+SEEDS = 60
 SEEDS_SLOW = 3_000
 
 

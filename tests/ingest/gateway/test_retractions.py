@@ -56,6 +56,8 @@ async def test_record_ids_are_compared_in_their_canonical_form(gateway):
         {"matching": "record_ids", "record_ids": [True]},
         {"matching": "record_ids", "record_ids": [["a"]]},
         {"matching": "record_ids", "record_ids": ["a"] * 5001},
+        {"matching": "record_ids", "record_ids": ["a", ""]},
+        {"matching": "record_ids", "record_ids": ["a", "x" * 256]},
         {"matching": "record_ids", "record_ids": ["a"], "customer_id": "c"},
         {"matching": "customer_id"},
         {"matching": "customer_id", "customer_id": ""},

@@ -136,7 +136,7 @@ async def test_kill_9_at_any_instant_loses_nothing_and_doubles_nothing(paths):
         for _ in range(KILLS):
             with a_process(paths, RUN_ROLLING) as process:
                 before = len(receipts)
-                while len(receipts) == before:  # noqa: ASYNC110 - what is awaited is another process.
+                while len(receipts) == before:
                     await asyncio.sleep(0.001)
                 await asyncio.sleep(chance.uniform(0, 0.12))
                 os.kill(process.pid, signal.SIGKILL)

@@ -195,6 +195,24 @@ async def test_events_of_a_deleted_customer_stay_somebodys(api):
     assert (again.status, again.json["id"]) == (201, automatic["id"])
 
 
+async def test_every_id_that_events_may_name_stays_somebodys_whatever_is_deleted(api, registry, account, clock):
+    """The id of a customer that was adopted, and of one deleted before: all go to the one that takes the place."""
+    with registry.writing() as connection:
+        ensure_customers(connection, account, ["seen"], clock())
+        adopted = resolve(connection, account, "seen").id
+    made = (await api.post("/v1/customers", {"name": "Acme"})).json["id"]
+    await api.put(f"/v1/customers/{made}", {"external_id": "seen"})
+    gone = [adopted, made]
+    for _ in range(2):
+        await api("PUT", "/v1/customers/seen/archive")
+        assert (await api("DELETE", "/v1/customers/seen")).status == 204
+        with registry.reading() as connection:
+            automatic = resolve(connection, account, "seen")
+            assert set(identifiers_of(connection, automatic)) == {"seen", automatic.id, *gone}
+        assert [(await api.get(f"/v1/customers/{identifier}")).status for identifier in gone] == [404] * len(gone)
+        gone.append(automatic.id)
+
+
 @pytest.mark.parametrize(("method", "suffix"), [("GET", ""), ("PUT", ""), ("DELETE", ""), ("PUT", "/archive")])
 @pytest.mark.parametrize("identifier", ["nobody", "%00", "%ff", "a%0Ab", "x" * 3000])
 async def test_an_unknown_customer_is_not_found(api, method, suffix, identifier):

@@ -166,6 +166,9 @@ async def test_a_figure_can_be_had_again_as_it_stood(api, account, usage, tokens
     [
         ("as_of=yesterday", ["as_of"]),
         ("as_of=c1-xyz", ["as_of"]),
+        ("as_of=c1-", ["as_of"]),
+        ("as_of=c1-5fff-5fff", ["as_of"]),
+        ("as_of=c1-5FFF", ["as_of"]),
         ("as_of=c1-ffffffffffffffff", ["as_of"]),
         ("as_of=c1-" + "f" * 200, ["as_of"]),
         ("as_of=2999-01-01", ["as_of"]),
@@ -212,3 +215,12 @@ async def test_who_or_what_is_unknown_is_not_found(api, customer, tokens):
         "/v1/aggregators/nothing/usage/group-by-customer",
     ):
         assert (await api.get(path)).status == 404, path
+
+
+async def test_a_cutoff_that_was_cut_short_is_refused(api, account, usage):
+    """It would be an earlier one, and the figure another."""
+    await usage.add(account, {"customer_id": "a"})
+    cutoff = (await api.get("/v1/events")).headers["X-Usage-Cutoff"]
+    assert (await api.get(f"/v1/events?as_of={cutoff}")).status == 200
+    for changed in (cutoff[:-1], cutoff[:-2], cutoff + "0", cutoff.upper()):
+        assert (await api.get(f"/v1/events?as_of={changed}")).status == 400, changed

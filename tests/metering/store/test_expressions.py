@@ -10,8 +10,26 @@ from metering.decimals import exact_number, plain
 from metering.filters import Condition, Conditional, Filter, Operator, matches, number_of, text_of
 from metering.store.expressions import Expressions
 
-NAMES = ["a", "a b", 'q"u', "back\\", "\\", ":", ",", ":b", "]", "}", "é", "日本", "a.b*(c)", "'", "{x}", "id"]
-TEXTS = ["", "a", "5", "5.0", "1.10", "1e2", "true", "null", '","', ':","a":1', '\\":', "é\n", "],[", '"a":5', "'; --"]
+NAMES = ["a", "a b", 'q"u', "u", "back\\", "\\", ":", ",", ":b", "]", "}", "é", "日本", "a.b*(c)", "'", "{x}", "id"]
+TEXTS = [
+    "",
+    "\\",
+    "a\\",
+    "a",
+    "5",
+    "5.0",
+    "1.10",
+    "1e2",
+    "true",
+    "null",
+    '","',
+    ':","a":1',
+    '\\":',
+    "é\n",
+    "],[",
+    '"a":5',
+    "'; --",
+]
 
 texts = st.one_of(st.sampled_from(TEXTS), st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=6))
 numbers = st.one_of(
@@ -80,6 +98,26 @@ def test_a_property_is_the_same_number_in_the_store_and_in_memory(store, rows, n
     found = evaluate(store, expressions, f"toString({expressions.number(name)})", rows)
     expected = [number_of(text_of(row["id"]) if name == "id" else row.get(name)) for row in rows]
     assert [None if text is None else Decimal(text) for (text,) in found] == expected
+
+
+def test_a_longer_name_that_ends_in_a_quote_and_the_name_is_another_property(store):
+    """The text of the one holds the quoted text of the other."""
+    expressions = Expressions()
+    rows = [
+        {"id": "1", 'a"b': Decimal(1)},
+        {"id": "2", 'a"b': Decimal(1), "b": Decimal(2)},
+        {"id": "3", 'a\\"b': Decimal(1), "b": Decimal(3), "c": '"b":4'},
+        {"id": "4", "a\\": Decimal(1), "b": Decimal(4)},
+    ]
+    assert evaluate(store, expressions, expressions.raw("b"), rows) == [("",), ("2",), ("3",), ("4",)]
+
+
+def test_a_text_that_ends_with_a_backslash_is_read_to_its_end(store):
+    """Its closing quote stands behind an escaped backslash and is none that is escaped; in an array too."""
+    expressions = Expressions()
+    rows = [{"id": "1", "a": value, "b": 1} for value in ("C:\\", '"\\', ["\\", "]"])]
+    found = evaluate(store, expressions, expressions.raw("a"), rows)
+    assert found == [(msgspec.json.encode(row["a"]).decode(),) for row in rows]
 
 
 number_texts = st.one_of(

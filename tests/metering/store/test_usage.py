@@ -4,6 +4,7 @@ from decimal import Decimal
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +50,7 @@ def rows(history, scope, aggregator):
     return [arrival for _, _, arrival in sorted(found, key=lambda row: row[:2])]
 
 
+@pytest.mark.slow
 @slow_store
 @given(histories, st.lists(cutoff_ends, min_size=1, max_size=4), st.integers(0, 60), st.integers(1, 40))
 def test_every_figure_is_that_of_the_model(store, history, ends, first_day, days):
