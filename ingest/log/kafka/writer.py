@@ -54,8 +54,6 @@ class KafkaLogWriter:
         self._flushed_at = -FLUSH_INTERVAL_S
         self._drained = asyncio.Event()
         self._refusal: str | None = None
-        self.failed: asyncio.Future[LogMismatchError] = self._loop.create_future()
-        """Done, with the error as its result, once the topic turns out not to be this log: end the process."""
         self._checked = False
         self._checking = asyncio.create_task(self._check_topic())
         self._stopped = threading.Event()
@@ -130,7 +128,7 @@ class KafkaLogWriter:
             except LogMismatchError as error:
                 self._refusal = str(error)
                 self._refuse_waiting(self._refusal)
-                self.failed.set_result(error)
+                _log.error("nothing can be appended", reason=self._refusal)
                 return
 
     def _schedule(self) -> None:
