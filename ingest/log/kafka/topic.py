@@ -31,6 +31,8 @@ SETTINGS: Final[Mapping[str, str]] = {
     "unclean.leader.election.enable": "false",
 }
 
+OFFSETS_S_MAX = 5.0
+"""Somebody waits for the answer: how far the figures are behind, or whether there is more to read."""
 _SETTLE_S_MAX = 30.0
 _RETRY_S = 0.1
 
@@ -78,15 +80,19 @@ class TopicAdmin:
         """Ask the leaders for an offset of each partition: the earliest, or the next one to be durable.
 
         Raises:
-            LogUnavailableError: a leader does not answer; call again.
+            LogUnavailableError: a leader did not answer within `OFFSETS_S_MAX`; call again.
         """
-        asked = {TopicPartition(topic.name, partition): spec for partition in range(topic.partitions)}
+        give_up_at = asyncio.get_running_loop().time() + OFFSETS_S_MAX
         with kafka_errors("tell the ends of the log"):
-            futures = self._client.list_offsets(
-                asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_S_MAX
-            )
-            answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()))
-        return {asked.partition: answer.offset for asked, answer in zip(futures, answers, strict=True)}
+            while True:
+                try:
+                    return await self._offsets(topic, spec)
+                except KafkaException:
+                    if asyncio.get_running_loop().time() >= give_up_at:
+                        raise
+                # Leaders change, and the client asks the old one until it is made to look who leads now.
+                await asyncio.to_thread(self._client.list_topics, topic.name, OFFSETS_S_MAX)
+                await asyncio.sleep(_RETRY_S)
 
     async def trim(self, topic: Topic, before: Mapping[int, int]) -> dict[int, int]:
         """Drop messages below an offset of each partition, and give the first that are left.
@@ -101,6 +107,14 @@ class TopicAdmin:
             futures = self._client.delete_records(bounds, request_timeout=REQUEST_S_MAX)
             await asyncio.gather(*map(asyncio.wrap_future, futures.values()))
         return await self.offsets(topic, OffsetSpec.earliest())
+
+    async def _offsets(self, topic: Topic, spec: OffsetSpec) -> dict[int, int]:
+        asked = {TopicPartition(topic.name, partition): spec for partition in range(topic.partitions)}
+        futures = self._client.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=OFFSETS_S_MAX
+        )
+        answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()))
+        return {each.partition: answer.offset for each, answer in zip(futures, answers, strict=True)}
 
     async def _find(self) -> Topic | None:
         name = self._address.topic

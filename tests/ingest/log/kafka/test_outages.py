@@ -96,7 +96,7 @@ async def test_the_backlog_is_counted_by_a_reader_that_has_polled_nothing(addres
     await reader.close()
 
 
-async def test_while_no_broker_answers_nothing_is_acknowledged_and_memory_is_bounded(tmp_path):
+async def test_while_no_broker_answers_nothing_is_acknowledged_and_memory_is_bounded():
     """Appends are refused within their limit, too many at once; when brokers are back, appends go in again."""
     with Cluster() as cluster:
         address = KafkaAddress(cluster.addresses, "t", 2)
