@@ -15,6 +15,7 @@ import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import RegistryCustomers, RegistryLanes, now
 from deploy.gateway_part import flush_use
+from deploy.log_choice import open_reader, open_writer
 from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
@@ -22,14 +23,12 @@ from deploy.parts import PartConfig
 from deploy.version import VERSION
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
-from ingest.consumer.progress import LogProgress
+from ingest.consumer.progress import LogProgress, LogSilentError
 from ingest.core_api import internal_routes, lag_route
 from ingest.event_routes import event_routes
 from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
 from ingest.imports.spool import Spool
-from ingest.log.client import RemoteLogWriter
-from ingest.log.local.reader import LocalLogReader
 from metering.api import Services
 from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
@@ -46,7 +45,6 @@ from metering.store.migrations import assert_tables, migrate
 from metering.store.usage import UsageReader
 
 DRAIN_S_MAX = 10.0
-LOG_WAIT_S_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +65,17 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
 
     Raises:
         DataTooNewError, SettingsError, LogMismatchError, LogCorruptError: it cannot run, and waiting will not help.
+        LogUnavailableError: the log was not there in time; start again.
     """
     registry = Registry(config.registry_url)
     store = await asyncio.to_thread(_open_store, config.store_url)
-    log = await LocalLogReader.open(config.log_dir, wait_s_max=LOG_WAIT_S_MAX)
+    log = await open_reader(config)
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
     consumer = Consumer(log, versions, lanes, customers, StoreDeadLetters(store), clock=now)
     await consumer.start()
     progress = LogProgress(log, versions, lanes, now)
-    writer = await RemoteLogWriter.open(config.log_socket)
+    writer = await open_writer(config)
     spool = Spool(config.imports_dir)
     importer = ImportRunner(registry, writer, spool, now)
     await importer.prepare()
@@ -98,7 +97,8 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         importing.cancel()  # It goes on with the next start.
         if consuming.done():
             await consuming  # It ends only by an error that a person has to see.
-        await progress.wait_until_applied(DRAIN_S_MAX)
+        with suppress(LogSilentError):  # What it holds is applied at the next start.
+            await progress.wait_until_applied(DRAIN_S_MAX)
     finally:
         for task in (flushing, consuming, importing):
             task.cancel()
