@@ -97,7 +97,7 @@ async def consume(store: Store, log: MemoryLog) -> None:
     consumer = Consumer(reader, versions, OneLane(), Anyone(), StoreDeadLetters(store))
     await consumer.start()
     running = asyncio.create_task(consumer.run())
-    if not await wait_until_applied(versions, accepted(reader, LANES), WAIT_S_MAX):
+    if not await wait_until_applied(versions, await accepted(reader, LANES), WAIT_S_MAX):
         raise TimeoutError(f"not applied within {WAIT_S_MAX} s")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ import uvloop
 from aiohttp import web
 
 from ingest.gateway.process import GatewaySettings, serve
+from ingest.log.client import RemoteLogWriter
 from ingest.log.process import run as run_log
 from metering.http.route import Principal
 from metering.http.scope import Scope
@@ -94,7 +96,9 @@ def worker_process(listener: socket.socket, folder: Path) -> None:
     """Be a gateway worker."""
 
     async def forever() -> None:
-        settings = GatewaySettings(listener, folder / "core.sock", folder / "log.sock", OneKey(), Nobody())
+        settings = GatewaySettings(
+            listener, folder / "core.sock", partial(RemoteLogWriter.open, folder / "log.sock"), OneKey(), Nobody()
+        )
         await serve(settings, asyncio.Event())
 
     uvloop.run(forever())

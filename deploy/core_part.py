@@ -16,6 +16,7 @@ import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import RegistryCustomers, RegistryLanes, now
 from deploy.gateway_part import flush_use
+from deploy.log_choice import open_reader, open_writer
 from deploy.metrics import Measured, metrics_route
 from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
@@ -24,10 +25,12 @@ from deploy.parts import PartConfig
 from deploy.version import VERSION
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
-from ingest.consumer.progress import LogProgress
+from ingest.consumer.progress import LogProgress, LogSilentError
 from ingest.core_api import internal_routes, lag_route
 from ingest.event_routes import event_routes
-from ingest.log.local.reader import LocalLogReader
+from ingest.imports.api import Imports, import_routes
+from ingest.imports.runner import ImportRunner
+from ingest.imports.spool import Spool
 from metering.api import Services
 from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
@@ -44,7 +47,6 @@ from metering.store.migrations import assert_tables, migrate
 from metering.store.usage import UsageReader
 
 DRAIN_S_MAX = 10.0
-LOG_WAIT_S_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Core:
     versions: ChainStore
     progress: LogProgress
     authenticator: KeyAuthenticator
+    imports: Imports
     limiter: Limiter | None = None
 
 
@@ -64,22 +67,30 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
 
     Raises:
         DataTooNewError, SettingsError, LogMismatchError, LogCorruptError: it cannot run, and waiting will not help.
+        LogUnavailableError: the log was not there in time; start again.
     """
     registry = Registry(config.registry_url)
     store = await asyncio.to_thread(_open_store, config.store_url)
-    log = await LocalLogReader.open(config.log_dir, wait_s_max=LOG_WAIT_S_MAX)
+    log = await open_reader(config)
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
     consumer = Consumer(log, versions, lanes, customers, StoreDeadLetters(store), clock=now)
     await consumer.start()
     progress = LogProgress(log, versions, lanes, now)
-    core = Core(registry, store, versions, progress, KeyAuthenticator(registry, now), config.limiter())
+    writer = await open_writer(config)
+    spool = Spool(config.imports_dir)
+    importer = ImportRunner(registry, writer, spool, now)
+    await importer.prepare()
+    imports = Imports(registry, spool, importer, now)
+    authenticator = KeyAuthenticator(registry, now)
+    core = Core(registry, store, versions, progress, authenticator, imports, config.limiter())
     measured = metrics_route(
         Measured(store, versions, progress), Path(config.run_dir), config.log_dir, public=config.metrics_public
     )
     runner = web.AppRunner(_app(core, measured), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
+    importing = asyncio.create_task(importer.run())
     flushing = asyncio.create_task(flush_use(core.authenticator))
     try:
         config.core_socket.unlink(missing_ok=True)
@@ -88,15 +99,18 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({stopping, consuming}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        importing.cancel()  # It goes on with the next start.
         if consuming.done():
             await consuming  # It ends only by an error that a person has to see.
-        await progress.wait_until_applied(DRAIN_S_MAX)
+        with suppress(LogSilentError):  # What it holds is applied at the next start.
+            await progress.wait_until_applied(DRAIN_S_MAX)
     finally:
-        flushing.cancel()
-        consuming.cancel()
+        for task in (flushing, consuming, importing):
+            task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(flushing, consuming, return_exceptions=True)
+            await asyncio.gather(flushing, consuming, importing, return_exceptions=True)
         await runner.cleanup()
+        await writer.close()
         await log.close()
         await asyncio.to_thread(store.close)
         registry.close()
@@ -117,7 +131,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         subscriptions=references,
     )
     money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
-    events = [*event_routes(), lag_route(core.progress)]
+    events = [*event_routes(), *import_routes(core.imports), lag_route(core.progress)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
     return [*with_docs(public, VERSION), *internal_routes(core.progress)]
 

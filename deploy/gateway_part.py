@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from deploy.adapters import RegistryCustomers, now
+from deploy.log_choice import open_writer
 from deploy.parts import PartConfig
 from ingest.gateway.meter import CELLS, Meter
 from ingest.gateway.process import GatewaySettings, serve
@@ -32,7 +34,7 @@ async def serve_gateway(config: PartConfig, stop: asyncio.Event) -> None:
             GatewaySettings(
                 listener=socket.socket(fileno=config.listener),
                 core_socket=config.core_socket,
-                log_socket=config.log_socket,
+                open_log=partial(open_writer, config),
                 authenticator=authenticator,
                 identifiers=RegistryCustomers(registry),
                 limiter=limiter,

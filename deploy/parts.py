@@ -15,7 +15,7 @@ import msgspec
 import structlog
 import uvloop
 
-from ingest.errors import LogCorruptError, LogMismatchError
+from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from metering.errors import DataTooNewError, SettingsError
 from metering.http.rate_limits import RateLimits, SharedLimiter
 
@@ -24,7 +24,7 @@ EXIT_REFUSED = 78
 
 
 class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a part is told. `lifeline` is a pipe that closes when the supervisor dies."""
+    """What a part is told. `lifeline` is a pipe that closes when the supervisor dies; no `log_url`: the local log."""
 
     kind: str
     data_dir: str
@@ -34,6 +34,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     metrics_public: bool = False
     rate_limits: RateLimits | None = None
+    log_url: str = ""
     listener: int = -1
     lifeline: int = -1
 
@@ -41,6 +42,11 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     def log_dir(self) -> Path:
         """Where the local log lies."""
         return Path(self.data_dir) / "log"
+
+    @property
+    def imports_dir(self) -> Path:
+        """Where uploaded files wait to be imported."""
+        return Path(self.data_dir) / "imports"
 
     @property
     def log_socket(self) -> Path:
@@ -81,6 +87,9 @@ def main(config: PartConfig) -> int:
     except (DataTooNewError, SettingsError, LogMismatchError, LogCorruptError) as error:
         print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
         return EXIT_REFUSED
+    except LogUnavailableError as error:
+        print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - as above; waiting may help.
+        return 1
     return 0
 
 

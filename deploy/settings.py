@@ -7,11 +7,11 @@
 | `METERLINE_GATEWAY_WORKERS` | gateway processes behind the address | one for each core but one, 1 to 4 |
 | `METERLINE_STORE_URL` | the store | chDB in the data folder |
 | `METERLINE_REGISTRY_URL` | the registry | SQLite in the data folder |
-| `METERLINE_LOG_URL` | the log | the local log in the data folder |
 | `METERLINE_RATE_LIMITS` | `1`: limit the requests of each key | `0` |
 | `METERLINE_RATE_INGEST`, `_READS`, `_WRITES` | requests of a key in each window | `1000`, `200`, `50` |
 | `METERLINE_RATE_WINDOW_S` | how long a window is | `10` |
 | `METERLINE_METRICS_PUBLIC` | `1`: tell `/metrics` to everybody, not to this machine alone | `0` |
+| `METERLINE_LOG_URL` | the log: `kafka://host:port[,host:port]/topic?partitions=4` | the local log in the data folder |
 | `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
 """
 
@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ingest.log.kafka.address import KafkaAddress
 from metering.http.rate_limits import RateLimits
 
 GATEWAY_WORKERS_MAX = 64
@@ -41,6 +42,8 @@ class Settings:
     gateway_workers: int
     store_url: str
     registry_url: str
+    log_url: str
+    """Empty for the local log."""
     bootstrap_api_key: str | None = field(repr=False)
     rate_limits: RateLimits | None = None
     metrics_public: bool = False
@@ -65,9 +68,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """
     env = os.environ if environment is None else environment
     data_dir = Path(env.get("METERLINE_DATA_DIR") or "data").expanduser().resolve()
-    log_url = env.get("METERLINE_LOG_URL") or ""
-    if log_url and log_url != f"local://{data_dir / 'log'}":
-        raise SettingError(f"METERLINE_LOG_URL={log_url!r}: this release keeps its log in METERLINE_DATA_DIR; unset it")
+    log_url = _log_url(env.get("METERLINE_LOG_URL") or "", data_dir)
     store_url = env.get("METERLINE_STORE_URL") or f"chdb://{data_dir / 'store'}"
     if not store_url.startswith("chdb://"):
         raise SettingError(f"METERLINE_STORE_URL={store_url!r}: the all-in-one keeps chdb:///absolute/path; unset it")
@@ -83,10 +84,21 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         gateway_workers=_whole(env, "METERLINE_GATEWAY_WORKERS", _default_workers(), 1, GATEWAY_WORKERS_MAX),
         store_url=store_url,
         registry_url=registry_url,
+        log_url=log_url,
         bootstrap_api_key=env.get("METERLINE_BOOTSTRAP_API_KEY") or None,
         rate_limits=_rate_limits(env),
         metrics_public=bool(_whole(env, "METERLINE_METRICS_PUBLIC", 0, 0, 1)),
     )
+
+
+def _log_url(url: str, data_dir: Path) -> str:
+    if url in {"", f"local://{data_dir / 'log'}"}:
+        return ""
+    try:
+        KafkaAddress.parse(url)
+    except ValueError as error:
+        raise SettingError(f"METERLINE_LOG_URL: {error}; or unset it for the log in METERLINE_DATA_DIR") from None
+    return url
 
 
 def _default_workers() -> int:

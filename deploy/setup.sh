@@ -1,6 +1,7 @@
 #!/bin/sh
 # Set up what `make run` (argument: run) or `make test` (argument: test) needs, once: a virtual environment with
-# the locked packages and, for the tests, a browser. Does nothing when the lock has not changed since last time.
+# the locked packages and, for the tests, a browser and what runs a Kafka broker. Does nothing when the lock has not
+# changed since last time.
 set -eu
 what=${1:-run}
 cd "$(dirname "$0")/.."
@@ -43,4 +44,6 @@ fi
 
 if [ "$what" = test ]; then
   command -v chromium >/dev/null 2>&1 || apt_get chromium
+  command -v java >/dev/null 2>&1 || apt_get default-jre-headless  # Java 17 or newer runs the Kafka broker,
+  command -v mvn >/dev/null 2>&1 || apt_get maven                  # which Maven fetches at its first start.
 fi

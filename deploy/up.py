@@ -102,6 +102,7 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         registry_url=settings.registry_url,
         metrics_public=settings.metrics_public,
         rate_limits=settings.rate_limits,
+        log_url=settings.log_url,
     )
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -133,7 +134,8 @@ async def _first(*waits: asyncio.Future[Any]) -> None:
 
 
 async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int, held: Held) -> None:
-    await supervisor.start("log", config, [held.lock])
+    if not config.log_url:
+        await supervisor.start("log", config, [held.lock])
     await supervisor.start("core", replace(config, kind="core"), [held.lock])
     for number in range(workers):
         name = "gateway" if workers == 1 else f"gateway {number + 1}"

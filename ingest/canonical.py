@@ -91,11 +91,12 @@ def _written_out(text: str) -> str:
     return format(number, "f")
 
 
-def _raw_number(text: str) -> msgspec.Raw:
-    # The hook is called for numbers with a fraction or an exponent only, so most are plain as they stand.
+def raw_number(text: str) -> msgspec.Raw:
+    """Give a number with a fraction or an exponent as canonical `msgspec.Raw`: a `float_hook`."""
+    # Most are plain as they stand.
     if text[-1] != "0" and "e" not in text and "E" not in text:
         return msgspec.Raw(text.encode())
     return msgspec.Raw(canonical_number(text).encode())
 
 
-_DECODER = msgspec.json.Decoder(list[SentEvent], float_hook=_raw_number)
+_DECODER = msgspec.json.Decoder(list[SentEvent], float_hook=raw_number)

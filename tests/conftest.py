@@ -15,6 +15,7 @@ from metering.ids import new_id
 from metering.store.client import Store
 from metering.store.migrations import migrate
 from metering.world import Mode, World
+from tests.peers.kafka.cluster import Cluster
 from tests.pipeline.product import Product
 
 # How long one example takes says more of the machine at that moment than of the code.
@@ -31,6 +32,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     migrate(opened)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Cluster]:
+    """A real Kafka broker that all tests of a process share; a test stays apart by a topic of its own."""
+    with Cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -71,7 +71,9 @@ class Consumer:
         clock: Clock = now,
         applied_hint: AppliedHint | None = None,
         offload: Offload = asyncio.to_thread,
+        only: frozenset[int] | None = None,
     ) -> None:
+        """`only` names the partitions to read where others read the rest; None: all."""
         self._log = log
         self._store = store
         self._lanes = lanes
@@ -81,6 +83,8 @@ class Consumer:
         self._applied_hint = applied_hint
         self._offload = offload
         self._intake = Intake(log)
+        self._only = only
+        self._partitions = 0
         self._lane_of: Mapping[int, int] = {}
         self._next_offsets: dict[int, int] = {}
         self._seen = SeenKeys()
@@ -94,8 +98,10 @@ class Consumer:
             LogMismatchError: another log, or one that lost its end.
             UnavailableError: call again.
         """
-        self._lane_of = await lanes_of(self._log, self._lanes)
-        self._next_offsets = next_offsets(self._log, self._lane_of, await self._store.applied())
+        lane_of = await lanes_of(self._log, self._lanes)
+        self._partitions = len(lane_of)
+        self._lane_of = {each: lane for each, lane in lane_of.items() if self._only is None or each in self._only}
+        self._next_offsets = await next_offsets(self._log, self._lane_of, await self._store.applied())
         self._marked_at = await self._store.last_marked_at()
         # After what is applied was read: the filter has to know every key up to there.
         self._seen = await seen_keys_of(self._store)
@@ -158,7 +164,7 @@ class Consumer:
         stored = superseded = deletions = 0
         for part in batch.parts:
             if isinstance(part, Deletion):
-                share = Share(part.partition, len(self._lane_of))
+                share = Share(part.partition, self._partitions)
                 await self._store.retract(part.retraction, part.position, share)
                 deletions += 1
             else:

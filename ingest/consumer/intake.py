@@ -56,24 +56,18 @@ class Intake:
             if not found:
                 break
             messages = [*messages, *found]
-            events = _events_at_least(messages)
-            self._event_bytes = max(1, sum(len(message.payload) for message in messages) // events)
+            size = sum(len(message.payload) for message in messages)
+            self._event_bytes = max(1, size // max(1, _events(messages)))
         return messages
 
     def _room(self, messages: list[Message]) -> int:
         """Give how many events may still be asked for; 0 when the batch is full."""
-        events = BATCH_EVENTS_MAX - (_events_at_least(messages) if messages else 0)
+        events = BATCH_EVENTS_MAX - _events(messages)
         size = BATCH_BYTES_MAX - sum(len(message.payload) for message in messages)
         if events <= 0 or size <= 0:
             return 0
         return max(min(events, size // self._event_bytes), _POLL_EVENTS_MIN)
 
 
-def _events_at_least(messages: list[Message]) -> int:
-    """Count events without reading payloads: those of all messages but the last of each partition, and 1 for that."""
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    for message in messages:
-        first.setdefault(message.partition, message.events_before)
-        last[message.partition] = message.events_before
-    return sum(last[partition] - first[partition] + 1 for partition in first)
+def _events(messages: list[Message]) -> int:
+    return sum(message.events for message in messages)

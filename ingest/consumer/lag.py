@@ -36,6 +36,7 @@ async def lag_of(log: LogReader, store: VersionStore, lane_of: Mapping[int, int]
 
     Raises:
         StoreUnavailableError: what is applied is not known.
+        LogUnavailableError: what was accepted is not known.
     """
     for attempt in range(1, _TRIES + 1):
         moment = clock()
@@ -67,14 +68,9 @@ async def wait_until_applied(store: VersionStore, wanted: Cutoff, timeout_s: flo
 
 
 async def _lag(log: LogReader, applied: Cutoff, lane_of: Mapping[int, int], moment: datetime) -> Lag:
-    behind, until = 0, moment
-    for partition, offset in next_offsets(log, lane_of, applied).items():
-        messages = await log.poll({partition: offset}, events_max=1, wait_s_max=0)
-        if not messages:
-            continue
-        first = messages[0]
-        behind += log.ends()[partition].events - first.events_before
-        # Messages come in by time: what was accepted before this one lies before it.
-        until = min(until, _EPOCH + timedelta(microseconds=first.appended_at_us))
-    age = (moment - until) // timedelta(milliseconds=1)
-    return Lag(behind, until, max(age, 1) if behind else 0)
+    backlog = await log.backlog(await next_offsets(log, lane_of, applied))
+    if backlog.oldest_at_us is None:
+        return Lag(0, moment, 0)
+    # What was accepted before the oldest that is not applied, is applied.
+    until = min(moment, _EPOCH + timedelta(microseconds=backlog.oldest_at_us))
+    return Lag(backlog.events, until, max((moment - until) // timedelta(milliseconds=1), 1))

@@ -13,22 +13,24 @@ async def lanes_of(log: LogReader, lanes: Lanes) -> dict[int, int]:
 
     Raises:
         LogMismatchError: the store was filled from another log.
+        LogUnavailableError: the log does not answer; call again.
     """
-    return {partition: await lanes.lane_of(log.log_id, partition) for partition in sorted(log.ends())}
+    return {partition: await lanes.lane_of(log.log_id, partition) for partition in sorted(await log.ends())}
 
 
-def next_offsets(log: LogReader, lane_of: Mapping[int, int], applied: Cutoff) -> dict[int, int]:
+async def next_offsets(log: LogReader, lane_of: Mapping[int, int], applied: Cutoff) -> dict[int, int]:
     """Give, for each partition, the first offset that is not applied.
 
     Raises:
         LogMismatchError: the log ends before what is applied.
+        LogUnavailableError: the log does not answer; call again.
     """
-    ends = log.ends()
+    ends = await log.ends()
     offsets = {}
     for partition, lane in lane_of.items():
         bound = applied.bounds.get(lane)
         offsets[partition] = 0 if bound is None else offset_of(bound) + 1
-        end = ends[partition].next_offset
+        end = ends[partition]
         if offsets[partition] > end:
             raise LogMismatchError(
                 f"the store has applied offset {offsets[partition] - 1} of partition {partition} of log {log.log_id}, "
@@ -37,12 +39,16 @@ def next_offsets(log: LogReader, lane_of: Mapping[int, int], applied: Cutoff) ->
     return offsets
 
 
-def accepted(log: LogReader, lane_of: Mapping[int, int]) -> Cutoff:
-    """Give the cut-off that sees everything the log has accepted by now."""
+async def accepted(log: LogReader, lane_of: Mapping[int, int]) -> Cutoff:
+    """Give the cut-off that sees everything the log has accepted by now.
+
+    Raises:
+        LogUnavailableError: the log does not answer; call again.
+    """
     return Cutoff(
         {
-            lane_of[partition]: last_of_message(lane_of[partition], end.next_offset - 1)
-            for partition, end in log.ends().items()
-            if end.next_offset > 0
+            lane_of[partition]: last_of_message(lane_of[partition], end - 1)
+            for partition, end in (await log.ends()).items()
+            if end > 0
         }
     )

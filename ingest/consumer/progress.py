@@ -1,13 +1,22 @@
 """How far the log is applied, for those who wait for it: the core's answer to gateways, clients and pages."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ingest.consumer.lag import Lag, lag_of, wait_until_applied
 from ingest.consumer.lanes import accepted, lanes_of
 from ingest.consumer.seams import Clock, Lanes
 from ingest.core_api import Place
+from ingest.errors import LogUnavailableError
 from ingest.log.protocol import LogReader
+from metering.errors import UnavailableError
 from metering.position import Cutoff, pack
 from metering.store.versions import VersionStore
 from metering.world import World
+
+
+class LogSilentError(UnavailableError):
+    """The log does not answer, so nobody can say how far the figures are behind it."""
 
 
 class LogProgress:
@@ -21,22 +30,47 @@ class LogProgress:
         self._lane_of: dict[int, int] = {}
 
     async def wait_until_applied(self, wait_s_max: float) -> bool:
-        """Wait until all that is durable in the log now is in the figures; tell whether it is."""
-        return await wait_until_applied(self._store, accepted(self._log, await self._partitions()), wait_s_max)
+        """Wait until all that is durable in the log now is in the figures; tell whether it is.
+
+        Raises:
+            LogSilentError: what is durable is not known.
+        """
+        with _log_errors():
+            wanted = await accepted(self._log, await self._partitions())
+        return await wait_until_applied(self._store, wanted, wait_s_max)
 
     async def retracted(self, world: World, place: Place, wait_s_max: float) -> int | None:
-        """Wait until the deletion at this place is applied and give how many events it took; None if it is not."""
-        lane = (await self._partitions())[place.partition]
+        """Wait until the deletion at this place is applied and give how many events it took; None if it is not.
+
+        Raises:
+            LogSilentError: the log did not say yet who it is.
+        """
+        with _log_errors():
+            lane = (await self._partitions())[place.partition]
         position = pack(lane, place.offset, place.index)
         if not await wait_until_applied(self._store, Cutoff({lane: position}), wait_s_max):
             return None
         return await self._store.count_retracted(world, [position])
 
     async def lag(self) -> Lag:
-        """Give the lag now; never 0 while an event already durable is not in the figures."""
-        return await lag_of(self._log, self._store, await self._partitions(), self._clock)
+        """Give the lag now; never 0 while an event already durable is not in the figures.
+
+        Raises:
+            LogSilentError: what is durable is not known.
+        """
+        with _log_errors():
+            return await lag_of(self._log, self._store, await self._partitions(), self._clock)
 
     async def _partitions(self) -> dict[int, int]:
         if not self._lane_of:
             self._lane_of = await lanes_of(self._log, self._lanes)
         return self._lane_of
+
+
+@contextmanager
+def _log_errors() -> Iterator[None]:
+    """Tell those who only know how far the log is applied that this is not known now."""
+    try:
+        yield
+    except LogUnavailableError as error:
+        raise LogSilentError(str(error)) from error

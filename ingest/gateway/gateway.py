@@ -7,6 +7,7 @@ is what decides how many a worker can take. 2xx goes out only after the log said
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -14,7 +15,7 @@ from aiohttp import web
 from ingest import deletion
 from ingest.errors import LogOverloadedError, LogUnavailableError
 from ingest.event_answer import full_answer, minimal_answer
-from ingest.event_routes import RETRACT, SEND_BATCH, SEND_EVENT
+from ingest.event_routes import RETRACT, SEND_BATCH, SEND_BATCH_V2, SEND_EVENT, SEND_EVENT_V2
 from ingest.gateway.bodies import body_of
 from ingest.gateway.body_budget import WAITING_BYTES_MAX, BodyBudget
 from ingest.gateway.core_client import Core
@@ -40,7 +41,18 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 SECTION_BYTES = 128
 """What a section takes beside its body, at most, so that an account's share ends before the log's room does."""
 
-_CREATED = ReadyAnswer(201, "Created", b"{}")
+
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """How a version of the API says that events were taken; what it promises by that is the same in both."""
+
+    status: int
+    taken_as: str
+    ready: ReadyAnswer
+
+
+_V1 = _Dialect(201, "events_created", ReadyAnswer(201, "Created", b"{}"))
+_V2 = _Dialect(202, "events_accepted", ReadyAnswer(202, "Accepted", b"{}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +94,17 @@ class Gateway:
         self._waiting = waiting or BodyBudget(WAITING_BYTES_MAX)
         self._now_ns = now_ns
         self.own: Mapping[tuple[str, str], Answer] = {
-            SEND_EVENT: self._take_event,
-            SEND_BATCH: self._take_batch,
+            SEND_EVENT: partial(self._take_event, _V1),
+            SEND_BATCH: partial(self._take_batch, _V1),
+            SEND_EVENT_V2: partial(self._take_event, _V2),
+            SEND_BATCH_V2: partial(self._take_batch, _V2),
             RETRACT: self._retract,
         }
         self._meter = neighbours.meter
         self._ready = neighbours.limiter is None
         if neighbours.limiter is not None:
             self.own = {place: self._counted(answer, neighbours.limiter) for place, answer in self.own.items()}
+        self._takes_one = (self.own[SEND_EVENT], self.own[SEND_EVENT_V2])
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request; an error is an answer too."""
@@ -100,7 +115,7 @@ class Gateway:
         try:
             return await answer(request)
         except ApiError as error:
-            if self._meter is not None and error.status == 400 and answer == self.own.get(SEND_EVENT):
+            if self._meter is not None and error.status == 400 and answer in self._takes_one:
                 self._meter.rejected(fault.code for fault in error.faults[:1])
             response = error_response(error)
         except LogOverloadedError as error:
@@ -124,14 +139,16 @@ class Gateway:
             path = request.rel_url.path_safe  # Decoded but for slashes, which would make it another path.
         return self.own.get((request.method, path), self._pass_on)
 
-    async def _take_event(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _take_event(self, dialect: _Dialect, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)
         require_json(request)
         body = await body_of(request, self._budget, world.account_id)
         await self._append(world, Kind.EVENTS, 1, check_event(body))
-        return _CREATED if self._ready and ReadyAnswer.fits(request) else json_response({}, 201, SECURITY_HEADERS)
+        if self._ready and ReadyAnswer.fits(request):
+            return dialect.ready
+        return json_response({}, dialect.status, SECURITY_HEADERS)
 
-    async def _take_batch(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _take_batch(self, dialect: _Dialect, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)
         require_json(request)
         body = await body_of(request, self._budget, world.account_id)
@@ -144,10 +161,10 @@ class Gateway:
             headers = dict(SECURITY_HEADERS)
             if _wants_minimal(request):
                 headers["Preference-Applied"] = "return=minimal"
-                answer = minimal_answer(checked)
+                answer = minimal_answer(checked, dialect.taken_as)
             else:
-                answer = full_answer(world, checked)
-        return web.Response(body=answer, status=201, content_type="application/json", headers=headers)
+                answer = full_answer(world, checked, dialect.taken_as)
+        return web.Response(body=answer, status=dialect.status, content_type="application/json", headers=headers)
 
     async def _retract(self, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)

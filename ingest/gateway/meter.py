@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
-from ingest.event_routes import RETRACT, SEND_BATCH, SEND_EVENT
+from ingest.event_routes import RETRACT, SEND_BATCH, SEND_BATCH_V2, SEND_EVENT, SEND_EVENT_V2
 from metering.metrics import Durations, Metric, MetricKind, Tallies
 
 ACCEPTED = Metric(
@@ -66,7 +66,7 @@ CELLS = (
 _CODE = {code: CELLS.index(REJECTED.sample(code)) for code in CODES}
 _STATUS = {status: CELLS.index(REFUSED.sample(status)) for status in STATUSES}
 _FIRST_DURATION = len(CELLS) - len(DURATIONS.cells())
-_OWN = {SEND_EVENT: 0, SEND_BATCH: 1, RETRACT: 2}
+_OWN = {SEND_EVENT: 0, SEND_EVENT_V2: 0, SEND_BATCH: 1, SEND_BATCH_V2: 1, RETRACT: 2}
 _READ, _WRITE, _PAGE = 3, 4, 5
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

@@ -8,7 +8,7 @@ again, which is harmless.
 import asyncio
 import gc
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ from ingest.gateway.gateway import Gateway, Neighbours
 from ingest.gateway.meter import Meter
 from ingest.gateway.proxy import open_session, pass_on
 from ingest.gateway.server import GatewayServer
-from ingest.log.client import RemoteLogWriter
 from ingest.log.protocol import LogWriter
 from metering.http.app import Authenticator
 from metering.http.rate_limits import Limiter
@@ -32,13 +31,17 @@ COLLECT_EVERY = 50_000
 """New containers between two collections; Python's own 700 costs a tenth of a batch."""
 
 
+OpenLog = Callable[[], Awaitable[LogWriter]]
+"""Open the log for appending; whoever called closes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """Where a worker serves and whom it works with. `listener` is bound and listening; workers share it."""
 
     listener: socket.socket
     core_socket: Path
-    log_socket: Path
+    open_log: OpenLog
     authenticator: Authenticator
     identifiers: Identifiers
     limiter: Limiter | None = None
@@ -47,7 +50,7 @@ class GatewaySettings:
 
 async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set and what was begun is answered."""
-    log = await RemoteLogWriter.open(settings.log_socket)
+    log = await settings.open_log()
     try:
         with _rare_collections():
             await _serve(settings, log, stop)

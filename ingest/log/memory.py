@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ingest.errors import LogCorruptError, LogMismatchError, LogOverloadedError, LogUnavailableError
 from ingest.log.clock import now_us as system_now_us
-from ingest.log.protocol import End, Message, Receipt
-from ingest.log.waiting import PARTITION, Waiting, answer, check_size, group, joined, refuse
+from ingest.log.protocol import Backlog, Message, Receipt
+from ingest.log.waiting import PARTITION, End, Waiting, answer, check_size, group, joined, refuse
 from ingest.wire import Section, encode
 
 WAITING_BYTES_MAX = 64 * 1024 * 1024
@@ -37,7 +37,7 @@ class MemoryLog:
         """Add one message, and give its offset."""
         self._appended_at_us = max(self._appended_at_us, self._now_us())
         offset = self._end.next_offset
-        self._messages.append(Message(PARTITION, offset, self._end.events, self._appended_at_us, payload))
+        self._messages.append(Message(PARTITION, offset, events, self._appended_at_us, payload))
         self._end = End(offset + 1, self._end.events + events)
         self._changed.set()
         self._changed = asyncio.Event()
@@ -62,14 +62,13 @@ class MemoryLog:
             raise LogMismatchError(f"offset {offset} lies beyond the end {self._end.next_offset} of log {self.log_id}")
         if offset < self._first_offset:
             raise LogCorruptError(f"offset {offset} of log {self.log_id} is trimmed: it begins at {self._first_offset}")
-        begin = stop = offset - self._first_offset
-        while stop < len(self._messages):
-            stop += 1
-            events = self._messages[stop].events_before if stop < len(self._messages) else self._end.events
-            if events - self._messages[begin].events_before > events_max:
-                stop = max(stop - 1, begin + 1)
+        found: list[Message] = []
+        for message in self._messages[offset - self._first_offset :]:
+            events_max -= message.events
+            if found and events_max < 0:
                 break
-        return self._messages[begin:stop]
+            found.append(message)
+        return found
 
     async def changed(self) -> None:
         """Return once a message comes."""
@@ -133,9 +132,9 @@ class MemoryLogReader:
         """What tells this log from any other."""
         return self._log.log_id
 
-    def ends(self) -> Mapping[int, End]:
+    async def ends(self) -> Mapping[int, int]:
         """Give how far the log goes."""
-        return {PARTITION: self._log.end}
+        return {PARTITION: self._log.end.next_offset}
 
     async def poll(self, after: Mapping[int, int], *, events_max: int, wait_s_max: float) -> Sequence[Message]:
         """Give the next messages from offset `after[0]` on: see `LogReader`.
@@ -155,17 +154,12 @@ class MemoryLogReader:
             return []
         return self._log.messages(offset, events_max)
 
-    def events_before(self, partition: int, offset: int) -> int:
-        """Give how many events lie before an offset, which may be the end; raises as `poll` does."""
-        assert partition == PARTITION
-        found = self._log.messages(offset, 0)
-        return found[0].events_before if found else self._log.end.events
-
-    def appended_at_us(self, partition: int, offset: int) -> int | None:
-        """Give when the first message at or after an offset came in, None at the end; raises as `poll` does."""
-        assert partition == PARTITION
-        found = self._log.messages(offset, 0)
-        return found[0].appended_at_us if found else None
+    async def backlog(self, after: Mapping[int, int]) -> Backlog:
+        """Count what lies from offset `after[0]` on; raises as `poll` does."""
+        if PARTITION not in after:
+            return Backlog(0, None)
+        found = self._log.messages(after[PARTITION], self._log.end.events)
+        return Backlog(sum(message.events for message in found), found[0].appended_at_us if found else None)
 
     async def close(self) -> None:
         """Do nothing: nothing is held."""

@@ -17,7 +17,7 @@ from ingest.wire import Section
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where an append came to rest: for each partition it touched, the offset of its message and its first index."""
+    """Where an append came to rest: for each partition it touched, its first message's offset and first index."""
 
     offsets: Mapping[int, tuple[int, int]]
 
@@ -26,36 +26,40 @@ class Receipt:
 class Message:
     """One message as read: `payload` is what `ingest.wire.decode` reads.
 
-    `events_before` is the number of events in the partition before this message, `appended_at_us` when the log
-    took it, microseconds since 1970, never decreasing within a partition.
+    `events` is how many events it holds, `appended_at_us` when the log took it, microseconds since 1970.
     """
 
     partition: int
     offset: int
-    events_before: int
+    events: int
     appended_at_us: int
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """How far a partition is durable: the next offset, and how many events lie before it."""
+class Backlog:
+    """What lies in a log from some offsets on: how many events, and when the log took the first of them.
 
-    next_offset: int
+    `oldest_at_us` is microseconds since 1970; None where there is nothing.
+    """
+
     events: int
+    oldest_at_us: int | None
 
 
 class LogWriter(Protocol):
     """The side that gateways hold."""
 
     async def append(self, section: Section) -> Receipt:
-        """Put a section into the log and return once it is durable.
+        """Put a section into the log and return once all of it is durable.
 
-        A section's events take consecutive indexes of one message (per partition), in order.
+        The events that go to one partition keep their order. They take consecutive indexes of one message; of
+        several messages only where the log's messages are smaller than the section.
 
         Raises:
-            LogUnavailableError: not known to be durable; the client may send the same bytes again.
+            LogUnavailableError: not known to be durable, in part or whole; the client may send the same bytes again.
             LogOverloadedError: refused before anything was written: too many bytes wait already.
+            ValueError: no message can hold it; nothing was written.
         """
         ...
 
@@ -72,8 +76,14 @@ class LogReader(Protocol):
         """What tells this log from any other; it never changes over a log's life."""
         ...
 
-    def ends(self) -> Mapping[int, End]:
-        """Give how far each partition is durable now."""
+    async def ends(self) -> Mapping[int, int]:
+        """Give the next offset of every partition, as far as it is durable.
+
+        What an append has returned for before the call lies before it.
+
+        Raises:
+            LogUnavailableError: the log does not answer; call again.
+        """
         ...
 
     async def poll(self, after: Mapping[int, int], *, events_max: int, wait_s_max: float) -> Sequence[Message]:
@@ -85,23 +95,19 @@ class LogReader(Protocol):
 
         Raises:
             LogCorruptError: a durable message cannot be read: the product stops rather than count around it.
+            LogMismatchError: an offset lies beyond the end.
+            LogUnavailableError: the log does not answer; call again.
         """
         ...
 
-    def events_before(self, partition: int, offset: int) -> int:
-        """Give how many events lie in a partition before an offset, which may be the end.
+    async def backlog(self, after: Mapping[int, int]) -> Backlog:
+        """Tell what lies in these partitions from the offset `after[partition]` on (inclusive) to the durable end.
+
+        The events are exact as long as the log can count them in time; else they are told in proportion, and never
+        as 0 while there is a message.
 
         Raises:
-            LogMismatchError: the offset lies beyond the end.
-            LogCorruptError: its message is gone or damaged.
-        """
-        ...
-
-    def appended_at_us(self, partition: int, offset: int) -> int | None:
-        """Give when the log took the message at an offset, microseconds since 1970; None at the end.
-
-        Raises:
-            LogMismatchError, LogCorruptError: as `events_before`.
+            LogCorruptError, LogMismatchError, LogUnavailableError: as `poll`.
         """
         ...
 

@@ -8,7 +8,8 @@ which groups before it sends so that a thousand appends cost the log process one
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
 
 from ingest.errors import IngestError
 from ingest.log.frames import PAYLOAD_BYTES_MAX
@@ -21,6 +22,14 @@ PARTITION = 0
 SHARED_MESSAGE_BYTES_MAX = 512 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """How far a log on one machine is durable: the next offset, and how many events lie before it."""
+
+    next_offset: int
+    events: int
+
+
 class Waiting(NamedTuple):
     """One append under way: encoded sections, how many events they hold, and who waits for the receipt.
 
@@ -30,6 +39,23 @@ class Waiting(NamedTuple):
     payload: bytes
     events: int
     answer: asyncio.Future[Receipt]
+
+
+class Encoded(Protocol):
+    """Encoded sections, and how many events they hold."""
+
+    @property
+    def payload(self) -> bytes:
+        """What `ingest.wire.encode` gave."""
+        ...
+
+    @property
+    def events(self) -> int:
+        """How many positions they take."""
+        ...
+
+
+AnyEncoded = TypeVar("AnyEncoded", bound=Encoded)
 
 
 def check_size(payload: bytes, events: int) -> None:
@@ -44,10 +70,10 @@ def check_size(payload: bytes, events: int) -> None:
         raise ValueError(f"the section has {len(payload)} bytes: at most {PAYLOAD_BYTES_MAX}, split it")
 
 
-def group(appends: Iterable[Waiting]) -> list[list[Waiting]]:
+def group(appends: Iterable[AnyEncoded]) -> list[list[AnyEncoded]]:
     """Deal appends into messages, keeping their order; no message is empty."""
-    groups: list[list[Waiting]] = []
-    current: list[Waiting] = []
+    groups: list[list[AnyEncoded]] = []
+    current: list[AnyEncoded] = []
     events = size = 0
     for append in appends:
         events += append.events
@@ -63,7 +89,7 @@ def group(appends: Iterable[Waiting]) -> list[list[Waiting]]:
     return groups
 
 
-def joined(appends: Sequence[Waiting]) -> bytes:
+def joined(appends: Sequence[Encoded]) -> bytes:
     """Give the payload that a group makes, without copying where one section has the message to itself."""
     return appends[0].payload if len(appends) == 1 else b"".join([append.payload for append in appends])
 

@@ -95,7 +95,7 @@ def _operation(route: Route, shapes: dict[str, Any]) -> dict[str, Any]:
         operation["description"] = f"Needs a key with the scope `{route.scope.value}` (or `admin`)."
     if route.body is not None:
         schema = _hoisted(route.body, shapes)
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {"required": True, "content": {route.body_type: {"schema": schema}}}
     return operation
 
 

@@ -1,19 +1,25 @@
-"""What every log promises, whichever it is: one suite over the local, the remote and the memory log."""
+"""What every log promises, whichever it is: one suite over the local, the remote and the memory log, and Kafka."""
 
 import asyncio
 import shutil
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from confluent_kafka.admin import OffsetSpec
 
 from ingest.errors import LogCorruptError, LogMismatchError, LogOverloadedError, LogUnavailableError
 from ingest.log.client import RemoteLogWriter
+from ingest.log.kafka.address import KafkaAddress
+from ingest.log.kafka.reader import KafkaLogReader
+from ingest.log.kafka.topic import TopicAdmin
+from ingest.log.kafka.writer import KafkaLogWriter
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.local.writer import LocalLogWriter
 from ingest.log.memory import MemoryLog, MemoryLogReader, MemoryLogWriter
-from ingest.log.protocol import End
+from ingest.log.protocol import Backlog
 from ingest.log.server import LogServer
 from ingest.wire import Kind, Section, decode
 from metering.position import MESSAGE_EVENTS_MAX
@@ -89,8 +95,38 @@ class MemoryHarness:
         pass
 
 
-@pytest.fixture(params=[LocalHarness, RemoteHarness, MemoryHarness])
+class KafkaHarness:
+    """A topic of one partition on a real broker."""
+
+    def __init__(self, cluster):
+        self.address = KafkaAddress(cluster.addresses, f"contract-{uuid4().hex}", 1)
+
+    async def writer(self, **limits):
+        return await KafkaLogWriter.open(self.address, **limits)
+
+    async def reader(self):
+        return await KafkaLogReader.open(self.address)
+
+    async def trim(self, _, before_offset):
+        admin = TopicAdmin(self.address)
+        topic = await admin.open()
+        (end,) = (await admin.offsets(topic, OffsetSpec.latest())).values()
+        return (await admin.trim(topic, {0: min(before_offset, end - 1)}))[0]
+
+    async def clean(self):
+        pass
+
+
+@pytest.fixture(params=[LocalHarness, RemoteHarness, MemoryHarness, pytest.param(KafkaHarness, marks=pytest.mark.slow)])
 async def harness(request):
+    made = KafkaHarness(request.getfixturevalue("kafka")) if request.param is KafkaHarness else request.param()
+    yield made
+    await made.clean()
+
+
+@pytest.fixture(params=[LocalHarness, RemoteHarness, MemoryHarness])
+async def clocked_harness(request):
+    """A log that stamps messages with a clock of ours."""
     made = request.param()
     yield made
     await made.clean()
@@ -123,10 +159,9 @@ def bodies(messages):
 async def test_a_new_log_is_empty(log):
     """It ends at offset 0 with no events, and a poll gives nothing."""
     _, reader = log
-    assert reader.ends() == {0: End(0, 0)}
+    assert await reader.ends() == {0: 0}
     assert list(await reader.poll({0: 0}, events_max=PLENTY, wait_s_max=0)) == []
-    assert reader.events_before(0, 0) == 0
-    assert reader.appended_at_us(0, 0) is None
+    assert await reader.backlog({0: 0}) == Backlog(0, None)
 
 
 async def test_an_append_that_returned_is_readable_as_it_was_sent(log):
@@ -137,7 +172,8 @@ async def test_an_append_that_returned_is_readable_as_it_was_sent(log):
     (message,) = await reader.poll({0: 0}, events_max=PLENTY, wait_s_max=0)
     assert receipt.offsets == {0: (message.offset, 0)}
     assert list(decode(message.payload)) == [sent]
-    assert reader.ends() == {0: End(1, 2)}
+    assert message.events == 2
+    assert await reader.ends() == {0: 1}
 
 
 async def test_appends_of_one_caller_keep_their_order(log):
@@ -166,14 +202,14 @@ async def test_concurrent_appends_each_come_to_rest_once_where_their_receipt_say
             index += section.events
         assert index <= MESSAGE_EVENTS_MAX
     assert found == {b"%d" % number: receipt.offsets[0] for number, receipt in enumerate(receipts)}
-    assert reader.ends()[0].events == sum(sizes)
+    assert (await reader.backlog({0: 0})).events == sum(sizes)
 
 
 async def test_a_message_never_holds_more_events_than_a_position_can_name(log):
     """Sections that would not fit together take a message each."""
     writer, reader = log
     await asyncio.gather(*(writer.append(a_section(b"%d" % number, events=5000)) for number in range(3)))
-    assert [message.events_before for message in await everything(reader)] == [0, 5000, 10_000]
+    assert [message.events for message in await everything(reader)] == [5000, 5000, 5000]
 
 
 async def test_a_section_of_more_events_than_a_message_holds_is_refused(log):
@@ -183,7 +219,8 @@ async def test_a_section_of_more_events_than_a_message_holds_is_refused(log):
         with pytest.raises(ValueError, match="split it"):
             await writer.append(a_section(events=events))
     await writer.append(a_section(events=MESSAGE_EVENTS_MAX))
-    assert reader.ends() == {0: End(1, MESSAGE_EVENTS_MAX)}
+    assert await reader.ends() == {0: 1}
+    assert (await reader.backlog({0: 0})).events == MESSAGE_EVENTS_MAX
 
 
 async def test_a_large_section_has_a_message_of_its_own(log):
@@ -206,7 +243,8 @@ async def test_what_was_appended_is_there_after_reopening(harness):
         await writer.close()
         reader = await harness.reader()
         assert bodies(await everything(reader)) == [b"%d" % number for number in range(round_ + 1)]
-        assert reader.ends() == {0: End(round_ + 1, 3 * (round_ + 1))}
+        assert await reader.ends() == {0: round_ + 1}
+        assert (await reader.backlog({0: 0})).events == 3 * (round_ + 1)
         ids.add(reader.log_id)
         await reader.close()
     assert len(ids) == 1
@@ -259,34 +297,35 @@ async def test_poll_gives_up_after_its_wait(log):
     assert 0.04 < asyncio.get_running_loop().time() - began_at < 2
 
 
-async def test_events_before_counts_what_lies_before_any_offset(log):
-    """For each offset up to the end."""
+async def test_the_backlog_counts_what_lies_from_any_offset_on(log):
+    """For each offset up to the end; of a partition that is not asked for, nothing."""
     writer, reader = log
     for events in (2, 3, 10):
         await writer.append(a_section(events=events))
-    assert [reader.events_before(0, offset) for offset in (3, 0, 1, 2)] == [15, 0, 2, 5]
+    assert [(await reader.backlog({0: offset})).events for offset in (3, 0, 1, 2)] == [0, 15, 13, 10]
+    assert await reader.backlog({}) == Backlog(0, None)
 
 
 async def test_an_offset_beyond_the_end_belongs_to_another_log(log):
     """It is no empty answer: the store was filled from something else."""
     writer, reader = log
     await writer.append(a_section())
-    for ask in (reader.events_before, reader.appended_at_us):
-        with pytest.raises(LogMismatchError, match="offset 2 lies beyond the end 1"):
-            ask(0, 2)
+    with pytest.raises(LogMismatchError, match="offset 2 lies beyond the end 1"):
+        await reader.backlog({0: 2})
     with pytest.raises(LogMismatchError, match="offset 2 lies beyond the end 1"):
         await reader.poll({0: 2}, events_max=1, wait_s_max=0)
 
 
-async def test_the_time_of_appending_never_decreases(harness):
+async def test_the_time_of_appending_never_decreases(clocked_harness):
     """Not when the clock is set back, and not over a restart."""
     for clock_us in (5_000, 3_000, 7_000):
-        harness.clock_us = clock_us
-        writer = await harness.writer()
+        clocked_harness.clock_us = clock_us
+        writer = await clocked_harness.writer()
         await writer.append(a_section())
         await writer.close()
-    reader = await harness.reader()
-    assert [reader.appended_at_us(0, offset) for offset in range(4)] == [5_000, 5_000, 7_000, None]
+    reader = await clocked_harness.reader()
+    told = [(await reader.backlog({0: offset})).oldest_at_us for offset in range(4)]
+    assert told == [5_000, 5_000, 7_000, None]
     await reader.close()
 
 
@@ -346,7 +385,7 @@ async def test_trimmed_offsets_are_gone_and_the_rest_is_as_it_was(harness, log):
     with pytest.raises(LogCorruptError, match=f"offset {first - 1} .*trimmed.* {first}"):
         await reader.poll({0: first - 1}, events_max=1, wait_s_max=0)
     assert list(await reader.poll({0: first}, events_max=PLENTY, wait_s_max=0)) == before[first:]
-    assert reader.events_before(0, first) == 2 * first
+    assert (await reader.backlog({0: first})).events == 2 * (60 - first)
     assert (await writer.append(a_section())).offsets == {0: (60, 0)}
     assert await harness.trim(writer, PLENTY) <= 60
-    assert reader.ends() == {0: End(61, 121)}
+    assert await reader.ends() == {0: 61}

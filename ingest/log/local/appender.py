@@ -23,7 +23,7 @@ from ingest.log.local.folder import (
     write_whole,
 )
 from ingest.log.local.recovery import Tail, recover
-from ingest.log.protocol import End
+from ingest.log.waiting import End
 from metering.ids import new_id
 from metering.position import OFFSETS_MAX
 

@@ -19,7 +19,7 @@ from typing import Self
 
 from ingest.errors import LogCorruptError
 from ingest.log.local.folder import END, write_whole
-from ingest.log.protocol import End
+from ingest.log.waiting import End
 
 _PAGE_BYTES = 4096
 _SLOT_AT = (0, 64)  # Each in a cache line of its own.

@@ -13,8 +13,8 @@ from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from ingest.log.local.end import EndReader
 from ingest.log.local.folder import LOG_ID
 from ingest.log.local.segments import Segments
-from ingest.log.protocol import End, Message
-from ingest.log.waiting import PARTITION
+from ingest.log.protocol import Backlog, Message
+from ingest.log.waiting import PARTITION, End
 
 OPEN_WAIT_S_MAX = 10.0
 LOOK_INTERVAL_S = 0.004
@@ -65,9 +65,17 @@ class LocalLogReader:
         """What tells this log from any other."""
         return self._log_id
 
-    def ends(self) -> Mapping[int, End]:
-        """Give how far the log is durable now; it never goes back."""
-        return {PARTITION: self._end()}
+    @property
+    def end(self) -> End:
+        """How far the log is durable now; it never goes back."""
+        published = self._ends.read()
+        if published is None:
+            raise LogCorruptError(f"the file 'end' in {self._folder} was emptied: restart the process that appends")
+        return published.end
+
+    async def ends(self) -> Mapping[int, int]:
+        """Give how far the log is durable now."""
+        return {PARTITION: self.end.next_offset}
 
     async def poll(self, after: Mapping[int, int], *, events_max: int, wait_s_max: float) -> Sequence[Message]:
         """Give the next messages from offset `after[0]` on: see `LogReader`.
@@ -81,7 +89,7 @@ class LocalLogReader:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + wait_s_max
         while True:
-            end = self._end()
+            end = self.end
             offset = after.get(PARTITION, end.next_offset)
             if offset < end.next_offset:
                 return await asyncio.to_thread(
@@ -93,8 +101,8 @@ class LocalLogReader:
                 return []
             await asyncio.sleep(min(self._look_interval_s, rest_s))
 
-    def events_before(self, partition: int, offset: int) -> int:
-        """Give how many events lie before an offset, which may be the end.
+    async def backlog(self, after: Mapping[int, int]) -> Backlog:
+        """Count what lies from offset `after[0]` on, exactly.
 
         Quick where reading last stopped; elsewhere it may walk through a megabyte of heads, or once through a segment.
 
@@ -102,32 +110,18 @@ class LocalLogReader:
             LogCorruptError: the offset is trimmed, damaged or gone.
             LogMismatchError: the offset lies beyond the end.
         """
-        assert partition == PARTITION
-        end = self._end()
+        if PARTITION not in after:
+            return Backlog(0, None)
+        offset, end = after[PARTITION], self.end
         self._check_within(offset, end)
-        return end.events if offset == end.next_offset else self._segments.head(offset).events_before
-
-    def appended_at_us(self, partition: int, offset: int) -> int | None:
-        """Give when the first message at or after an offset came in, None at the end.
-
-        Raises:
-            LogCorruptError: the offset is trimmed, damaged or gone.
-            LogMismatchError: the offset lies beyond the end.
-        """
-        assert partition == PARTITION
-        end = self._end()
-        self._check_within(offset, end)
-        return None if offset == end.next_offset else self._segments.head(offset).appended_at_us
+        if offset == end.next_offset:
+            return Backlog(0, None)
+        first = self._segments.head(offset)
+        return Backlog(end.events - first.events_before, first.appended_at_us)
 
     async def close(self) -> None:
         """Let go of the published end; nothing else is held."""
         self._ends.close()
-
-    def _end(self) -> End:
-        published = self._ends.read()
-        if published is None:
-            raise LogCorruptError(f"the file 'end' in {self._folder} was emptied: restart the process that appends")
-        return published.end
 
     def _check_within(self, offset: int, end: End) -> None:
         if offset > end.next_offset:

@@ -17,7 +17,7 @@ from ingest.errors import LogCorruptError
 from ingest.log.frames import HEAD_BYTES, MAGIC, BadFrameError, Head, ReadAhead, read_frame
 from ingest.log.local.files import Files
 from ingest.log.local.folder import first_offsets, segment_path, sync_folder
-from ingest.log.protocol import End
+from ingest.log.waiting import End
 
 _PIECE_BYTES = 1024 * 1024
 

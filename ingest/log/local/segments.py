@@ -44,9 +44,7 @@ class Segments:
                 size += head.payload_bytes
                 if messages and (events > events_max or size > bytes_max):
                     break
-                messages.append(
-                    Message(PARTITION, head.offset, head.events_before, head.appended_at_us, bytes(payload))
-                )
+                messages.append(Message(PARTITION, head.offset, head.events, head.appended_at_us, bytes(payload)))
                 place = after
         except LogCorruptError:
             if not messages:

@@ -19,8 +19,8 @@ from ingest.errors import LogOverloadedError, LogUnavailableError
 from ingest.log.clock import now_us as system_now_us
 from ingest.log.local.appender import Appender, Unframed, trim
 from ingest.log.local.files import DiskFiles, Files
-from ingest.log.protocol import End, Receipt
-from ingest.log.waiting import Waiting, answer, check_size, group, joined, refuse
+from ingest.log.protocol import Receipt
+from ingest.log.waiting import End, Waiting, answer, check_size, group, joined, refuse
 from ingest.wire import Section, encode
 
 SEGMENT_BYTES = 256 * 1024 * 1024

@@ -13,7 +13,7 @@ from random import Random
 from ingest import deletion
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import MemoryDeadLetters
-from ingest.log.protocol import End, Message
+from ingest.log.protocol import Message
 from ingest.wire import Kind, Section, encode
 from metering.position import NOTHING, Cutoff, Position, lane_of, last_of_message, pack
 from metering.retraction import Retraction
@@ -94,16 +94,12 @@ class History:
 
     def _message(self, partition, section, sents):
         messages = self.messages[partition]
-        before = sum(1 for position in self.sent if lane_of(position) == partition)
         for index, sent in enumerate(sents):
             self.sent[pack(partition, len(messages), index)] = sent
-        messages.append(Message(partition, len(messages), before, 0, encode([section])))
+        messages.append(Message(partition, len(messages), len(sents), 0, encode([section])))
 
     def ends(self):
-        return {
-            partition: End(len(messages), sum(1 for position in self.sent if lane_of(position) == partition))
-            for partition, messages in self.messages.items()
-        }
+        return {partition: len(messages) for partition, messages in self.messages.items()}
 
     def whole(self):
         return Cutoff(
@@ -141,7 +137,7 @@ class ChoppedReader:
         self._random = random
         self._gave = False
 
-    def ends(self):
+    async def ends(self):
         return self._history.ends()
 
     async def poll(self, after, **_limits):

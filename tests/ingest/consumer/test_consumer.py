@@ -206,10 +206,10 @@ async def test_running_goes_on_after_an_outage_and_sees_what_comes_in():
     setting.options["applied_hint"] = hint
     setting.put(a_section(WORLD, [an_event("a")]))
     running = asyncio.create_task((await setting.consumer()).run())
-    assert await wait_until_applied(setting.store, accepted(setting.reader, {0: 0}), timeout_s=5)
+    assert await wait_until_applied(setting.store, await accepted(setting.reader, {0: 0}), timeout_s=5)
     for index in range(5):
         setting.put(a_section(WORLD, [an_event(f"r{index}")]))
-        assert await wait_until_applied(setting.store, accepted(setting.reader, {0: 0}), timeout_s=0.9)
+        assert await wait_until_applied(setting.store, await accepted(setting.reader, {0: 0}), timeout_s=0.9)
     assert len(await setting.figures()) == 6
     assert hints[-1] == {0: 6}
     running.cancel()

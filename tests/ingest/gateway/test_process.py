@@ -1,10 +1,12 @@
 import asyncio
 import socket
+from functools import partial
 
 import aiohttp
 import pytest
 
 from ingest.gateway.process import GatewaySettings, serve
+from ingest.log.client import RemoteLogWriter
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.local.writer import LocalLogWriter
 from ingest.log.server import LogServer
@@ -31,7 +33,8 @@ async def log(tmp_path):
 
 
 def settings(listener, tmp_path):
-    return GatewaySettings(listener.dup(), tmp_path / "core.sock", tmp_path / "log.sock", Keys(), OneCustomer())
+    open_log = partial(RemoteLogWriter.open, tmp_path / "log.sock")
+    return GatewaySettings(listener.dup(), tmp_path / "core.sock", open_log, Keys(), OneCustomer())
 
 
 async def test_a_worker_stores_durably_and_leaves_well(listener, log, tmp_path):  # noqa: ARG001

@@ -5,13 +5,13 @@ import pytest
 
 from ingest.errors import LogCorruptError
 from ingest.log.local.end import EndReader, EndWriter
-from ingest.log.protocol import End
+from ingest.log.waiting import End
 
 PUBLISH = """
 import sys
 from pathlib import Path
 from ingest.log.local.end import EndWriter
-from ingest.log.protocol import End
+from ingest.log.waiting import End
 writer = EndWriter(Path(sys.argv[1]))
 for number in range(1, 300_001):
     writer.publish(End(number, 7 * number))

@@ -9,7 +9,7 @@ from ingest.log.local.appender import Unframed
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.local.segments import Segments
 from ingest.log.local.writer import LocalLogWriter
-from ingest.log.protocol import End
+from ingest.log.waiting import End
 
 WRITE = """
 import asyncio, sys
@@ -34,11 +34,11 @@ async def test_another_process_reads_along_while_segments_roll(tmp_path):
     async with asyncio.timeout(60):
         while len(numbers) < 20_000:
             for message in await reader.poll({0: at}, events_max=500, wait_s_max=1):
-                assert message.events_before == len(numbers)
                 numbers += [int(message.payload[start : start + 6]) for start in range(0, len(message.payload), 100)]
+                assert message.events == len(message.payload) // 100
                 at = message.offset + 1
-            assert reader.ends()[0].next_offset >= at
-            assert reader.events_before(0, at) == len(numbers)
+            assert reader.end.next_offset >= at
+            assert (await reader.backlog({0: at})).events <= 20_000 - len(numbers)
     assert await writing.wait() == 0
     assert numbers == list(range(20_000))
     assert len(list(tmp_path.glob("*.segment"))) > 5
@@ -70,7 +70,7 @@ async def test_a_segment_that_went_missing_stops_the_reader(bench):
     with pytest.raises(LogCorruptError, match="offset 2"):
         await reader.poll({0: 2}, events_max=100, wait_s_max=0)
     with pytest.raises(LogCorruptError, match="offset 2"):
-        reader.events_before(0, 2)
+        await reader.backlog({0: 2})
     assert len(await reader.poll({0: 3}, events_max=100, wait_s_max=0)) == 2
     await reader.close()
 
@@ -81,7 +81,7 @@ async def test_a_reader_outlives_the_writer_and_its_torn_tail(bench):
     with bench.segment().open("ab") as file:
         file.write(b"\xffML\x01 half a frame that was never synced")
     reader = await LocalLogReader.open(bench.folder)
-    assert reader.ends() == {0: End(2, 4)}
+    assert reader.end == End(2, 4)
     assert [m.payload for m in await reader.poll({0: 0}, events_max=9, wait_s_max=0)] == [b"one", b"two"]
     appender = bench.open()
     appender.commit([Unframed(b"three", 2)])
@@ -100,7 +100,7 @@ async def test_a_reader_waits_for_the_first_writer_of_this_boot(bench, monkeypat
     await asyncio.sleep(0.02)
     bench.fill([b"two"])
     reader = await opening
-    assert reader.ends() == {0: End(2, 4)}
+    assert reader.end == End(2, 4)
     await reader.close()
 
 
@@ -146,6 +146,6 @@ async def test_readers_keep_their_place_while_segments_are_trimmed(tmp_path):
     assert at == 100
     assert len(list(tmp_path.glob("*.segment"))) < 5
     with pytest.raises(LogCorruptError, match=r"offset 0 .*trimmed"):
-        reader.appended_at_us(0, 0)
+        await reader.backlog({0: 0})
     await writer.close()
     await reader.close()

@@ -11,7 +11,7 @@ from ingest.errors import LogUnavailableError
 from ingest.log.local.files import DiskFiles
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.local.writer import LocalLogWriter
-from ingest.log.protocol import End
+from ingest.log.waiting import End
 from ingest.wire import decode
 
 FILL_UP = """
@@ -81,7 +81,7 @@ async def test_a_disk_that_fails_fails_every_waiter_and_ends_the_writer(tmp_path
     setattr(files, fault, None)
     with pytest.raises(LogUnavailableError, match="Input/output error"):
         writer.put(b"too late", 1)
-    assert reader.ends() == {0: End(1, 1)}
+    assert reader.end == End(1, 1)
     await writer.close()
 
     writer = await LocalLogWriter.open(tmp_path)

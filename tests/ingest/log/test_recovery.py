@@ -6,7 +6,7 @@ from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.log.frames import HEAD_BYTES
 from ingest.log.local.appender import Unframed, trim
 from ingest.log.local.folder import segment_path
-from ingest.log.protocol import End
+from ingest.log.waiting import End
 
 PAGE_BYTES = 4096
 

@@ -1,0 +1,35 @@
+"""Which log an installation has: the local one in its data folder, or a topic of Kafka.
+
+The client library of Kafka is loaded only where it is used.
+"""
+
+from deploy.parts import PartConfig
+from ingest.log.client import RemoteLogWriter
+from ingest.log.kafka.address import KafkaAddress
+from ingest.log.local.reader import LocalLogReader
+from ingest.log.protocol import LogReader, LogWriter
+
+LOG_WAIT_S_MAX = 60.0
+
+
+async def open_reader(config: PartConfig) -> LogReader:
+    """Open the log for the consumer.
+
+    Raises:
+        LogUnavailableError: it was not there within `LOG_WAIT_S_MAX`.
+        LogMismatchError: the topic is not as it must be.
+    """
+    if not config.log_url:
+        return await LocalLogReader.open(config.log_dir, wait_s_max=LOG_WAIT_S_MAX)
+    from ingest.log.kafka.reader import KafkaLogReader
+
+    return await KafkaLogReader.open(KafkaAddress.parse(config.log_url), wait_s_max=LOG_WAIT_S_MAX)
+
+
+async def open_writer(config: PartConfig) -> LogWriter:
+    """Open the log for a gateway; it may come later than the gateway."""
+    if not config.log_url:
+        return await RemoteLogWriter.open(config.log_socket)
+    from ingest.log.kafka.writer import KafkaLogWriter
+
+    return await KafkaLogWriter.open(KafkaAddress.parse(config.log_url))

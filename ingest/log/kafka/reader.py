@@ -1,0 +1,173 @@
+"""Read the log from Kafka: by partition and offset, without a group, never further than what is durable.
+
+Where to read on is told with every question, so the broker keeps no place for us: what is applied stands in the store.
+An offset that the topic does not have is never answered with another one.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from confluent_kafka.admin import OffsetSpec
+
+from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
+from ingest.log.kafka.address import KafkaAddress
+from ingest.log.kafka.fetching import FETCH_BYTES_MAX, Fetching, OffsetGoneError
+from ingest.log.kafka.tally import Tally
+from ingest.log.kafka.topic import Topic, TopicAdmin
+from ingest.log.protocol import Backlog, Message
+
+OPEN_S_MAX = 10.0
+FETCH_S_MAX = 20.0
+"""What is known to be there has to come within this: longer than a leader that died takes to be replaced."""
+COUNT_S_MAX = 2.0
+"""So long a backlog is counted before the rest of it is told in proportion."""
+
+_RETRY_S = 0.2
+_COUNTED_AT_ONCE = 1_000_000
+
+
+class KafkaLogReader:
+    """A `LogReader` of a topic; any number may be open. One caller polls it."""
+
+    def __init__(self, address: KafkaAddress, admin: TopicAdmin, topic: Topic) -> None:
+        self._address = address
+        self._admin = admin
+        self._topic = topic
+        self._fetching = Fetching(address, FETCH_BYTES_MAX)
+        self._counting: Fetching | None = None
+        self._count_lock = asyncio.Lock()
+        self._tallies: dict[int, Tally] = {}
+
+    @classmethod
+    async def open(cls, address: KafkaAddress, *, wait_s_max: float = OPEN_S_MAX) -> Self:
+        """Open the topic, making it if it is not there.
+
+        Raises:
+            LogUnavailableError: no broker answered within `wait_s_max`; open again.
+            LogMismatchError: the topic is not as it must be.
+        """
+        admin = TopicAdmin(address)
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + wait_s_max
+        while True:
+            try:
+                return cls(address, admin, await admin.open())
+            except LogUnavailableError:
+                if loop.time() >= give_up_at:
+                    raise
+            await asyncio.sleep(_RETRY_S)
+
+    @property
+    def log_id(self) -> str:
+        """What tells this topic from any other: the cluster's id and the topic's, new for each topic made."""
+        return self._topic.log_id
+
+    async def ends(self) -> Mapping[int, int]:
+        """Ask the leaders how far each partition is durable.
+
+        Raises:
+            LogUnavailableError: one does not answer; call again.
+        """
+        return await self._admin.offsets(self._topic, OffsetSpec.latest())
+
+    async def poll(self, after: Mapping[int, int], *, events_max: int, wait_s_max: float) -> Sequence[Message]:
+        """Give the next messages of these partitions: see `LogReader`. Older ones come first.
+
+        Stops early, too, once the payloads given exceed `FETCH_BYTES_MAX`.
+
+        Raises:
+            LogCorruptError: an offset is trimmed or missing.
+            LogMismatchError: an offset lies beyond the end.
+            LogUnavailableError: no broker answers.
+        """
+        if not after:
+            await asyncio.sleep(wait_s_max)
+            return []
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + wait_s_max
+        found = await self._take(after, events_max, 0)
+        if not found and await self._is_more(after):
+            # It is durable and on its way to us.
+            give_up_at = max(give_up_at, loop.time() + FETCH_S_MAX)
+            while not (found := await self._take(after, events_max, give_up_at - loop.time())):
+                if loop.time() >= give_up_at:
+                    raise LogUnavailableError(f"Kafka gave no message within {FETCH_S_MAX} s although there is one")
+        while not found and (rest_s := give_up_at - loop.time()) > 0:
+            found = await self._take(after, events_max, rest_s)
+        for message in found:
+            self._tally(message.partition, message.offset).note((message,))
+        return found
+
+    async def backlog(self, after: Mapping[int, int]) -> Backlog:
+        """Count what lies from these offsets on; what was polled before is not fetched again.
+
+        Raises:
+            LogCorruptError, LogMismatchError, LogUnavailableError: as `poll`.
+        """
+        async with self._count_lock:
+            ends = await self.ends()
+            self._check_within(after, ends)
+            for partition, offset in after.items():
+                self._tally(partition, offset).go_to(offset)
+            await self._count(after, ends)
+            told = [self._tallies[partition].backlog(ends[partition]) for partition in after]
+        oldest = [backlog.oldest_at_us for backlog in told if backlog.oldest_at_us is not None and backlog.events]
+        return Backlog(sum(backlog.events for backlog in told), min(oldest, default=None))
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._fetching.close()
+        if self._counting is not None:
+            await self._counting.close()
+
+    async def _count(self, after: Mapping[int, int], ends: Mapping[int, int]) -> None:
+        """Note what is not noted yet, at least the first message of each partition."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        while True:
+            uncounted = {
+                partition: at for partition in after if (at := self._tallies[partition].next_offset) < ends[partition]
+            }
+            if not uncounted:
+                return
+            if loop.time() - began_at > COUNT_S_MAX and all(at > after[each] for each, at in uncounted.items()):
+                return
+            if loop.time() - began_at > FETCH_S_MAX:
+                raise LogUnavailableError(f"Kafka gave no message within {FETCH_S_MAX} s although there is one")
+            if self._counting is None:
+                self._counting = Fetching(self._address, FETCH_BYTES_MAX)
+            for message in await self._take(uncounted, _COUNTED_AT_ONCE, _RETRY_S, self._counting):
+                self._tallies[message.partition].note((message,))
+
+    async def _take(
+        self, after: Mapping[int, int], events_max: int, wait_s: float, fetching: Fetching | None = None
+    ) -> list[Message]:
+        try:
+            return await (fetching or self._fetching).take(after, events_max, max(wait_s, 0))
+        except OffsetGoneError:
+            first = await self._admin.offsets(self._topic, OffsetSpec.earliest())
+            for partition, offset in after.items():
+                if offset < first[partition]:
+                    raise LogCorruptError(
+                        f"offset {offset} of partition {partition} of the topic {self._topic.name!r} is trimmed: "
+                        f"it begins at {first[partition]}"
+                    ) from None
+            self._check_within(after, await self.ends())
+            return []  # A leader that had just taken over did not know it yet.
+
+    async def _is_more(self, after: Mapping[int, int]) -> bool:
+        ends = await self.ends()
+        self._check_within(after, ends)
+        return any(ends[partition] > offset for partition, offset in after.items())
+
+    def _check_within(self, after: Mapping[int, int], ends: Mapping[int, int]) -> None:
+        for partition, offset in after.items():
+            if offset > ends[partition]:
+                raise LogMismatchError(
+                    f"offset {offset} lies beyond the end {ends[partition]} of partition {partition} of the topic "
+                    f"{self._topic.name!r}: it is not the log that the offset came from"
+                )
+
+    def _tally(self, partition: int, offset: int) -> Tally:
+        return self._tallies.setdefault(partition, Tally(offset))

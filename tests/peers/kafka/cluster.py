@@ -1,0 +1,175 @@
+"""A real Kafka: one broker or three on this machine, each a process that a test may kill, stall and start again.
+
+Every broker is its own controller too (KRaft). Nothing is kept: the folder goes with the test.
+"""
+
+import base64
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from tests.peers.kafka.jars import PeerMissingError, kafka_jars
+
+START_S_MAX = 90
+STOP_S_MAX = 30
+JAVA = ("java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id={node}
+controller.quorum.voters={voters}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={folder}/data
+num.network.threads=2
+num.io.threads=2
+auto.create.topics.enable=false
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor={replicas}
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=16777216
+log.segment.bytes=16777216
+"""
+
+
+class Broker:
+    """One process."""
+
+    def __init__(self, folder, port):
+        self.folder = folder
+        self.port = port
+        self.address = f"127.0.0.1:{port}"
+        self.process = None
+
+    def start(self):
+        """Start it, on the data it had."""
+        classes = f"{kafka_jars()}/*"
+        with (self.folder / "out").open("ab") as output:
+            self.process = subprocess.Popen(
+                [*JAVA, QUIET, "-cp", classes, "kafka.Kafka", str(self.folder / "server.properties")],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+
+    def wait_until_up(self, deadline):
+        """Return once it answers."""
+        while True:
+            assert self.process.poll() is None, f"the broker ended:\n{(self.folder / 'out').read_text()[-2000:]}"
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                break
+            assert time.monotonic() < deadline, "the broker does not listen"
+            time.sleep(0.1)
+        while True:
+            with contextlib.suppress(KafkaException):
+                AdminClient({"bootstrap.servers": self.address, "log_level": 0}).list_topics(timeout=2)
+                return
+            assert time.monotonic() < deadline, "the broker does not answer"
+
+    def kill(self):
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def stall(self):
+        """Hold it still, connections open: SIGSTOP."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        """Let it go on: SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self):
+        """Stop it in order, by force if need be."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.go_on()
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+class Cluster:
+    """Brokers that know each other, ready to be used as a context manager."""
+
+    def __init__(self, brokers=1):
+        self.folder = Path(tempfile.mkdtemp(prefix="kafka-"))
+        ports = _free_ports(2 * brokers)
+        voters = ",".join(f"{node}@127.0.0.1:{ports[2 * node - 1]}" for node in range(1, brokers + 1))
+        self.brokers = []
+        for node in range(1, brokers + 1):
+            folder = self.folder / str(node)
+            folder.mkdir()
+            port, controller_port = ports[2 * node - 2], ports[2 * node - 1]
+            text = PROPERTIES.format(
+                node=node, voters=voters, port=port, controller_port=controller_port, folder=folder, replicas=brokers
+            )
+            (folder / "server.properties").write_text(text)
+            self.brokers.append(Broker(folder, port))
+
+    @property
+    def addresses(self):
+        """What clients are told."""
+        return ",".join(broker.address for broker in self.brokers)
+
+    def __enter__(self):
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        try:
+            for broker in self.brokers:
+                self._format(broker, cluster_id)
+            self.start(*self.brokers)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for broker in self.brokers:
+            if broker.process is not None and broker.process.poll() is None:
+                os.kill(broker.process.pid, signal.SIGCONT)
+                broker.kill()  # What it holds goes with the folder.
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self, *brokers):
+        """Start these and wait until they answer."""
+        for broker in brokers:
+            broker.start()
+        deadline = time.monotonic() + START_S_MAX
+        for broker in brokers:
+            broker.wait_until_up(deadline)
+
+    def _format(self, broker, cluster_id):
+        command = [*JAVA, QUIET, "-cp", f"{kafka_jars()}/*", "kafka.tools.StorageTool", "format"]
+        command += ["-t", cluster_id, "-c", str(broker.folder / "server.properties")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PeerMissingError(f"the Kafka broker cannot be formatted: {(done.stdout + done.stderr)[-300:]}")
+
+
+def _free_ports(count):
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
