@@ -24,6 +24,8 @@ from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.progress import LogProgress
 from ingest.core_api import internal_routes, lag_route
+from ingest.dead_letter_replay import Replayer
+from ingest.dead_letter_routes import dead_letter_routes
 from ingest.event_routes import event_routes
 from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
@@ -56,6 +58,7 @@ class Core:
     progress: LogProgress
     authenticator: KeyAuthenticator
     imports: Imports
+    replayer: Replayer
 
 
 async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
@@ -69,7 +72,8 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     log = await LocalLogReader.open(config.log_dir, wait_s_max=LOG_WAIT_S_MAX)
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
-    consumer = Consumer(log, versions, lanes, customers, StoreDeadLetters(store), clock=now)
+    letters = StoreDeadLetters(store)
+    consumer = Consumer(log, versions, lanes, customers, letters, clock=now)
     await consumer.start()
     progress = LogProgress(log, versions, lanes, now)
     writer = await RemoteLogWriter.open(config.log_socket)
@@ -77,7 +81,8 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     importer = ImportRunner(registry, writer, spool, now)
     await importer.prepare()
     imports = Imports(registry, spool, importer, now)
-    core = Core(registry, store, versions, progress, KeyAuthenticator(registry, now), imports)
+    replayer = Replayer(letters, writer, now)
+    core = Core(registry, store, versions, progress, KeyAuthenticator(registry, now), imports, replayer)
     runner = web.AppRunner(_app(core), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
@@ -123,7 +128,8 @@ def core_routes(core: Core) -> Sequence[Route]:
     money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
     events = [*event_routes(), *import_routes(core.imports), lag_route(core.progress)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money)]
-    return [*with_docs(public, VERSION), *internal_routes(core.progress)]
+    internal = [*internal_routes(core.progress), *dead_letter_routes(core.replayer)]
+    return [*with_docs(public, VERSION), *internal]
 
 
 def _app(core: Core) -> web.Application:
