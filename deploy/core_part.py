@@ -141,6 +141,7 @@ def _app(core: Core) -> web.Application:
         usage=UsageReader(core.store),
         explorer=Explorer(core.store),
         open_invoices=open_invoices_of(core.registry, core.store, now),
+        imports=core.imports,
         lag=core.progress.lag,
         clock=now,
     )
