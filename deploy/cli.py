@@ -28,6 +28,8 @@ accounts_app = typer.Typer(no_args_is_help=True, help="Accounts: whose data are 
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: shown once, kept as a hash.")
 app.add_typer(accounts_app, name="accounts")
 app.add_typer(keys_app, name="keys")
+letters_app = typer.Typer(no_args_is_help=True, help="Dead letters: what came through the log and cannot be counted.")
+app.add_typer(letters_app, name="dead-letters")
 
 PIPE_COLUMNS = 240
 """A table for another program is never folded."""
@@ -187,6 +189,28 @@ def keys_revoke(key_id: Annotated[str, typer.Argument(help="The key's id, from `
         if not revoke_key(connection, key_id, datetime.now(UTC)):
             fail(f"there is no open key {key_id!r}: see `meterline keys list`")
     out.print(f"revoked {escape(key_id)}")
+
+
+@letters_app.command("list")
+def letters_list() -> None:
+    """List dead letters with the reason, oldest first; Meterline has to be running."""
+    from deploy.dead_letters import DeadLettersError, list_dead_letters
+
+    try:
+        sys.exit(list_dead_letters(read_settings(), out))
+    except DeadLettersError as error:
+        fail(str(error))
+
+
+@letters_app.command("replay")
+def letters_replay() -> None:
+    """Send those that are good by now through the log again, as if they came in now; deletions never."""
+    from deploy.dead_letters import DeadLettersError, replay_dead_letters
+
+    try:
+        sys.exit(replay_dead_letters(read_settings(), out))
+    except DeadLettersError as error:
+        fail(str(error))
 
 
 def _key_row(key: ApiKey, account: str) -> list[str]:

@@ -27,6 +27,8 @@ from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.progress import LogProgress, LogSilentError
 from ingest.core_api import internal_routes, lag_route
+from ingest.dead_letter_replay import Replayer
+from ingest.dead_letter_routes import dead_letter_routes
 from ingest.event_routes import event_routes
 from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
@@ -59,6 +61,7 @@ class Core:
     progress: LogProgress
     authenticator: KeyAuthenticator
     imports: Imports
+    replayer: Replayer
     limiter: Limiter | None = None
 
 
@@ -74,7 +77,8 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     log = await open_reader(config)
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
-    consumer = Consumer(log, versions, lanes, customers, StoreDeadLetters(store), clock=now)
+    letters = StoreDeadLetters(store)
+    consumer = Consumer(log, versions, lanes, customers, letters, clock=now)
     await consumer.start()
     progress = LogProgress(log, versions, lanes, now)
     writer = await open_writer(config)
@@ -83,7 +87,8 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     await importer.prepare()
     imports = Imports(registry, spool, importer, now)
     authenticator = KeyAuthenticator(registry, now)
-    core = Core(registry, store, versions, progress, authenticator, imports, config.limiter())
+    replayer = Replayer(letters, writer, now)
+    core = Core(registry, store, versions, progress, authenticator, imports, replayer, config.limiter())
     measured = metrics_route(
         Measured(store, versions, progress), Path(config.run_dir), config.log_dir, public=config.metrics_public
     )
@@ -133,7 +138,8 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
     money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
     events = [*event_routes(), *import_routes(core.imports), lag_route(core.progress)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
-    return [*with_docs(public, VERSION), *internal_routes(core.progress)]
+    internal = [*internal_routes(core.progress), *dead_letter_routes(core.replayer)]
+    return [*with_docs(public, VERSION), *internal]
 
 
 def _app(core: Core, *more: Route) -> web.Application:
@@ -148,6 +154,7 @@ def _app(core: Core, *more: Route) -> web.Application:
         usage=UsageReader(core.store),
         explorer=Explorer(core.store),
         open_invoices=open_invoices_of(core.registry, core.store, now),
+        imports=core.imports,
         lag=core.progress.lag,
         clock=now,
     )

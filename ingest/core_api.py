@@ -68,8 +68,8 @@ def internal_routes(progress: Progress) -> Sequence[Route]:
         return json_response({"count": count})
 
     return (
-        Route("POST", WAIT_APPLIED_PATH, None, _internal(wait_applied), "Wait until all is applied", "internal"),
-        Route("GET", RETRACTED_PATH, None, _internal(retracted), "Count what a deletion retracted", "internal"),
+        Route("POST", WAIT_APPLIED_PATH, None, internal_only(wait_applied), "Wait until all is applied", "internal"),
+        Route("GET", RETRACTED_PATH, None, internal_only(retracted), "Count what a deletion retracted", "internal"),
     )
 
 
@@ -98,7 +98,9 @@ def lag_route(progress: Progress) -> Route:
     return Route("GET", "/v1/ingest/lag", Scope.READ, lag, summary, "Events", answer=answer)
 
 
-def _internal(handler: Handler) -> Handler:
+def internal_only(handler: Handler) -> Handler:
+    """Answer 404 unless the request comes from one of our own processes."""
+
     async def guarded(call: Call) -> web.StreamResponse:
         if INTERNAL_HEADER not in call.request.headers:
             raise not_found(f"there is nothing at {call.request.path}")

@@ -12,6 +12,7 @@ from deploy.pages.customer import customer
 from deploy.pages.customers import customers
 from deploy.pages.event import event
 from deploy.pages.explorer import explorer
+from deploy.pages.imports import imports, one_import, take_import, template
 from deploy.pages.overview import overview
 from deploy.pages.services import PageServices
 from deploy.pages.serving import for_everybody, for_signed_in
@@ -43,6 +44,10 @@ def page_routes(services: PageServices) -> list[PageRoute]:
         ("GET", "/events", explorer),
         ("GET", f"/events/{{event_type:{_ANY}}}/{{record_id:{_ANY}}}", event),
         ("GET", "/event", event),
+        ("GET", "/imports", imports),
+        ("POST", "/imports", take_import),
+        ("GET", "/imports/template", template),
+        ("GET", f"/imports/{{id:{_ANY}}}", one_import),
         ("GET", "/customers", customers),
         ("GET", f"/customers/{{id:{_ANY}}}", customer),
         ("GET", "/customer", customer),

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from deploy.pages.invoices import OpenInvoicesOf
 from ingest.consumer.lag import Lag
+from ingest.imports.api import Imports
 from metering.position import Cutoff
 from metering.registry.engine import Registry
 from metering.store.client import Store
@@ -40,5 +41,6 @@ class PageServices:
     usage: UsageReader
     explorer: Explorer
     open_invoices: OpenInvoicesOf
+    imports: Imports
     lag: Callable[[], Awaitable[Lag]]
     clock: Callable[[], datetime]

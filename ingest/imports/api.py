@@ -14,7 +14,7 @@ from ingest.event_routes import TAG
 from ingest.imports.jobs import REJECTED_TOLD_MAX, UNFINISHED_MAX, ImportJob, ImportStatus, create_job, find_job
 from ingest.imports.jobs import may_begin as has_room
 from ingest.imports.spool import Spool
-from ingest.imports.upload import receive_file
+from ingest.imports.upload import Allow, anybody, receive_file
 from metering.http.app import json_response
 from metering.http.problem import ApiError, not_found, unavailable
 from metering.http.route import Call, Route
@@ -61,8 +61,8 @@ class Imports:
     clock: Callable[[], datetime]
     uploading: int = 0
 
-    async def take(self, world: World, request: web.BaseRequest) -> ImportJob:
-        """Store a request's file and make its job.
+    async def take(self, world: World, request: web.BaseRequest, allow: Allow = anybody) -> ImportJob:
+        """Store a request's file and make its job; `allow` as in `receive_file`.
 
         Raises:
             ApiError: nothing is kept.
@@ -73,7 +73,7 @@ class Imports:
             raise unavailable("too many files are being uploaded: send it again shortly", retry_after_s=5)
         self.uploading += 1
         try:
-            return await self._take(world, request)
+            return await self._take(world, request, allow)
         finally:
             self.uploading -= 1
 
@@ -88,11 +88,11 @@ class Imports:
             raise not_found(f"there is no import {job_id!r}: POST /v1/events/import answers with the id")
         return job
 
-    async def _take(self, world: World, request: web.BaseRequest) -> ImportJob:
+    async def _take(self, world: World, request: web.BaseRequest, allow: Allow) -> ImportJob:
         job_id = new_id("imp")
         job = None
         try:
-            size = await self._store(job_id, request)
+            size = await self._store(job_id, request, allow)
             job = await self.registry.write(create_job, world, job_id, size, self.clock())
         finally:
             if job is None:
@@ -102,13 +102,13 @@ class Imports:
         self.runner.wake()
         return job
 
-    async def _store(self, job_id: str, request: web.BaseRequest) -> int:
+    async def _store(self, job_id: str, request: web.BaseRequest, allow: Allow) -> int:
         async def write(chunk: bytes) -> None:
             await _on_disk(file.write, chunk)
 
         file = await _on_disk(self.spool.begin, job_id)
         with file:
-            size = await receive_file(request, write)
+            size = await receive_file(request, write, allow=allow)
             await _on_disk(self.spool.keep, job_id, file)  # Durable before the job, which is durable before the 202.
         return size
 

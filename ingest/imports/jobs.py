@@ -96,6 +96,13 @@ def find_job(connection: sa.Connection, world: World, job_id: str) -> ImportJob 
     return None if row is None else _job(row)
 
 
+def latest_jobs(connection: sa.Connection, world: World, take: int) -> list[ImportJob]:
+    """Give the newest jobs of this world, newest first."""
+    of_world = (imports.c.account_id == world.account_id, imports.c.mode == world.mode.value)
+    query = imports.select().where(*of_world).order_by(imports.c.created_at.desc(), imports.c.id.desc()).limit(take)
+    return [_job(row) for row in connection.execute(query)]
+
+
 def unfinished_jobs(connection: sa.Connection) -> list[ImportJob]:
     """Give the jobs of all accounts that wait or are under way, oldest first."""
     query = imports.select().where(imports.c.status.in_(_UNFINISHED)).order_by(imports.c.created_at, imports.c.id)

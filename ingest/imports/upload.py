@@ -1,7 +1,7 @@
 """Take a file out of a multipart request as a stream: bounded in size, in silence, and in what lies around it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import aiohttp
@@ -26,10 +26,19 @@ _HOW = f"send multipart/form-data with the CSV file as the part {FIELD!r}, as in
 T = TypeVar("T")
 
 Write = Callable[[bytes], Awaitable[None]]
+Allow = Callable[[Mapping[str, str]], None]
 
 
-async def receive_file(request: web.BaseRequest, write: Write, bytes_max: int = FILE_BYTES_MAX) -> int:
+def anybody(_: Mapping[str, str]) -> None:
+    """Allow every upload: who sent it was told by the key."""
+
+
+async def receive_file(
+    request: web.BaseRequest, write: Write, bytes_max: int = FILE_BYTES_MAX, *, allow: Allow = anybody
+) -> int:
     """Hand the bytes of the part `file` to `write`, in order, and give how many they are.
+
+    `allow` is asked first, with the form's fields before the file; it may raise an ApiError.
 
     Raises:
         ApiError: 400, 408, 413 or 415; some bytes may have been written.
@@ -39,7 +48,7 @@ async def receive_file(request: web.BaseRequest, write: Write, bytes_max: int = 
         raise _too_large(bytes_max)
     try:
         reader = await request.multipart()
-        part = await _file_part(reader)
+        part = await _file_part(reader, allow)
         size = 0
         while chunk := await _within_time(part.read_chunk(_CHUNK_BYTES)):
             size += len(chunk)
@@ -70,8 +79,9 @@ def _require_plain(encoding: str, header: str) -> None:
         raise unsupported(f"{header} {encoding[:40]!r} is not read here: send the file as it is")
 
 
-async def _file_part(reader: MultipartReader) -> BodyPartReader:
-    """Give the file's part; other fields of the form are passed over."""
+async def _file_part(reader: MultipartReader, allow: Allow) -> BodyPartReader:
+    """Give the file's part; only `allow` looks at other fields of the form."""
+    fields: dict[str, str] = {}
     for _ in range(PARTS_MAX):
         part = await _within_time(reader.next())
         if part is None:
@@ -81,12 +91,14 @@ async def _file_part(reader: MultipartReader) -> BodyPartReader:
         if part.name == FIELD:
             for header in ("Content-Encoding", "Content-Transfer-Encoding"):
                 _require_plain(part.headers.get(header, ""), header)
+            allow(fields)
             return part
-        size = 0
+        value = b""
         while chunk := await _within_time(part.read_chunk(_CHUNK_BYTES)):
-            size += len(chunk)
-            if size > OTHER_PART_BYTES_MAX:
+            value += chunk
+            if len(value) > OTHER_PART_BYTES_MAX:
                 raise too_large(f"a part other than {FIELD!r} has more than {OTHER_PART_BYTES_MAX} bytes: leave it out")
+        fields[part.name or ""] = value.decode(errors="replace")
     raise invalid_field(FIELD, "required", f"the part {FIELD!r} is missing: {_HOW}")
 
 

@@ -13,7 +13,7 @@ from metering.errors import StoreSettingsError, StoreTooNewError
 from metering.store.client import Store
 from metering.store.settings import TABLE
 
-FACT_TABLES = ("events", "superseded", "event_keys", "applied", "dead_letters")
+FACT_TABLES = ("events", "superseded", "event_keys", "applied", "dead_letters", "dead_letter_replays")
 
 _CREATE_RECORD = """
 CREATE TABLE IF NOT EXISTS schema_migrations

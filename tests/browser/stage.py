@@ -1,5 +1,6 @@
 """A served set of pages over real data: a registry in a file, the embedded store, and what a test puts into both."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,10 @@ from deploy.pages.invoices import OpenInvoices, open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from ingest.consumer.lag import Lag
+from ingest.imports.api import Imports
+from ingest.imports.runner import ImportRunner
+from ingest.imports.spool import Spool
+from ingest.log.memory import MemoryLog, MemoryLogWriter
 from metering.http.app import answer_errors
 from metering.http.scope import Scope
 from metering.position import last_of_message, pack
@@ -142,6 +147,11 @@ async def staged(folder, store, mode: Mode = Mode.TEST):
     world = World(account.id, mode)
     key, secret = await registry.write(lambda connection: create_key(connection, world, [Scope.READ], NOW))
     stage = Stage(registry, store, world, secret, key.id)
+    log = MemoryLog()
+    spool = Spool(folder / "imports")
+    importer = ImportRunner(registry, MemoryLogWriter(log), spool, lambda: stage.now)
+    await importer.prepare()
+    importing = asyncio.create_task(importer.run())
     services = PageServices(
         registry=registry,
         store=store,
@@ -149,6 +159,7 @@ async def staged(folder, store, mode: Mode = Mode.TEST):
         usage=UsageReader(store),
         explorer=Explorer(store),
         open_invoices=stage.read_invoices,
+        imports=Imports(registry, spool, importer, lambda: stage.now),
         lag=stage.read_lag,
         clock=lambda: stage.now,
     )
@@ -161,6 +172,8 @@ async def staged(folder, store, mode: Mode = Mode.TEST):
         yield stage
     finally:
         await server.close()
+        importing.cancel()
+        await asyncio.gather(importing, return_exceptions=True)
         registry.close()
 
 

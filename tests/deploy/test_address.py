@@ -17,7 +17,7 @@ def test_what_gateways_answer_is_in_the_one_table():
     gateway = Gateway(Neighbours(None, None, None, None, None))
     own = {(route.method, route.path) for route in event_routes()}
     assert set(gateway.own) == own
-    assert own <= {(route.method, route.path) for route in core_routes(Core(None, None, None, None, None, None))}
+    assert own <= {(route.method, route.path) for route in core_routes(Core(None, None, None, None, None, None, None))}
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ INTERNAL = "/internal/"
 
 def every_route():
     """What the core serves, but for what gateways alone may ask; what gateways serve themselves is in the table too."""
-    nothing = Core(None, None, None, None, None, None)
+    nothing = Core(None, None, None, None, None, None, None)
     return [route for route in core_routes(nothing) if not route.path.startswith(INTERNAL)]
 
 
@@ -121,7 +121,12 @@ async def test_no_route_shows_one_account_anything_of_another(product):
         markers = ["marker", *samples.values()]
         await assert_walls_hold(request, every_route(), keys, samples, markers)
 
-        for path in ("/internal/wait-applied", "/internal/retracted?offset=0", "//internal/wait-applied"):
+        for path in (
+            "/internal/wait-applied",
+            "/internal/retracted?offset=0",
+            "//internal/wait-applied",
+            "/internal/dead-letters",
+        ):
             for method in ("GET", "POST"):
                 status, _, _ = await request(method, path, product.key)
                 assert status in {404, 405}, path

@@ -1,0 +1,54 @@
+"""The whole product: an operator lists dead letters and replays those that are good by now."""
+
+import pytest
+
+from ingest.log.client import RemoteLogWriter
+from ingest.wire import Kind, Section
+from metering.registry.accounts import find_account
+from metering.registry.engine import Registry
+from metering.world import Mode, World
+from tests.pipeline.product import Client, Product
+
+pytestmark = pytest.mark.slow
+
+EVENT = b'{"customer_id":"acme","timestamp":"2024-01-15T10:30:00Z","event_type":"call","record":{"id":1}}'
+
+
+def default_world(product):
+    registry = Registry(f"sqlite:///{product.data_dir}/registry.db")
+    with registry.reading() as connection:
+        account = find_account(connection, "default")
+    registry.close()
+    return World(account.id, Mode.TEST)
+
+
+async def test_a_dead_letter_is_listed_and_replayed_once(product):
+    """Two sections that no gateway would let through: one is good by now and is counted, one stays with its reason."""
+    assert "no dead letters" in product.command("dead-letters", "list").stdout
+    world = default_world(product)
+    writer = await RemoteLogWriter.open(product.data_dir / "run" / "log.sock")
+    await writer.append(Section(world, Kind.EVENTS, 1, 4, b"[" + EVENT + b"]"))
+    await writer.append(Section(world, Kind.EVENTS, 1, 1, b"[nonsense]"))
+    await writer.close()
+    async with Client(product) as client:
+        await client.until_applied()
+        assert (await client.get("/v1/events"))["meta"]["total"] == 0
+        listed = product.command("dead-letters", "list")
+        assert listed.returncode == 0, listed.stderr
+        assert listed.stdout.count("waiting") == 2
+        assert "1 events, the section's head says 4" in listed.stdout
+        replayed = product.command("dead-letters", "replay")
+        assert replayed.returncode == 1
+        assert "1 letters replayed with 1 events, 1 still no good" in replayed.stdout
+        await client.until_applied()
+        assert (await client.get("/v1/events"))["meta"]["total"] == 1
+        assert product.command("dead-letters", "list").stdout.count("replayed") == 1
+        assert "0 letters replayed" in product.command("dead-letters", "replay").stdout
+
+
+def test_without_a_running_meterline_it_says_so_in_one_line(tmp_path):
+    """No traceback: what is missing, and the remedy."""
+    asked = Product(tmp_path / "data").command("dead-letters", "list")
+    assert asked.returncode == 1
+    assert "meterline up" in asked.stderr
+    assert asked.stderr.count("\n") == 1
