@@ -15,7 +15,7 @@ import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import RegistryCustomers, RegistryLanes, now
 from deploy.gateway_part import flush_use
-from deploy.log_choice import open_reader
+from deploy.log_choice import open_reader, open_writer
 from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
@@ -26,10 +26,16 @@ from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.progress import LogProgress, LogSilentError
 from ingest.core_api import internal_routes, lag_route
 from ingest.event_routes import event_routes
+from ingest.imports.api import Imports, import_routes
+from ingest.imports.runner import ImportRunner
+from ingest.imports.spool import Spool
 from metering.api import Services
-from metering.http.app import build_app
+from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
+from metering.http.idempotency import Idempotency
+from metering.http.rate_limits import Limiter, RateLimited
 from metering.http.route import Route
+from metering.registry.answers import RegistryAnswers
 from metering.registry.authenticator import KeyAuthenticator
 from metering.registry.engine import Registry
 from metering.store.chains import ChainStore
@@ -50,6 +56,8 @@ class Core:
     versions: ChainStore
     progress: LogProgress
     authenticator: KeyAuthenticator
+    imports: Imports
+    limiter: Limiter | None = None
 
 
 async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
@@ -67,10 +75,17 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     consumer = Consumer(log, versions, lanes, customers, StoreDeadLetters(store), clock=now)
     await consumer.start()
     progress = LogProgress(log, versions, lanes, now)
-    core = Core(registry, store, versions, progress, KeyAuthenticator(registry, now))
+    writer = await open_writer(config)
+    spool = Spool(config.imports_dir)
+    importer = ImportRunner(registry, writer, spool, now)
+    await importer.prepare()
+    imports = Imports(registry, spool, importer, now)
+    authenticator = KeyAuthenticator(registry, now)
+    core = Core(registry, store, versions, progress, authenticator, imports, config.limiter())
     runner = web.AppRunner(_app(core), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
+    importing = asyncio.create_task(importer.run())
     flushing = asyncio.create_task(flush_use(core.authenticator))
     try:
         config.core_socket.unlink(missing_ok=True)
@@ -79,16 +94,18 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({stopping, consuming}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        importing.cancel()  # It goes on with the next start.
         if consuming.done():
             await consuming  # It ends only by an error that a person has to see.
         with suppress(LogSilentError):  # What it holds is applied at the next start.
             await progress.wait_until_applied(DRAIN_S_MAX)
     finally:
-        flushing.cancel()
-        consuming.cancel()
+        for task in (flushing, consuming, importing):
+            task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(flushing, consuming, return_exceptions=True)
+            await asyncio.gather(flushing, consuming, importing, return_exceptions=True)
         await runner.cleanup()
+        await writer.close()
         await log.close()
         await asyncio.to_thread(store.close)
         registry.close()
@@ -109,13 +126,16 @@ def core_routes(core: Core) -> Sequence[Route]:
         subscriptions=references,
     )
     money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
-    events = [*event_routes(), lag_route(core.progress)]
+    events = [*event_routes(), *import_routes(core.imports), lag_route(core.progress)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money)]
     return [*with_docs(public, VERSION), *internal_routes(core.progress)]
 
 
 def _app(core: Core) -> web.Application:
-    app = build_app(core_routes(core), core.authenticator)
+    around: list[Around] = [Idempotency(RegistryAnswers(core.registry, now))]
+    if core.limiter is not None:
+        around.insert(0, RateLimited(core.limiter))
+    app = build_app(core_routes(core), core.authenticator, around)
     pages = PageServices(
         registry=core.registry,
         store=core.store,

@@ -23,6 +23,7 @@ async def serve_gateway(config: PartConfig, stop: asyncio.Event) -> None:
     """Serve on the inherited socket until told to stop; requests under way are finished."""
     registry = Registry(config.registry_url)
     authenticator = KeyAuthenticator(registry, now)
+    limiter = config.limiter()
     flushing = asyncio.create_task(flush_use(authenticator))
     try:
         await serve(
@@ -32,12 +33,15 @@ async def serve_gateway(config: PartConfig, stop: asyncio.Event) -> None:
                 open_log=partial(open_writer, config),
                 authenticator=authenticator,
                 identifiers=RegistryCustomers(registry),
+                limiter=limiter,
             ),
             stop,
         )
     finally:
         flushing.cancel()
         await asyncio.gather(flushing, return_exceptions=True)
+        if limiter is not None:
+            limiter.close()
         registry.close()
 
 

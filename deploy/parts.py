@@ -17,6 +17,7 @@ import uvloop
 
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from metering.errors import DataTooNewError, SettingsError
+from metering.http.rate_limits import RateLimits, SharedLimiter
 
 EXIT_REFUSED = 78
 """The part cannot run and starting it again would not help: EX_CONFIG of sysexits.h."""
@@ -31,6 +32,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     store_url: str
     registry_url: str
     log_url: str = ""
+    rate_limits: RateLimits | None = None
     listener: int = -1
     lifeline: int = -1
 
@@ -40,9 +42,20 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.data_dir) / "log"
 
     @property
+    def imports_dir(self) -> Path:
+        """Where uploaded files wait to be imported."""
+        return Path(self.data_dir) / "imports"
+
+    @property
     def log_socket(self) -> Path:
         """Where gateways reach the log."""
         return Path(self.run_dir) / "log.sock"
+
+    def limiter(self) -> SharedLimiter | None:
+        """Open the counts of requests, None when they are not limited."""
+        if self.rate_limits is None:
+            return None
+        return SharedLimiter.open(Path(self.run_dir) / "requests", self.rate_limits)
 
     @property
     def core_socket(self) -> Path:

@@ -8,6 +8,10 @@
 | `METERLINE_STORE_URL` | the store | chDB in the data folder |
 | `METERLINE_REGISTRY_URL` | the registry | SQLite in the data folder |
 | `METERLINE_LOG_URL` | the log: `kafka://host:port[,host:port]/topic?partitions=4` | the local log in the data folder |
+| `METERLINE_LOG_URL` | the log | the local log in the data folder |
+| `METERLINE_RATE_LIMITS` | `1`: limit the requests of each key | `0` |
+| `METERLINE_RATE_INGEST`, `_READS`, `_WRITES` | requests of a key in each window | `1000`, `200`, `50` |
+| `METERLINE_RATE_WINDOW_S` | how long a window is | `10` |
 | `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
 """
 
@@ -17,8 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingest.log.kafka.address import KafkaAddress
+from metering.http.rate_limits import RateLimits
 
 GATEWAY_WORKERS_MAX = 64
+RATE_MAX = 1_000_000_000
+RATE_WINDOW_S_MAX = 3600
 
 
 class SettingError(ValueError):
@@ -38,6 +45,7 @@ class Settings:
     log_url: str
     """Empty for the local log."""
     bootstrap_api_key: str | None = field(repr=False)
+    rate_limits: RateLimits | None = None
 
     @property
     def url(self) -> str:
@@ -77,6 +85,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         registry_url=registry_url,
         log_url=log_url,
         bootstrap_api_key=env.get("METERLINE_BOOTSTRAP_API_KEY") or None,
+        rate_limits=_rate_limits(env),
     )
 
 
@@ -92,6 +101,18 @@ def _log_url(url: str, data_dir: Path) -> str:
 
 def _default_workers() -> int:
     return max(1, min(4, (os.cpu_count() or 1) - 1))
+
+
+def _rate_limits(env: Mapping[str, str]) -> RateLimits | None:
+    """Give None when they are off; numbers that are wrong are told even so."""
+    usual = RateLimits()
+    limits = RateLimits(
+        ingest=_whole(env, "METERLINE_RATE_INGEST", usual.ingest, 1, RATE_MAX),
+        reads=_whole(env, "METERLINE_RATE_READS", usual.reads, 1, RATE_MAX),
+        writes=_whole(env, "METERLINE_RATE_WRITES", usual.writes, 1, RATE_MAX),
+        window_s=_whole(env, "METERLINE_RATE_WINDOW_S", usual.window_s, 1, RATE_WINDOW_S_MAX),
+    )
+    return limits if _whole(env, "METERLINE_RATE_LIMITS", 0, 0, 1) else None
 
 
 def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -97,6 +97,7 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         store_url=settings.store_url,
         registry_url=settings.registry_url,
         log_url=settings.log_url,
+        rate_limits=settings.rate_limits,
     )
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -1,6 +1,7 @@
-"""What a batch is answered: the events that were created, and those that failed as they were sent.
+"""What a batch is answered: the events that were taken, and those that failed as they were sent.
 
-The created events are read once more, from the bytes that went into the log, only when the client wants them back.
+v1 calls the taken ones created, v2 accepted. They are read once more, from the bytes that went into the log, only when
+the client wants them back.
 """
 
 from collections.abc import Sequence
@@ -19,16 +20,16 @@ _encoder = msgspec.json.Encoder()
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def full_answer(world: World, checked: Checked) -> bytes:
-    """Give `{"events_created": [...], "events_failed": [...]}`."""
-    created = [] if checked.body is None else events_out(world, checked.body)
-    return _encoder.encode({"events_created": created, "events_failed": [_as_sent(one) for one in checked.failures]})
+def full_answer(world: World, checked: Checked, taken_as: str) -> bytes:
+    """Give `{"events_created": [...], "events_failed": [...]}`; `taken_as` is the first name."""
+    taken = [] if checked.body is None else events_out(world, checked.body)
+    return _encoder.encode({taken_as: taken, "events_failed": [_as_sent(one) for one in checked.failures]})
 
 
-def minimal_answer(checked: Checked) -> bytes:
+def minimal_answer(checked: Checked, taken_as: str) -> bytes:
     """Give `{"events_created_count": 4999, "events_failed": [{"index", "error"}]}`."""
     failed = [{"index": failure.index, "error": _error(failure.fault)} for failure in checked.failures]
-    return _encoder.encode({"events_created_count": checked.events, "events_failed": failed})
+    return _encoder.encode({f"{taken_as}_count": checked.events, "events_failed": failed})
 
 
 def events_out(world: World, body: bytes) -> Sequence[dict[str, Any]]:

@@ -18,6 +18,8 @@ TAG = "Events"
 
 SEND_EVENT = ("POST", "/v1/events")
 SEND_BATCH = ("POST", "/v1/events/batch")
+SEND_EVENT_V2 = ("POST", "/v2/events")
+SEND_BATCH_V2 = ("POST", "/v2/events/batch")
 RETRACT = ("DELETE", "/v1/events")
 
 _NEW_EVENT = object_of(
@@ -55,6 +57,15 @@ _BATCH_ANSWER = object_of(
     title="BatchAnswer",
     required=("events_failed",),
 )
+_BATCH_ANSWER_V2 = object_of(
+    {
+        "events_accepted": array_of(EVENT),
+        "events_accepted_count": described(INTEGER, "In place of `events_accepted` with `Prefer: return=minimal`."),
+        "events_failed": described(array_of(_FAILED), "Each as it was sent, with its `index` and `error`."),
+    },
+    title="BatchAnswerV2",
+    required=("events_failed",),
+)
 _RETRACTION = object_of(
     {
         "matching": one_of(("record_ids", "customer_id", "event_type", "all")),
@@ -71,11 +82,13 @@ _BATCH: Shape = {**array_of(_NEW_EVENT), "minItems": 1, "maxItems": 5000}
 def event_routes() -> Sequence[Route]:
     """Give the routes that gateways answer, described."""
     ingest = Scope.INGEST
-    one, batch = "Send one event; 201 once it is durable", "Send up to 5000 events; a bad one never stops the others"
+    one, batch = "Send one event; 2xx once it is durable", "Send up to 5000 events; a bad one never stops the others"
     retract = "Retract current events; the answer is how many"
     return [
         Route(*SEND_EVENT, ingest, _misdirected, one, TAG, 201, body=_NEW_EVENT, answer=object_of({})),
         Route(*SEND_BATCH, ingest, _misdirected, batch, TAG, 201, body=_BATCH, answer=_BATCH_ANSWER),
+        Route(*SEND_EVENT_V2, ingest, _misdirected, one, TAG, 202, body=_NEW_EVENT, answer=object_of({})),
+        Route(*SEND_BATCH_V2, ingest, _misdirected, batch, TAG, 202, body=_BATCH, answer=_BATCH_ANSWER_V2),
         Route(*RETRACT, ingest, _misdirected, retract, TAG, body=_RETRACTION, answer=INTEGER),
     ]
 

@@ -125,6 +125,12 @@ def decode_filter(document: Any, path: Path = ("where",)) -> Filter:
     return Filter(Conditional(conditional), tuple(condition for condition in conditions if condition))
 
 
+def kept_filter(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a document that `decode_filter` has taken as it was sent, without what no filter needs."""
+    fields = [_kept_condition(field) for field in document.get("fields", ())]
+    return {"conditional": document.get("conditional", Conditional.AND.value), "fields": fields}
+
+
 def matches(where: Filter, record: Mapping[str, Any]) -> bool:
     """Tell whether a decoded record (its `id` included, numbers as int or Decimal) meets the filter."""
     met = (_meets(condition, record) for condition in where.conditions)
@@ -185,13 +191,22 @@ def _condition(field: Any, path: Path, faults: list[FilterFault]) -> Condition |
     before = len(faults)
     if not isinstance(name, str) or not 1 <= len(name) <= NAME_CHARACTERS_MAX:
         faults.append(FilterFault((*path, "property"), "property must name a property of the record"))
-    operator = _SPELLINGS.get(spelling.replace("_", "").lower()) if isinstance(spelling, str) else None
+    operator = _operator(spelling)
     if operator is None:
         known = ", ".join(Operator)
         faults.append(FilterFault((*path, "operator"), f"operator is {_shown(spelling)}: send one of {known}"))
         return None
     values = _values(operator, value, (*path, "value"), faults)
     return Condition(str(name), operator, values) if len(faults) == before else None
+
+
+def _kept_condition(field: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {"property": field["property"], "operator": field["operator"]}
+    return kept if _operator(field["operator"]) in NULL_OPERATORS else {**kept, "value": field["value"]}
+
+
+def _operator(spelling: object) -> Operator | None:
+    return _SPELLINGS.get(spelling.replace("_", "").lower()) if isinstance(spelling, str) else None
 
 
 def _values(operator: Operator, value: Any, path: Path, faults: list[FilterFault]) -> tuple[Scalar, ...]:

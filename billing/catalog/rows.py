@@ -11,23 +11,19 @@ from typing import Any
 from billing.catalog.model import ROW_TYPES, PriceConfiguration, PriceGroup, ProductType
 from billing.errors import InvalidPriceError
 from billing.pricing import EventPrices, Prices, UnitPrices, rate_groups, read_prices
-from metering.filters import EVERYTHING, Filter, FilterError, decode_filter
+from metering.filters import EVERYTHING, Filter, FilterError, decode_filter, kept_filter
 from metering.http.problem import Fault, PathPart
 
-_ROW_FIELDS = (
-    "type",
-    "amount",
-    "count",
-    "unit_count",
-    "from",
-    "to",
-    "on_tier_incomplete",
-    "on_bucket_incomplete",
-    "percentage",
-    "per_unit_floor",
-    "per_unit_cap",
-    "per_unit_fee",
-)
+_INCOMPLETE = ("on_tier_incomplete", "on_bucket_incomplete")
+_ROW_FIELDS: Mapping[str, Sequence[str]] = {
+    "fee": ("type", "amount", "count"),
+    "volume": ("type", "amount", "unit_count", "from", "to", *_INCOMPLETE),
+    "packaged": ("type", "amount", "unit_count", "from", "to", *_INCOMPLETE),
+    "bulk": ("type", "amount", "unit_count", "from", "to", *_INCOMPLETE),
+    "bps": ("type", "from", "to", "percentage", "per_unit_floor", "per_unit_cap", "per_unit_fee"),
+    "bundle": ("type", "amount", "unit_count"),
+}
+"""What each model reads of its rows. All else was not checked, so it is not kept."""
 
 
 def read_rows(
@@ -43,7 +39,7 @@ def read_rows(
     if model not in ROW_TYPES[kind]:
         message = f"a {kind} product has no {model} prices: send rows of type {' or '.join(ROW_TYPES[kind])}"
         faults.append(Fault("wrong_type", (*path, 0, "type"), message))
-    return tuple({name: row[name] for name in _ROW_FIELDS if name in row} for row in rows)
+    return tuple({name: row[name] for name in _ROW_FIELDS[model] if name in row} for row in rows)
 
 
 def read_filter(document: Any, path: Sequence[PathPart], faults: list[Fault]) -> Mapping[str, Any] | None:
@@ -69,10 +65,7 @@ def read_filter(document: Any, path: Sequence[PathPart], faults: list[Fault]) ->
     except FilterError as error:
         faults.extend(Fault("filter", fault.path, f"metering_filter: {fault.message}") for fault in error.faults)
         return None
-    if where == EVERYTHING or configuration is None:
-        return None
-    kept = {"conditional": where.conditional.value, "fields": configuration["fields"]}
-    return {"name": name, "configuration": kept}
+    return {"name": name, "configuration": kept_filter(configuration)} if where.conditions else None
 
 
 def filter_of(group: PriceGroup) -> Filter:

@@ -7,6 +7,7 @@ is what decides how many a worker can take. 2xx goes out only after the log said
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -14,7 +15,7 @@ from aiohttp import web
 from ingest import deletion
 from ingest.errors import LogOverloadedError, LogUnavailableError
 from ingest.event_answer import full_answer, minimal_answer
-from ingest.event_routes import RETRACT, SEND_BATCH, SEND_EVENT
+from ingest.event_routes import RETRACT, SEND_BATCH, SEND_BATCH_V2, SEND_EVENT, SEND_EVENT_V2
 from ingest.gateway.bodies import body_of
 from ingest.gateway.body_budget import BodyBudget
 from ingest.gateway.core_client import Core
@@ -27,6 +28,7 @@ from metering.errors import UnavailableError
 from metering.http.app import SECURITY_HEADERS, Authenticator, error_response, json_response, problem_response
 from metering.http.json import MalformedJsonError, loads
 from metering.http.problem import ApiError, forbidden, invalid, unavailable
+from metering.http.rate_limits import Budget, Limiter, answered_with
 from metering.http.reading import require_json
 from metering.http.scope import Scope, allows
 from metering.world import World
@@ -35,18 +37,33 @@ _log = structlog.get_logger(__name__)
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-_CREATED = ReadyAnswer(201, "Created", b"{}")
+
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """How a version of the API says that events were taken; what it promises by that is the same in both."""
+
+    status: int
+    taken_as: str
+    ready: ReadyAnswer
+
+
+_V1 = _Dialect(201, "events_created", ReadyAnswer(201, "Created", b"{}"))
+_V2 = _Dialect(202, "events_accepted", ReadyAnswer(202, "Accepted", b"{}"))
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """What a gateway works with. `pass_on` answers every request that is not the gateway's own."""
+    """What a gateway works with. `pass_on` answers every request that is not the gateway's own.
+
+    `limiter` None means that nobody's requests are counted, and that this costs nothing.
+    """
 
     authenticator: Authenticator
     log: LogWriter
     core: Core
     identifiers: Identifiers
     pass_on: Answer
+    limiter: Limiter | None = None
 
 
 class Gateway:
@@ -64,10 +81,15 @@ class Gateway:
         self._budget = budget or BodyBudget()
         self._now_ns = now_ns
         self.own: Mapping[tuple[str, str], Answer] = {
-            SEND_EVENT: self._take_event,
-            SEND_BATCH: self._take_batch,
+            SEND_EVENT: partial(self._take_event, _V1),
+            SEND_BATCH: partial(self._take_batch, _V1),
+            SEND_EVENT_V2: partial(self._take_event, _V2),
+            SEND_BATCH_V2: partial(self._take_batch, _V2),
             RETRACT: self._retract,
         }
+        self._ready = neighbours.limiter is None
+        if neighbours.limiter is not None:
+            self.own = {place: self._counted(answer, neighbours.limiter) for place, answer in self.own.items()}
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request; an error is an answer too."""
@@ -100,14 +122,16 @@ class Gateway:
             path = request.rel_url.path_safe  # Decoded but for slashes, which would make it another path.
         return self.own.get((request.method, path), self._pass_on)
 
-    async def _take_event(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _take_event(self, dialect: _Dialect, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)
         require_json(request)
         body = await body_of(request, self._budget)
         await self._append(world, Kind.EVENTS, 1, check_event(body))
-        return _CREATED if ReadyAnswer.fits(request) else json_response({}, 201, SECURITY_HEADERS)
+        if self._ready and ReadyAnswer.fits(request):
+            return dialect.ready
+        return json_response({}, dialect.status, SECURITY_HEADERS)
 
-    async def _take_batch(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _take_batch(self, dialect: _Dialect, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)
         require_json(request)
         body = await body_of(request, self._budget)
@@ -118,10 +142,10 @@ class Gateway:
             headers = dict(SECURITY_HEADERS)
             if _wants_minimal(request):
                 headers["Preference-Applied"] = "return=minimal"
-                answer = minimal_answer(checked)
+                answer = minimal_answer(checked, dialect.taken_as)
             else:
-                answer = full_answer(world, checked)
-        return web.Response(body=answer, status=201, content_type="application/json", headers=headers)
+                answer = full_answer(world, checked, dialect.taken_as)
+        return web.Response(body=answer, status=dialect.status, content_type="application/json", headers=headers)
 
     async def _retract(self, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)
@@ -136,6 +160,13 @@ class Gateway:
         await self._core.wait_applied()
         receipt = await self._append(world, Kind.DELETION, 1, deletion.encode(retraction))
         return json_response(await self._core.retracted(world, receipt), 200, SECURITY_HEADERS)
+
+    def _counted(self, answer: Answer, limiter: Limiter) -> Answer:
+        async def counted(request: web.BaseRequest) -> web.StreamResponse:
+            principal = await self._authenticator.authenticate(request.headers.get("Authorization"))
+            return await answered_with(limiter.take(principal.key_id, Budget.INGEST), answer(request))
+
+        return counted
 
     async def _let_in(self, request: web.BaseRequest) -> World:
         principal = await self._authenticator.authenticate(request.headers.get("Authorization"))

@@ -22,6 +22,7 @@ from ingest.gateway.proxy import open_session, pass_on
 from ingest.gateway.server import GatewayServer
 from ingest.log.protocol import LogWriter
 from metering.http.app import Authenticator
+from metering.http.rate_limits import Limiter
 
 DRAIN_S_MAX = 15.0
 BACKLOG = 1024
@@ -42,6 +43,7 @@ class GatewaySettings:
     open_log: OpenLog
     authenticator: Authenticator
     identifiers: Identifiers
+    limiter: Limiter | None = None
 
 
 async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
@@ -60,7 +62,10 @@ async def _serve(settings: GatewaySettings, log: LogWriter, stop: asyncio.Event)
         async def forward(request: web.BaseRequest) -> web.StreamResponse:
             return await pass_on(session, request)
 
-        gateway = Gateway(Neighbours(settings.authenticator, log, CoreClient(session), settings.identifiers, forward))
+        core = CoreClient(session)
+        gateway = Gateway(
+            Neighbours(settings.authenticator, log, core, settings.identifiers, forward, settings.limiter)
+        )
         runner = web.ServerRunner(GatewayServer(gateway.answer), shutdown_timeout=DRAIN_S_MAX)
         await runner.setup()
         try:

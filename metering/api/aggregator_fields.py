@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from metering.aggregation import NEEDS_PROPERTY, Operation
-from metering.filters import NULL_OPERATORS, FilterError, Operator, decode_filter
+from metering.filters import FilterError, Operator, decode_filter, kept_filter
 from metering.http.fields import Fields
 from metering.http.problem import Fault
 from metering.http.shapes import (
@@ -28,7 +28,6 @@ THRESHOLD_MAX = 10**20
 INTERVAL_COUNT_MAX = 1_000
 
 _KNOWN_OPERATIONS = ("count", "sum", "max", "min", "average", "latest", "unique", "weighted_sum")
-_NULL_SPELLINGS = frozenset(operator.value.replace("_", "") for operator in NULL_OPERATORS)
 
 
 class AggregatorType(StrEnum):
@@ -126,17 +125,7 @@ def _where(fields: Fields) -> dict[str, Any] | None:
     except FilterError as error:
         fields.faults.extend(Fault("filter", fault.path, fault.message) for fault in error.faults)
         return None
-    return {
-        "conditional": sent.get("conditional", "and"),
-        "fields": [_kept_condition(condition) for condition in sent.get("fields", [])],
-    }
-
-
-def _kept_condition(condition: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {"property": condition["property"], "operator": condition["operator"]}
-    if condition["operator"].replace("_", "").lower() not in _NULL_SPELLINGS:
-        kept["value"] = condition["value"]
-    return kept
+    return kept_filter(sent)
 
 
 def _status(fields: Fields) -> AggregatorStatus:

@@ -19,7 +19,7 @@ from metering.errors import QueryLimitError, UnavailableError
 from metering.http.fields import holds_control
 from metering.http.json import dumps
 from metering.http.problem import ApiError, Fault, forbidden, invalid_field, not_found, refused, unavailable
-from metering.http.route import Call, Principal, Route
+from metering.http.route import Call, Handler, Principal, Route
 from metering.http.scope import allows
 
 _log = structlog.get_logger(__name__)
@@ -29,6 +29,9 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+
+Around = Callable[[Route, Handler], Handler]
 
 
 class Authenticator(Protocol):
@@ -64,12 +67,17 @@ def problem_response(
     return json_response(body, status, headers)
 
 
-def add_routes(app: web.Application, routes: Iterable[Route], authenticator: Authenticator) -> None:
+def add_routes(
+    app: web.Application, routes: Iterable[Route], authenticator: Authenticator, around: Sequence[Around] = ()
+) -> None:
     """Serve each route, its key and scope checked first; what answers GET answers HEAD, without the body."""
     for route in routes:
+        handler = route.handler
+        for wrap in reversed(around):
+            handler = wrap(route, handler)
         methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
         for method in methods:
-            app.router.add_route(method, _any_segment(route.path), _serve(route, authenticator))
+            app.router.add_route(method, _any_segment(route.path), _serve(route, handler, authenticator))
 
 
 def _any_segment(path: str) -> str:
@@ -77,7 +85,9 @@ def _any_segment(path: str) -> str:
     return re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
 
 
-def _serve(route: Route, authenticator: Authenticator) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _serve(
+    route: Route, handler: Handler, authenticator: Authenticator
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
         principal = None
         if route.scope is not None:
@@ -86,7 +96,7 @@ def _serve(route: Route, authenticator: Authenticator) -> Callable[[web.Request]
                 held = ", ".join(sorted(principal.scopes)) or "none"
                 raise forbidden(f"this key lacks the scope {route.scope.value!r} (it has: {held})")
         _check_text(request)
-        return await route.handler(Call(request, principal))
+        return await handler(Call(request, principal))
 
     return serve
 
@@ -142,8 +152,12 @@ def _routing_error(request: web.Request, error: web.HTTPException) -> web.Respon
     return problem_response(error.status, error.text or error.reason)
 
 
-def build_app(routes: Iterable[Route], authenticator: Authenticator) -> web.Application:
-    """Build an application that serves these routes; bodies are read by `metering.http.reading`."""
+def build_app(routes: Iterable[Route], authenticator: Authenticator, around: Sequence[Around] = ()) -> web.Application:
+    """Build an application that serves these routes; bodies are read by `metering.http.reading`.
+
+    Each of `around` wraps the handlers of the routes that it is meant for, the first one outermost; it runs once the
+    key was let in.
+    """
     app = web.Application(middlewares=[answer_errors])
-    add_routes(app, routes, authenticator)
+    add_routes(app, routes, authenticator, around)
     return app

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metering.http.idempotency import HEADER, KEY_CHARACTERS_MAX, KEY_CHARACTERS_MIN, heeds_key
 from metering.http.route import Route
 from metering.http.shapes import TEXT, array_of, object_of
 
@@ -35,10 +36,15 @@ _FAILURES: Mapping[str, str] = {
     "409": "What is there already stands against it.",
     "413": "Larger than a limit.",
     "415": "A content type or encoding that is not read.",
+    "417": "The Idempotency-Key belongs to another method, URL or body.",
     "422": "Well-formed, and refused for what it means.",
     "429": "Too many requests: wait for `Retry-After` seconds.",
     "503": "Not now: the same request may be sent again after `Retry-After` seconds.",
 }
+_KEY_DESCRIPTION = (
+    "A new UUIDv4 for each write. Sent again with the same key within 24 hours, the write is not carried out again: "
+    "its first answer is given once more."
+)
 _WITH_KEY = ("401", "403", "429")
 _WITH_BODY = ("404", "409", "413", "415", "422")
 
@@ -81,7 +87,7 @@ def _operation(route: Route, shapes: dict[str, Any]) -> dict[str, Any]:
         "operationId": operation_id(route),
         "summary": route.summary,
         "tags": [route.tag],
-        "parameters": [*_path_parameters(route), *_query_parameters(route)],
+        "parameters": [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)],
         "responses": _responses(route, shapes),
         "security": [] if route.scope is None else [{"bearer": []}, {"basic": []}],
     }
@@ -89,7 +95,7 @@ def _operation(route: Route, shapes: dict[str, Any]) -> dict[str, Any]:
         operation["description"] = f"Needs a key with the scope `{route.scope.value}` (or `admin`)."
     if route.body is not None:
         schema = _hoisted(route.body, shapes)
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {"required": True, "content": {route.body_type: {"schema": schema}}}
     return operation
 
 
@@ -112,6 +118,13 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
     ]
 
 
+def _header_parameters(route: Route) -> list[dict[str, Any]]:
+    if not heeds_key(route):
+        return []
+    schema = {"type": "string", "minLength": KEY_CHARACTERS_MIN, "maxLength": KEY_CHARACTERS_MAX}
+    return [{"name": HEADER, "in": "header", "required": False, "description": _KEY_DESCRIPTION, "schema": schema}]
+
+
 def _responses(route: Route, shapes: dict[str, Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": route.summary}
     if route.answer is not None:
@@ -121,6 +134,7 @@ def _responses(route: Route, shapes: dict[str, Any]) -> dict[str, Any]:
     failures |= {"404"} if _PATH_PARAMETER.search(route.path) else set()
     failures |= set(_WITH_BODY) if route.body is not None else set()
     failures |= {"409"} if route.method == "DELETE" else set()
+    failures |= {"409", "417"} if heeds_key(route) else set()
     references = {status: {"$ref": f"#/components/responses/Error{status}"} for status in sorted(failures)}
     return {str(route.status): success, **references}
 

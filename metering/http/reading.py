@@ -12,6 +12,9 @@ from metering.http.problem import invalid, too_large, unsupported
 BODY_BYTES_MAX = 32 * 1024 * 1024
 _CHUNK = 256 * 1024
 
+BODY = web.RequestKey("body", bytes)
+"""Where a body that was read before its handler runs is left for it."""
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
@@ -30,6 +33,8 @@ async def read_body(request: web.BaseRequest) -> bytes:
     Raises:
         ApiError: 413 over `BODY_BYTES_MAX`, 415 for an unknown encoding, 400 for bytes that do not decompress.
     """
+    if BODY in request:
+        return request[BODY]
     raw = await _read_raw(request)
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding in {"", "identity"}:

@@ -63,8 +63,8 @@ class Parameter:
 class Route:
     """One method and path. `path` is aiohttp's form: `/v1/customers/{id}`.
 
-    `body` and `answer` are JSON Schema fragments for the API's description, None where there is none. `tag` groups
-    routes there. `status` is the answer's when all goes well.
+    `body` and `answer` are JSON Schema fragments for the API's description, None where there is none; `body_type` is
+    the body's content type. `tag` groups routes there. `status` is the answer's when all goes well.
     """
 
     method: str
@@ -77,3 +77,4 @@ class Route:
     parameters: Sequence[Parameter] = ()
     body: dict[str, object] | None = None
     answer: dict[str, object] | None = None
+    body_type: str = "application/json"

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -20,6 +21,9 @@ BUSY_S_MAX = 10
 THREADS_MAX = 4
 
 T = TypeVar("T")
+
+along_with: ContextVar[Callable[[sa.Connection], None] | None] = ContextVar("along_with", default=None)
+"""What `Registry.write` does besides, in the same transaction, after each change of this request."""
 
 
 class Registry:
@@ -82,7 +86,16 @@ class Registry:
 
     async def write(self, change: Callable[..., T], *args: Any) -> T:
         """Run `change(connection, *args)` in a writing transaction, in a thread; committed when this returns."""
-        return await self._run(self.writing, change, *args)
+        besides = along_with.get()
+        if besides is None:
+            return await self._run(self.writing, change, *args)
+
+        def both(connection: sa.Connection) -> T:
+            result = change(connection, *args)
+            besides(connection)
+            return result
+
+        return await self._run(self.writing, both)
 
     async def _run(self, begin: Callable[[], Any], work: Callable[..., T], *args: Any) -> T:
         def call() -> T:

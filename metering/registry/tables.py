@@ -111,3 +111,18 @@ page_sessions = sa.Table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("expires_at", Instant, nullable=False),
 )
+
+kept_answers = sa.Table(
+    "kept_answers",
+    metadata,
+    *world_columns(),
+    sa.Column("key", sa.String(255), nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("attempt", sa.String(32), nullable=False),
+    sa.Column("started_at", Instant, nullable=False, index=True),
+    sa.Column("changed_at", Instant),
+    sa.Column("status", sa.Integer),
+    sa.Column("headers", ExactJson),
+    sa.Column("body", sa.LargeBinary),
+    sa.PrimaryKeyConstraint("account_id", "mode", "key"),
+)

@@ -1,5 +1,6 @@
 """The whole product: one account never sees anything of another's, whichever route it tries."""
 
+import asyncio
 import sqlite3
 
 import aiohttp
@@ -17,7 +18,7 @@ INTERNAL = "/internal/"
 
 def every_route():
     """What the core serves, but for what gateways alone may ask; what gateways serve themselves is in the table too."""
-    nothing = Core(None, None, None, None, None)
+    nothing = Core(None, None, None, None, None, None)
     return [route for route in core_routes(nothing) if not route.path.startswith(INTERNAL)]
 
 
@@ -74,6 +75,13 @@ async def one_of_everything(client):
     }
     await client.call("POST", "/v1/events", event)
     await client.until_applied()
+    form = aiohttp.FormData()
+    form.add_field("file", b"timestamp,event_type,customer_id,record/id\nmarker,t,c,1\n", filename="events.csv")
+    async with client.session.post(client.url + "/v1/events/import", data=form) as answer:
+        assert answer.status == 202
+        begun = await answer.json()
+    while (await client.get(f"/v1/imports/{begun['id']}"))["ended_at"] is None:
+        await asyncio.sleep(0.05)
     invoice = (await client.get("/v1/invoices?status=open&take=1"))["data"][0]
     return {
         "customers.id": customer["id"],
@@ -85,6 +93,7 @@ async def one_of_everything(client):
         "invoices.id": invoice["id"],
         "event_type": "marker-type",
         "record_id": "marker-record",
+        "imports.id": begun["id"],
     }
 
 

@@ -159,6 +159,29 @@ async def test_rows_of_a_matrix_must_be_reachable_and_rated_by_sums(shop):
     ]
 
 
+@pytest.mark.parametrize("conditional", [{}, {"conditional": "or"}, {"conditional": "and", "fields": []}])
+async def test_a_filter_without_conditions_is_none(shop, conditional):
+    """Whatever else it says, it takes every event."""
+    aggregator = await shop.aggregator()
+    configuration = {"currency": "EUR", "prices": VOLUME, "metering_filter": {"configuration": conditional}}
+    body = {"type": "dynamic", "aggregator_id": aggregator["id"], "price_configurations": [configuration]}
+    made = await shop.made("/v1/products", a_product(**body))
+    assert made["price_configurations"][0]["metering_filter"] is None
+
+
+async def test_what_was_not_checked_is_not_kept(shop):
+    """Fields of other price models and unknown ones of a filter's conditions are ignored, not stored."""
+    aggregator = await shop.aggregator()
+    visa = a_filter("visa")
+    noisy = a_filter("visa")
+    noisy["configuration"]["fields"][0]["note"] = {"any": "thing"}
+    prices = [{**VOLUME[0], "percentage": {"any": "thing"}, "count": "many", "note": 1}]
+    configuration = {"currency": "EUR", "prices": prices, "metering_filter": noisy}
+    body = {"type": "dynamic", "aggregator_id": aggregator["id"], "price_configurations": [configuration]}
+    (kept,) = (await shop.made("/v1/products", a_product(**body)))["price_configurations"]
+    assert (kept["prices"], kept["metering_filter"]) == (VOLUME, visa)
+
+
 async def test_an_update_changes_what_is_sent(shop):
     """Name and configurations change, the rest stays; a configuration that names its id keeps it."""
     made = await shop.product()

@@ -20,7 +20,9 @@ async def start():
 
     async def begin(writer=None, pass_on=not_ours, **options) -> Running:
         log, core, budget = MemoryLog(), StubCore(), BodyBudget(options.pop("budget_bytes_max", 1 << 30))
-        neighbours = Neighbours(Keys(), writer or MemoryLogWriter(log), core, OneCustomer(), pass_on)
+        neighbours = Neighbours(
+            Keys(), writer or MemoryLogWriter(log), core, OneCustomer(), pass_on, options.pop("limiter", None)
+        )
         runner = web.ServerRunner(GatewayServer(Gateway(neighbours, budget).answer, **options))
         await runner.setup()
         port = unused_port()

@@ -30,6 +30,41 @@ async def test_an_event_is_answered_201_and_an_empty_object(gateway):
     assert section.body == b"[" + as_json(an_event()) + b"]"
 
 
+async def test_v2_answers_202_and_an_empty_object(gateway):
+    """202 {} means the same as 201 {}: the log has the event."""
+    status, body, headers = await gateway.send("/v2/events", an_event())
+    assert (status, body) == (202, {})
+    assert headers["Content-Type"] == "application/json"
+    status, body, _ = await gateway.send("/v2/events", an_event(), Connection="close")
+    assert (status, body) == (202, {})
+    assert gateway.logged() == [an_event(), an_event()]
+
+
+async def test_v2_answers_a_batch_with_what_it_accepted(gateway):
+    """202; the taken events are called accepted, those that failed come back as in v1."""
+    batch = b"[%s,%s]" % (as_json(an_event()), as_json(an_event(timestamp="x")))
+    status, told, _ = await gateway.send("/v2/events/batch", batch)
+    assert (status, set(told)) == (202, {"events_accepted", "events_failed"})
+    assert [event["record_id"] for event in told["events_accepted"]] == ["r1"]
+    assert [(failed["index"], failed["error"]["path"]) for failed in told["events_failed"]] == [(1, ["timestamp"])]
+    status, told, _ = await gateway.send("/v2/events/batch", batch, **MINIMAL)
+    assert (status, told["events_accepted_count"], len(told["events_failed"])) == (202, 1, 1)
+    assert len(gateway.logged()) == 2
+
+
+async def test_v2_refuses_what_v1_refuses(gateway):
+    """A bad event, an empty batch, a key without the scope: the same answers, and nothing in the log."""
+    for path, body, key, expected in (
+        ("/v2/events", an_event(customer_id=...), "test_ingest", 400),
+        ("/v2/events/batch", [], "test_ingest", 400),
+        ("/v2/events", an_event(), "test_read", 403),
+        ("/v2/events/batch", [an_event()], "nobody", 401),
+    ):
+        status, _, _ = await gateway.send(path, body, Authorization=f"Bearer {key}")
+        assert status == expected
+    assert gateway.logged() == []
+
+
 async def test_a_query_does_not_change_where_an_event_goes(gateway):
     """with_price_calculation is a documented parameter."""
     status, _, _ = await gateway.send("/v1/events?with_price_calculation=true", an_event())

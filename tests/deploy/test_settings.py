@@ -1,0 +1,23 @@
+import pytest
+
+from deploy.settings import SettingError, read_settings
+from metering.http.rate_limits import RateLimits
+
+
+def test_rate_limits_are_off_until_asked_for():
+    """Numbers alone do not switch them on."""
+    assert read_settings({}).rate_limits is None
+    assert read_settings({"METERLINE_RATE_READS": "7"}).rate_limits is None
+    assert read_settings({"METERLINE_RATE_LIMITS": "1"}).rate_limits == RateLimits(1000, 200, 50, 10)
+    asked = {"METERLINE_RATE_LIMITS": "1", "METERLINE_RATE_READS": "7", "METERLINE_RATE_WINDOW_S": "60"}
+    assert read_settings(asked).rate_limits == RateLimits(1000, 7, 50, 60)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("METERLINE_RATE_LIMITS", "yes"), ("METERLINE_RATE_INGEST", "0"), ("METERLINE_RATE_WINDOW_S", "1.5")],
+)
+def test_a_number_that_is_none_is_told_with_its_range(name, value):
+    """The variable, what it says and what it may say."""
+    with pytest.raises(SettingError, match=rf"{name}='{value}' must be a whole number from \d to \d+"):
+        read_settings({name: value})
