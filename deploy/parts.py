@@ -31,8 +31,8 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     run_dir: str
     store_url: str
     registry_url: str
-    log_url: str = ""
     rate_limits: RateLimits | None = None
+    log_url: str = ""
     listener: int = -1
     lifeline: int = -1
 

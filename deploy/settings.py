@@ -7,11 +7,10 @@
 | `METERLINE_GATEWAY_WORKERS` | gateway processes behind the address | one for each core but one, 1 to 4 |
 | `METERLINE_STORE_URL` | the store | chDB in the data folder |
 | `METERLINE_REGISTRY_URL` | the registry | SQLite in the data folder |
-| `METERLINE_LOG_URL` | the log: `kafka://host:port[,host:port]/topic?partitions=4` | the local log in the data folder |
-| `METERLINE_LOG_URL` | the log | the local log in the data folder |
 | `METERLINE_RATE_LIMITS` | `1`: limit the requests of each key | `0` |
 | `METERLINE_RATE_INGEST`, `_READS`, `_WRITES` | requests of a key in each window | `1000`, `200`, `50` |
 | `METERLINE_RATE_WINDOW_S` | how long a window is | `10` |
+| `METERLINE_LOG_URL` | the log: `kafka://host:port[,host:port]/topic?partitions=4` | the local log in the data folder |
 | `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
 """
 

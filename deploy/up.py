@@ -96,8 +96,8 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         run_dir=str(held.run_dir),
         store_url=settings.store_url,
         registry_url=settings.registry_url,
-        log_url=settings.log_url,
         rate_limits=settings.rate_limits,
+        log_url=settings.log_url,
     )
     stopping = asyncio.create_task(stop.wait())
     try:
