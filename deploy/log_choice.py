@@ -27,7 +27,7 @@ async def open_reader(config: PartConfig) -> LogReader:
 
 
 async def open_writer(config: PartConfig) -> LogWriter:
-    """Open the log for a gateway; it may come later than the gateway."""
+    """Open the log for appending; it may come later than whoever appends."""
     if not config.log_url:
         return await RemoteLogWriter.open(config.log_socket)
     from ingest.log.kafka.writer import KafkaLogWriter
