@@ -23,6 +23,8 @@ from tests.peers.kafka.jars import PeerMissingError, kafka_jars
 START_S_MAX = 90
 STOP_S_MAX = 30
 JAVA = ("java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+TIED = ("setpriv", "--pdeathsig", "KILL")
+"""A broker goes with the thread that started it, so none outlives a test run that was killed."""
 QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
 PROPERTIES = """\
@@ -65,7 +67,7 @@ class Broker:
         classes = f"{kafka_jars()}/*"
         with (self.folder / "out").open("ab") as output:
             self.process = subprocess.Popen(
-                [*JAVA, QUIET, "-cp", classes, "kafka.Kafka", str(self.folder / "server.properties")],
+                [*TIED, *JAVA, QUIET, "-cp", classes, "kafka.Kafka", str(self.folder / "server.properties")],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
