@@ -142,17 +142,17 @@ async def test_kill_9_at_any_instant_loses_nothing_and_doubles_nothing(paths):
                 os.kill(process.pid, signal.SIGKILL)
                 await asyncio.to_thread(process.wait)
         with a_process(paths, RUN_ROLLING) as process:
-            await asyncio.sleep(0.5)
+            while len(receipts) < 1000 or len(list(paths[0].glob("*.segment"))) < 4:
+                await asyncio.sleep(0.01)
             stop = True
             await asyncio.gather(*(remote.close() for remote in remotes))
             process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(process.wait)
 
     found = await numbers(paths[0])
-    assert len(receipts) > 1000
     assert len(set(found.values())) == len(found)
     assert {receipts[number]: number for number in receipts}.items() <= found.items()
     for own in callers_numbers:
         places = [receipts[number] for number in own]
         assert places == sorted(places)
-    assert len(list(paths[0].glob("*.segment"))) > 3
+    assert len(list(paths[0].glob("*.segment"))) >= 4

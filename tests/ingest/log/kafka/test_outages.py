@@ -108,7 +108,7 @@ async def test_while_no_broker_answers_nothing_is_acknowledged_and_memory_is_bou
         outcomes = await asyncio.gather(
             *(writer.append(a_section([f"{n}"] * 10)) for n in range(50)), return_exceptions=True
         )
-        assert time.monotonic() - began_at < 10
+        assert time.monotonic() - began_at < 30
         assert {type(outcome) for outcome in outcomes} == {LogUnavailableError, LogOverloadedError}
         newcomer = await KafkaLogWriter.open(address, append_s_max=1.0)
         with pytest.raises(LogUnavailableError, match="no Kafka broker answers"):
