@@ -16,7 +16,7 @@ import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import RegistryCustomers, RegistryLanes, now
 from deploy.gateway_part import flush_use
-from deploy.log_choice import open_reader, open_writer
+from deploy.log_choice import keeper_of, open_reader, open_writer
 from deploy.metrics import Measured, metrics_route
 from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
@@ -78,10 +78,12 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
     letters = StoreDeadLetters(store)
-    consumer = Consumer(log, versions, lanes, customers, letters, clock=now)
+    writer = await open_writer(config)
+    keeper = keeper_of(config, writer, log.log_id)
+    hint = keeper.applied_hint if keeper is not None else None
+    consumer = Consumer(log, versions, lanes, customers, letters, clock=now, applied_hint=hint)
     await consumer.start()
     progress = LogProgress(log, versions, lanes, now)
-    writer = await open_writer(config)
     spool = Spool(config.imports_dir)
     importer = ImportRunner(registry, writer, spool, now)
     await importer.prepare()
@@ -96,7 +98,9 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
     importing = asyncio.create_task(importer.run())
-    flushing = asyncio.create_task(flush_use(core.authenticator))
+    beside = [asyncio.create_task(flush_use(core.authenticator))]
+    if keeper is not None:
+        beside.append(asyncio.create_task(keeper.run()))
     try:
         config.core_socket.unlink(missing_ok=True)
         await web.UnixSite(runner, str(config.core_socket)).start()
@@ -110,10 +114,10 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         with suppress(LogSilentError):  # What it holds is applied at the next start.
             await progress.wait_until_applied(DRAIN_S_MAX)
     finally:
-        for task in (flushing, consuming, importing):
+        for task in (consuming, importing, *beside):
             task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(flushing, consuming, importing, return_exceptions=True)
+            await asyncio.gather(consuming, importing, *beside, return_exceptions=True)
         await runner.cleanup()
         await writer.close()
         await log.close()

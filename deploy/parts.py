@@ -16,6 +16,8 @@ import structlog
 import uvloop
 
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
+from ingest.log.archive.keeper import Keep
+from ingest.log.local.writer import SEGMENT_BYTES
 from metering.errors import DataTooNewError, SettingsError
 from metering.http.rate_limits import RateLimits, SharedLimiter
 
@@ -35,6 +37,9 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     metrics_public: bool = False
     rate_limits: RateLimits | None = None
     log_url: str = ""
+    log_keep: Keep = Keep.ARCHIVE
+    log_archive_dir: str = ""
+    log_segment_bytes: int = SEGMENT_BYTES
     listener: int = -1
     lifeline: int = -1
 
@@ -42,6 +47,11 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     def log_dir(self) -> Path:
         """Where the local log lies."""
         return Path(self.data_dir) / "log"
+
+    @property
+    def archive_dir(self) -> Path:
+        """Where the local log is archived."""
+        return Path(self.log_archive_dir)
 
     @property
     def imports_dir(self) -> Path:
