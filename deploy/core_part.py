@@ -22,6 +22,7 @@ from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from deploy.parts import PartConfig
+from deploy.status import status_route
 from deploy.version import VERSION
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
@@ -92,7 +93,7 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     replayer = Replayer(letters, writer, now)
     core = Core(registry, store, versions, progress, authenticator, imports, replayer, config.limiter())
     measured = metrics_route(
-        Measured(store, versions, progress), Path(config.run_dir), config.log_dir, public=config.metrics_public
+        Measured(store, versions, progress), Path(config.run_dir), config.places(), public=config.metrics_public
     )
     runner = web.AppRunner(_app(core, measured), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
@@ -142,7 +143,11 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
     money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
     events = [*event_routes(), *import_routes(core.imports), lag_route(core.progress)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
-    internal = [*internal_routes(core.progress), *dead_letter_routes(core.replayer)]
+    internal = [
+        *internal_routes(core.progress),
+        *dead_letter_routes(core.replayer),
+        status_route(core.store, core.progress),
+    ]
     return [*with_docs(public, VERSION), *internal]
 
 

@@ -8,13 +8,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
 import structlog
 import uvloop
 
+from deploy.disk_use import places_of
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from ingest.log.archive.keeper import Keep
 from ingest.log.local.writer import SEGMENT_BYTES
@@ -47,6 +48,10 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     def log_dir(self) -> Path:
         """Where the local log lies."""
         return Path(self.data_dir) / "log"
+
+    def places(self) -> Mapping[str, Path]:
+        """Name what lies where."""
+        return places_of(Path(self.data_dir), self.archive_dir, self.store_url, self.registry_url)
 
     @property
     def archive_dir(self) -> Path:

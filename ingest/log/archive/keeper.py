@@ -1,8 +1,8 @@
 """Move segments out of the log once they are applied: into the archive, or away.
 
-A segment goes when the store's durable `applied` lies `MARGIN_MESSAGES` beyond it: first it is in the archive, synced
-and read back, then it is unlinked, the oldest first. A crash between any two of these steps leaves it in the log, in the
-archive or in both, and the next pass goes on from what is there. The open segment stays, unless `settle` seals it.
+A segment goes when the store's durable `applied` has lain beyond it for `MARGIN_S`: first it is in the archive, synced
+and read back, then it is unlinked, the oldest first. A crash between any two of these steps leaves it in the log, in
+the archive or in both, and the next pass goes on from what is there. The open segment stays, unless `settle` seals it.
 """
 
 import asyncio
@@ -20,10 +20,8 @@ from ingest.log.archive.segment import Redact, archive_segment
 from ingest.log.local.folder import first_offsets
 from ingest.log.waiting import PARTITION
 
-MARGIN_MESSAGES = 10_000
-"""Readers may be so far behind what is applied and still find their place in the log itself: at the fastest that is
-20 s, since commits begin 2 ms apart."""
-PASS_INTERVAL_S_MIN = 1.0
+MARGIN_S = 5.0
+"""Who has just read what is applied has so long to find its place in the log itself."""
 RETRY_S = 30.0
 
 _log = structlog.get_logger(__name__)
@@ -62,7 +60,7 @@ class LogKeeper:
         keep: Keep,
         trimmer: Trimmer,
         *,
-        margin_messages: int = MARGIN_MESSAGES,
+        margin_s: float = MARGIN_S,
         redaction: Callable[[], Redact | None] = lambda: None,
     ) -> None:
         """`redaction` gives what must not come into the archive as it stands, asked anew for each segment."""
@@ -70,7 +68,7 @@ class LogKeeper:
         self._archive = archive
         self._keep = keep
         self._trimmer = trimmer
-        self._margin_messages = margin_messages
+        self._margin_s = margin_s
         self._redaction = redaction
         self._applied = 0
         self._went_on = asyncio.Event()
@@ -97,15 +95,15 @@ class LogKeeper:
         while True:
             await self._went_on.wait()
             self._went_on.clear()
-            pause_s = PASS_INTERVAL_S_MIN
+            before = self._applied
+            await asyncio.sleep(self._margin_s)
             try:
-                await self._move(self._applied - self._margin_messages, self._keep)
+                await self._move(before, self._keep)
             except (OSError, LogUnavailableError, LogCorruptError) as error:
                 # The log only grows meanwhile; what is damaged was applied, and stays where a person can look at it.
                 _log.warning("the log keeps its segments for now", reason=str(error))
                 self._went_on.set()
-                pause_s = RETRY_S
-            await asyncio.sleep(pause_s)
+                await asyncio.sleep(RETRY_S)
 
     async def settle(self) -> int:
         """Move everything that is applied now out of the log, the open segment too; give where the log then begins.
