@@ -115,7 +115,8 @@ def _assert_database(store: Store, *, replicated: bool) -> None:
     if replicated and engine != "Replicated":
         raise StoreSettingsError(
             f"METERLINE_STORE_REPLICATED=1, but the database {name} has the engine {engine}: make it with "
-            f"CREATE DATABASE {name} ON CLUSTER ... ENGINE = Replicated('/clickhouse/databases/{name}', '{{shard}}', '{{replica}}')"
+            f"CREATE DATABASE {name} ON CLUSTER ... ENGINE = "
+            f"Replicated('/clickhouse/databases/{name}', '{{shard}}', '{{replica}}')"
         )
     if engine == "Replicated" and not replicated:
         raise StoreSettingsError(
