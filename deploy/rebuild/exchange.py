@@ -4,7 +4,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from ingest.log.local.folder import sync_folder
+from ingest.log.local.files import DISK
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -27,5 +27,5 @@ def exchange(one: Path, other: Path) -> None:
     if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
         reason = os.strerror(ctypes.get_errno())
         raise ExchangeError(f"{one} and {other} cannot be exchanged at once: {reason}")
-    sync_folder(one.parent)
-    sync_folder(other.parent)
+    DISK.sync_folder(one.parent)
+    DISK.sync_folder(other.parent)

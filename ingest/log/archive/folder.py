@@ -14,7 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from ingest.errors import LogCorruptError, LogMismatchError
-from ingest.log.local.folder import LOG_ID, sync_folder, write_whole
+from ingest.log.local.files import DISK
+from ingest.log.local.folder import LOG_ID, write_whole
 
 _SUFFIX = ".segment.zst"
 _DIGITS = 20
@@ -84,7 +85,7 @@ def prepare(folder: Path, log_id: str) -> None:
     check_owner(folder, log_id)
     if not (folder / LOG_ID).exists():
         write_whole(folder / LOG_ID, f"{log_id}\n".encode())
-        sync_folder(folder.parent)
+        DISK.sync_folder(folder.parent)
     for path in folder.glob(f"*{PARTIAL}"):
         path.unlink()
 

@@ -15,7 +15,8 @@ from typing import BinaryIO
 from ingest.errors import LogCorruptError
 from ingest.log.archive.folder import PARTIAL, Archived, path_of
 from ingest.log.frames import HEAD_BYTES, BadFrameError, Head, ReadAhead, pack_head, read_frame
-from ingest.log.local.folder import segment_path, sync_folder
+from ingest.log.local.files import DISK
+from ingest.log.local.folder import segment_path
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -160,7 +161,7 @@ def _write(source: BinaryIO, target: Archived, redact: Redact | None) -> None:
     # Read back before it gets its name, and so before the segment may go.
     unpack(Archived(target.first, target.next, partial), partial.parent).file.close()
     partial.replace(target.path)
-    sync_folder(target.path.parent)
+    DISK.sync_folder(target.path.parent)
 
 
 def _head_of(head: Head, payload: bytes) -> bytes:

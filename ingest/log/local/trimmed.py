@@ -8,7 +8,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.log.local.folder import write_whole
+from ingest.log.local.files import DISK, Files
+from ingest.log.local.folder import read_whole, write_whole
 from ingest.log.waiting import End
 
 _NAME = "trimmed"
@@ -22,20 +23,20 @@ class Trimmed:
     appended_at_us: int
 
 
-def write_trimmed(folder: Path, trimmed: Trimmed) -> None:
+def write_trimmed(folder: Path, trimmed: Trimmed, files: Files = DISK) -> None:
     """Make it durable.
 
     Raises:
         OSError: what was written before still stands.
     """
     text = f"{trimmed.end.next_offset} {trimmed.end.events} {trimmed.appended_at_us}"
-    write_whole(folder / _NAME, f"{text} {zlib.crc32(text.encode()):08x}\n".encode())
+    write_whole(folder / _NAME, f"{text} {zlib.crc32(text.encode()):08x}\n".encode(), files)
 
 
-def read_trimmed(folder: Path) -> Trimmed | None:
+def read_trimmed(folder: Path, files: Files = DISK) -> Trimmed | None:
     """Give what was written last, None where nothing legible is."""
     try:
-        text, _, crc = (folder / _NAME).read_text(encoding="ascii").strip().rpartition(" ")
+        text, _, crc = read_whole(folder / _NAME, files).decode("ascii").strip().rpartition(" ")
         if f"{zlib.crc32(text.encode()):08x}" != crc:
             return None
         next_offset, events, appended_at_us = map(int, text.split(" "))
