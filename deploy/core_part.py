@@ -15,6 +15,7 @@ import billing.api
 import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import RegistryCustomers, RegistryLanes, now
+from deploy.backup.command import export_route
 from deploy.gateway_part import flush_use
 from deploy.log_choice import keeper_of, open_reader, open_writer
 from deploy.metrics import Measured, metrics_route
@@ -147,6 +148,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         *internal_routes(core.progress),
         *dead_letter_routes(core.replayer),
         status_route(core.store, core.progress),
+        export_route(core.store),
     ]
     return [*with_docs(public, VERSION), *internal]
 
