@@ -30,6 +30,8 @@ app.add_typer(accounts_app, name="accounts")
 app.add_typer(keys_app, name="keys")
 letters_app = typer.Typer(no_args_is_help=True, help="Dead letters: what came through the log and cannot be counted.")
 app.add_typer(letters_app, name="dead-letters")
+customers_app = typer.Typer(no_args_is_help=True, help="Customers: whose usage it is.")
+app.add_typer(customers_app, name="customers")
 
 PIPE_COLUMNS = 240
 """A table for another program is never folded."""
@@ -91,12 +93,12 @@ def rebuild(
 ) -> None:
     """Derive the store again from log and archive, Meterline stopped, and compare: ends with 2 if they differ."""
     from deploy.rebuild.command import RebuildError, run_rebuild
-    from deploy.rebuild.source import NoLogError
+    from deploy.rebuild.source import NoLogError, UnfinishedError
     from ingest.errors import IngestError
 
     try:
         sys.exit(run_rebuild(read_settings(), out, replace=replace, restart=restart))
-    except (RebuildError, NoLogError, IngestError) as error:
+    except (RebuildError, NoLogError, UnfinishedError, IngestError) as error:
         fail(str(error))
 
 
@@ -269,6 +271,21 @@ def letters_replay() -> None:
         sys.exit(replay_dead_letters(read_settings(), out))
     except DeadLettersError as error:
         fail(str(error))
+
+
+@customers_app.command("erase")
+def customers_erase(
+    customer: Annotated[str, typer.Argument(help="The customer's id or external id.")],
+    key: KeyOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Erase a customer's text everywhere, and wait until it is done; figures stay as they are."""
+    from deploy.erase import run_erase
+
+    settings = read_settings()
+    if key is None:
+        fail("an API key with the scope admin is needed: set METERLINE_API_KEY or give --key")
+    sys.exit(run_erase(customer, url or settings.url, key, out, err))
 
 
 def _key_row(key: ApiKey, account: str) -> list[str]:

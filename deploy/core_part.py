@@ -31,6 +31,8 @@ from ingest.consumer.progress import LogProgress, LogSilentError
 from ingest.core_api import internal_routes, lag_route
 from ingest.dead_letter_replay import Replayer
 from ingest.dead_letter_routes import dead_letter_routes
+from ingest.erasure.api import Erasures, erasure_routes
+from ingest.erasure.runner import ErasureRunner, LogPlace
 from ingest.event_routes import event_routes
 from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
@@ -67,7 +69,7 @@ class Core:
     limiter: Limiter | None = None
 
 
-async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
+async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:  # noqa: PLR0915 - one list of what stands on what.
     """Apply the log and serve on the core's socket until told to stop; what is in the log by then is applied.
 
     Raises:
@@ -93,14 +95,17 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     authenticator = KeyAuthenticator(registry, now)
     replayer = Replayer(letters, writer, now)
     core = Core(registry, store, versions, progress, authenticator, imports, replayer, config.limiter())
+    eraser = ErasureRunner(registry, store, versions, LogPlace(log, lanes, keeper, config.archive_dir), now)
+    erasures = Erasures(registry, BillingReferences(), eraser.wake, now)
     measured = metrics_route(
         Measured(store, versions, progress), Path(config.run_dir), config.places(), public=config.metrics_public
     )
-    runner = web.AppRunner(_app(core, measured), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
+    app = _app(core, measured, *erasure_routes(erasures))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
     importing = asyncio.create_task(importer.run())
-    beside = [asyncio.create_task(flush_use(core.authenticator))]
+    beside = [asyncio.create_task(flush_use(core.authenticator)), asyncio.create_task(eraser.run())]
     if keeper is not None:
         beside.append(asyncio.create_task(keeper.run()))
     try:

@@ -29,6 +29,8 @@ class Kind(IntEnum):
     """A JSON array of events, each `{customer_id, timestamp, event_type, record}`, all valid."""
     DELETION = 2
     """One JSON object: which events to retract (`ingest.deletion`). It counts as one event."""
+    REDACTED = 3
+    """EVENTS of which some were erased (`ingest.erasure`); never what a client sent."""
 
 
 @dataclass(frozen=True, slots=True)

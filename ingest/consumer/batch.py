@@ -65,7 +65,7 @@ def decode(messages: Sequence[Message], lanes: Mapping[int, int]) -> Batch:
                 position = pack(lane, message.offset, index)
                 index += section.events
                 batch.sections += 1
-                if section.kind is wire.Kind.EVENTS:
+                if section.kind is not wire.Kind.DELETION:
                     runs.add(section, position)
                 else:
                     runs.end()
@@ -91,7 +91,7 @@ class _Runs:
     def add(self, section: wire.Section, position: Position) -> None:
         """Add a section of events."""
         try:
-            events = decode_events(section.body)
+            events = decode_events(section.body, redacted=section.kind is wire.Kind.REDACTED)
             if len(events) != section.events:
                 raise FaultyEventError(f"{len(events)} events, the section's head says {section.events}")  # noqa: TRY301
         except FaultyEventError as error:
