@@ -15,7 +15,7 @@ import billing.api
 import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import RegistryCustomers, RegistryLanes, now
-from deploy.gateway_part import flush_use
+from deploy.key_use import flush_use
 from deploy.log_choice import open_reader, open_writer
 from deploy.metrics import Measured, metrics_route
 from deploy.pages.invoices import open_invoices_of

@@ -71,6 +71,11 @@ def run_up(settings: Settings, console: Console) -> int:
     Raises:
         StartError: it cannot start.
     """
+    if not settings.store_url.startswith("chdb://"):
+        raise StartError(
+            "METERLINE_STORE_URL names a server, and the all-in-one keeps its store itself: unset it, or run "
+            "`meterline gateway`, `meterline consumer` and `meterline api`"
+        )
     try:
         lock = hold(settings.data_dir)
     except DataDirError as error:
@@ -101,6 +106,7 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         store_url=settings.store_url,
         registry_url=settings.registry_url,
         metrics_public=settings.metrics_public,
+        metrics_token=settings.metrics_token,
         rate_limits=settings.rate_limits,
         log_url=settings.log_url,
     )
@@ -160,7 +166,11 @@ async def _until_ready(host: str, port: int) -> bool:
 
 
 def _prepare_registry(settings: Settings) -> FirstKey:
-    """Migrate the registry, and make the default account with its first key at the first start."""
+    """Migrate the registry, and make the default account with its first key at the first start.
+
+    Raises:
+        StartError: it cannot be used.
+    """
     try:
         registry = Registry(settings.registry_url)
         try:
