@@ -3,11 +3,17 @@
 The client library of Kafka is loaded only where it is used.
 """
 
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
 from deploy.parts import PartConfig
 from ingest.log.client import RemoteLogWriter
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.protocol import LogReader, LogWriter
+
+if TYPE_CHECKING:
+    from ingest.log.kafka.group import KafkaGroup
 
 LOG_WAIT_S_MAX = 60.0
 
@@ -33,3 +39,18 @@ async def open_writer(config: PartConfig) -> LogWriter:
     from ingest.log.kafka.writer import KafkaLogWriter
 
     return await KafkaLogWriter.open(KafkaAddress.parse(config.log_url))
+
+
+async def consumer_group(config: PartConfig) -> "KafkaGroup":
+    """Join the group of those who consume this log; there is one for each topic."""
+    from ingest.log.kafka.group import KafkaGroup
+
+    address = KafkaAddress.parse(config.log_url)
+    return await KafkaGroup.join(address, f"meterline-{address.topic}")
+
+
+def kafka_answers(config: PartConfig) -> Callable[[], Awaitable[object]]:
+    """Give the check of the log for who does not read it: the topic is there, as it must be."""
+    from ingest.log.kafka.topic import TopicAdmin
+
+    return TopicAdmin(KafkaAddress.parse(config.log_url)).open

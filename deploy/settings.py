@@ -67,6 +67,8 @@ class Settings:
     api_urls: tuple[str, ...] = ()
     internal_secret: str = field(default="", repr=False)
     imports_dir: Path = Path()
+    given: frozenset[str] = frozenset()
+    """The variables that are set, whatever they say."""
 
     @property
     def url(self) -> str:
@@ -116,6 +118,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         api_urls=_api_urls(env.get("METERLINE_API_URL") or ""),
         internal_secret=_secret(env, "METERLINE_INTERNAL_SECRET"),
         imports_dir=Path(env.get("METERLINE_IMPORTS_DIR") or data_dir / "imports").expanduser().resolve(),
+        given=frozenset(name for name, value in env.items() if name.startswith("METERLINE_") and value),
     )
 
 

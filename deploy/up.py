@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.data_dir import DataDirError, hold
+from deploy.first_key import bootstrap_key
 from deploy.metrics import KINDS, RESTART_CELLS
 from deploy.parts import PartConfig
 from deploy.settings import Settings
@@ -29,7 +30,7 @@ from metering.http.scope import Scope
 from metering.metrics import Tallies
 from metering.registry.accounts import DEFAULT_ACCOUNT, ensure_account
 from metering.registry.engine import Registry
-from metering.registry.keys import check_secret, create_key, find_key_by_secret
+from metering.registry.keys import create_key
 from metering.registry.migrate import migrate
 from metering.world import Mode, World
 
@@ -189,12 +190,9 @@ def _first_key(connection: sa.Connection, settings: Settings) -> FirstKey:
     wanted = settings.bootstrap_api_key
     if wanted is not None:
         try:
-            mode = check_secret(wanted)
+            bootstrap_key(connection, wanted, now)
         except ValueError as error:
             raise StartError(f"METERLINE_BOOTSTRAP_API_KEY: {error}") from None
-        if find_key_by_secret(connection, wanted) is None:
-            world = World(account.id, mode)
-            create_key(connection, world, [Scope.ADMIN], now, name="bootstrap", secret=wanted)
         return FirstKey(account.name, wanted)
     if not created:
         return FirstKey(account.name, None)

@@ -6,7 +6,7 @@ only its own user may open, or, where it listens to the network, a secret: see `
 """
 
 import hmac
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,20 +79,18 @@ def internal_routes(progress: Progress) -> Sequence[Route]:
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def gateways_only(
-    secret: str, open_to_all: Collection[str]
-) -> Callable[[web.Request, Serve], Awaitable[web.StreamResponse]]:
+def gateways_only(secret: str) -> Callable[[web.Request, Serve], Awaitable[web.StreamResponse]]:
     """Make the middleware of a core that listens to the network: it answers who knows the secret.
 
     Who asks, by which address and protocol, is told by gateways in headers that anybody could write; so nobody else is
-    answered, but for the paths that are `open_to_all`.
+    answered.
     """
 
     @web.middleware
-    async def guard(request: web.Request, serve: Serve) -> web.StreamResponse:
+    async def guard(request: web.Request, handler: Serve) -> web.StreamResponse:
         shown = request.headers.get(SECRET_HEADER, "")
-        if request.path in open_to_all or hmac.compare_digest(shown.encode(errors="surrogateescape"), secret.encode()):
-            return await serve(request)
+        if hmac.compare_digest(shown.encode(errors="surrogateescape"), secret.encode()):
+            return await handler(request)
         raise forbidden("this address is for gateways alone: send the request to one of them")
 
     return guard

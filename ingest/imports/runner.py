@@ -71,10 +71,15 @@ class ImportRunner:
         Raises:
             RegistryUnavailableError: call again.
         """
-        if await asyncio.to_thread(self._spool.enter):
+        if not await asyncio.to_thread(self._spool.enter):
+            return
+        try:
             jobs = await self._registry.read(unfinished_jobs)
             await asyncio.to_thread(self._spool.sweep, {job.id for job in jobs})
             await asyncio.to_thread(self._spool.stay)
+        except BaseException:
+            self._spool.close()  # Else the next call would wait for this one.
+            raise
 
     def wake(self) -> None:
         """Tell that there may be a new job."""
