@@ -72,6 +72,18 @@ def up() -> None:
 
 
 @app.command()
+def status() -> None:
+    """Tell how far the figures are, what is stored, and what it takes on disk; ends with 3 when nothing runs."""
+    from deploy.core_socket import CoreRefusedError
+    from deploy.status import show_status
+
+    try:
+        sys.exit(show_status(read_settings(), out))
+    except CoreRefusedError as error:
+        fail(str(error))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     out.print(f"meterline {VERSION}")

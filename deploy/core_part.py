@@ -16,12 +16,13 @@ import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import RegistryCustomers, RegistryLanes, now
 from deploy.gateway_part import flush_use
-from deploy.log_choice import open_reader, open_writer
+from deploy.log_choice import keeper_of, open_reader, open_writer
 from deploy.metrics import Measured, metrics_route
 from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from deploy.parts import PartConfig
+from deploy.status import status_route
 from deploy.version import VERSION
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
@@ -78,10 +79,12 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
     letters = StoreDeadLetters(store)
-    consumer = Consumer(log, versions, lanes, customers, letters, clock=now)
+    writer = await open_writer(config)
+    keeper = keeper_of(config, writer, log.log_id)
+    hint = keeper.applied_hint if keeper is not None else None
+    consumer = Consumer(log, versions, lanes, customers, letters, clock=now, applied_hint=hint)
     await consumer.start()
     progress = LogProgress(log, versions, lanes, now)
-    writer = await open_writer(config)
     spool = Spool(config.imports_dir)
     importer = ImportRunner(registry, writer, spool, now)
     await importer.prepare()
@@ -90,13 +93,15 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     replayer = Replayer(letters, writer, now)
     core = Core(registry, store, versions, progress, authenticator, imports, replayer, config.limiter())
     measured = metrics_route(
-        Measured(store, versions, progress), Path(config.run_dir), config.log_dir, public=config.metrics_public
+        Measured(store, versions, progress), Path(config.run_dir), config.places(), public=config.metrics_public
     )
     runner = web.AppRunner(_app(core, measured), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
     importing = asyncio.create_task(importer.run())
-    flushing = asyncio.create_task(flush_use(core.authenticator))
+    beside = [asyncio.create_task(flush_use(core.authenticator))]
+    if keeper is not None:
+        beside.append(asyncio.create_task(keeper.run()))
     try:
         config.core_socket.unlink(missing_ok=True)
         await web.UnixSite(runner, str(config.core_socket)).start()
@@ -110,10 +115,10 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         with suppress(LogSilentError):  # What it holds is applied at the next start.
             await progress.wait_until_applied(DRAIN_S_MAX)
     finally:
-        for task in (flushing, consuming, importing):
+        for task in (consuming, importing, *beside):
             task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(flushing, consuming, importing, return_exceptions=True)
+            await asyncio.gather(consuming, importing, *beside, return_exceptions=True)
         await runner.cleanup()
         await writer.close()
         await log.close()
@@ -138,7 +143,11 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
     money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
     events = [*event_routes(), *import_routes(core.imports), lag_route(core.progress)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
-    internal = [*internal_routes(core.progress), *dead_letter_routes(core.replayer)]
+    internal = [
+        *internal_routes(core.progress),
+        *dead_letter_routes(core.replayer),
+        status_route(core.store, core.progress),
+    ]
     return [*with_docs(public, VERSION), *internal]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from deploy.disk_use import disk_use
 from ingest.consumer.progress import LogProgress
 from ingest.gateway.meter import CELLS, DURATIONS, GATEWAY_METRICS
 from metering.errors import MeteringError
@@ -49,6 +50,13 @@ LOG_BYTES = Metric(
     "Bytes of the log on disk.",
     "Near the size of the disk: make room, for events are refused when it is full.",
 )
+DISK_BYTES = Metric(
+    "meterline_disk_bytes",
+    MetricKind.GAUGE,
+    "Bytes on disk, by part: the log, its archive, the store, the registry, files that wait to be imported.",
+    "The archive growing past what you keep: move its oldest files elsewhere, and know that a rebuild needs them.",
+    "part",
+)
 ROWS = Metric(
     "meterline_store_rows",
     MetricKind.GAUGE,
@@ -70,7 +78,7 @@ RESTARTS = Metric(
     "More than now and then: read what that process said before it ended; look for a lack of memory.",
     "part",
 )
-METRICS = (*GATEWAY_METRICS, LAG_EVENTS, LAG_AGE, APPLIED, LOG_BYTES, ROWS, PARTS, RESTARTS)
+METRICS = (*GATEWAY_METRICS, LAG_EVENTS, LAG_AGE, APPLIED, LOG_BYTES, DISK_BYTES, ROWS, PARTS, RESTARTS)
 
 KINDS = ("log", "core", "gateway")
 RESTART_CELLS = tuple(RESTARTS.sample(kind) for kind in KINDS)
@@ -93,14 +101,16 @@ class Measured:
     progress: LogProgress
 
 
-def metrics_route(core: Measured, run_dir: Path, log_dir: Path, *, public: bool) -> Route:
-    """Give the route; `run_dir` is where all processes count."""
+def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], *, public: bool) -> Route:
+    """Give the route; `run_dir` is where all processes count, `places` what lies where (`deploy.disk_use`)."""
 
     async def metrics(call: Call) -> web.Response:
         if not public and not _from_here(call.request.headers.get("X-Forwarded-For")):
             raise forbidden("metrics are told on this machine alone: set METERLINE_METRICS_PUBLIC=1 to tell everybody")
         samples = _counted(run_dir)
-        samples[LOG_BYTES.sample()] = str(await asyncio.to_thread(_bytes_in, log_dir))
+        used = await asyncio.to_thread(disk_use, places)
+        samples[LOG_BYTES.sample()] = str(used["log"])
+        samples |= {DISK_BYTES.sample(part): str(used[part]) for part in used}
         with suppress(MeteringError):  # What the store cannot tell is absent; the rest is needed then above all.
             await _add_applied(samples, core)
         return web.Response(body=render(METRICS, samples).encode(), headers={"Content-Type": CONTENT_TYPE})
@@ -136,11 +146,3 @@ def _from_here(address: str | None) -> bool:
         return False
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     return found.is_loopback or (mapped is not None and mapped.is_loopback)
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # Old segments are unlinked while we look.
-            total += path.stat().st_size if path.is_file() else 0
-    return total

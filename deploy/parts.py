@@ -8,14 +8,17 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
 import structlog
 import uvloop
 
+from deploy.disk_use import places_of
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
+from ingest.log.archive.keeper import Keep
+from ingest.log.local.writer import SEGMENT_BYTES
 from metering.errors import DataTooNewError, SettingsError
 from metering.http.rate_limits import RateLimits, SharedLimiter
 
@@ -35,6 +38,9 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     metrics_public: bool = False
     rate_limits: RateLimits | None = None
     log_url: str = ""
+    log_keep: Keep = Keep.ARCHIVE
+    log_archive_dir: str = ""
+    log_segment_bytes: int = SEGMENT_BYTES
     listener: int = -1
     lifeline: int = -1
 
@@ -42,6 +48,15 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     def log_dir(self) -> Path:
         """Where the local log lies."""
         return Path(self.data_dir) / "log"
+
+    def places(self) -> Mapping[str, Path]:
+        """Name what lies where."""
+        return places_of(Path(self.data_dir), self.archive_dir, self.store_url, self.registry_url)
+
+    @property
+    def archive_dir(self) -> Path:
+        """Where the local log is archived."""
+        return Path(self.log_archive_dir)
 
     @property
     def imports_dir(self) -> Path:

@@ -12,6 +12,9 @@
 | `METERLINE_RATE_WINDOW_S` | how long a window is | `10` |
 | `METERLINE_METRICS_PUBLIC` | `1`: tell `/metrics` to everybody, not to this machine alone | `0` |
 | `METERLINE_LOG_URL` | the log: `kafka://host:port[,host:port]/topic?partitions=4` | the local log in the data folder |
+| `METERLINE_LOG_KEEP` | what becomes of the local log once it is applied: `archive`, `all`, `none` | `archive` |
+| `METERLINE_LOG_ARCHIVE_DIR` | where the local log is archived | `log-archive` in the data folder |
+| `METERLINE_LOG_SEGMENT_MIB` | size of a segment of the local log, the unit that is archived | `256` |
 | `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
 """
 
@@ -20,12 +23,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ingest.log.archive.keeper import Keep
 from ingest.log.kafka.address import KafkaAddress
+from ingest.log.local.writer import SEGMENT_BYTES
 from metering.http.rate_limits import RateLimits
 
 GATEWAY_WORKERS_MAX = 64
 RATE_MAX = 1_000_000_000
 RATE_WINDOW_S_MAX = 3600
+SEGMENT_MIB_MAX = 4096
 
 
 class SettingError(ValueError):
@@ -47,6 +53,9 @@ class Settings:
     bootstrap_api_key: str | None = field(repr=False)
     rate_limits: RateLimits | None = None
     metrics_public: bool = False
+    log_keep: Keep = Keep.ARCHIVE
+    log_archive_dir: Path = Path()
+    log_segment_bytes: int = SEGMENT_BYTES
 
     @property
     def url(self) -> str:
@@ -88,7 +97,24 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         bootstrap_api_key=env.get("METERLINE_BOOTSTRAP_API_KEY") or None,
         rate_limits=_rate_limits(env),
         metrics_public=bool(_whole(env, "METERLINE_METRICS_PUBLIC", 0, 0, 1)),
+        log_keep=_keep(env.get("METERLINE_LOG_KEEP") or Keep.ARCHIVE),
+        log_archive_dir=_archive_dir(env.get("METERLINE_LOG_ARCHIVE_DIR"), data_dir),
+        log_segment_bytes=1024 * 1024 * _whole(env, "METERLINE_LOG_SEGMENT_MIB", 256, 1, SEGMENT_MIB_MAX),
     )
+
+
+def _keep(text: str) -> Keep:
+    try:
+        return Keep(text)
+    except ValueError:
+        raise SettingError(f"METERLINE_LOG_KEEP={text!r} must be one of {', '.join(Keep)}") from None
+
+
+def _archive_dir(text: str | None, data_dir: Path) -> Path:
+    folder = Path(text).expanduser().resolve() if text else data_dir / "log-archive"
+    if folder in (data_dir, data_dir / "log"):
+        raise SettingError(f"METERLINE_LOG_ARCHIVE_DIR={text!r} must be a folder of its own")
+    return folder
 
 
 def _log_url(url: str, data_dir: Path) -> str:

@@ -103,6 +103,9 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         metrics_public=settings.metrics_public,
         rate_limits=settings.rate_limits,
         log_url=settings.log_url,
+        log_keep=settings.log_keep,
+        log_archive_dir=str(settings.log_archive_dir),
+        log_segment_bytes=settings.log_segment_bytes,
     )
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -105,6 +105,7 @@ class Consumer:
         self._marked_at = await self._store.last_marked_at()
         # After what is applied was read: the filter has to know every key up to there.
         self._seen = await seen_keys_of(self._store)
+        await self._hint()
 
     async def run(self) -> None:
         """Drain until cancelled, through outages of the log, the store and the registry.
@@ -190,5 +191,8 @@ class Consumer:
         self._marked_at = max(self._clock(), self._marked_at or datetime.min.replace(tzinfo=UTC))
         await self._store.mark_applied(batch.marks, self._marked_at)
         self._next_offsets |= batch.next_offsets
+        await self._hint()
+
+    async def _hint(self) -> None:
         if self._applied_hint is not None:
             await self._applied_hint(dict(self._next_offsets))
