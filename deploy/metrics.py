@@ -20,6 +20,7 @@ from ingest.gateway.meter import CELLS, DURATIONS, GATEWAY_METRICS
 from metering.errors import MeteringError
 from metering.http.problem import forbidden
 from metering.http.route import Call, Route
+from metering.http.shapes import TEXT
 from metering.metrics import CONTENT_TYPE, Metric, MetricKind, read_tallies, render
 from metering.position import offset_of
 from metering.store.chains import ChainStore
@@ -115,7 +116,11 @@ def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], *, 
             await _add_applied(samples, core)
         return web.Response(body=render(METRICS, samples).encode(), headers={"Content-Type": CONTENT_TYPE})
 
-    return Route("GET", "/metrics", None, metrics, "What is measured, for Prometheus", "Health")
+    summary = "What is measured, for Prometheus"
+    failures = (400, 403, 503)
+    return Route(
+        "GET", "/metrics", None, metrics, summary, "Health", answer=TEXT, answer_type="text/plain", failures=failures
+    )
 
 
 async def _add_applied(samples: dict[str, str], core: Measured) -> None:

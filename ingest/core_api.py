@@ -93,6 +93,7 @@ def lag_route(progress: Progress) -> Route:
             "applied_until": {"type": "string", "format": "date-time"},
             "oldest_unapplied_age_ms": {"type": "integer"},
         },
+        "required": ["lag_events", "applied_until", "oldest_unapplied_age_ms"],
     }
     summary = "How far the figures are behind what was accepted"
     return Route("GET", "/v1/ingest/lag", Scope.READ, lag, summary, "Events", answer=answer)

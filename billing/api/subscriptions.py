@@ -29,6 +29,7 @@ from metering.http.problem import ApiError, Fault, not_found
 from metering.http.reading import read_object
 from metering.http.route import Call, Parameter, Route
 from metering.http.scope import Scope
+from metering.http.shapes import one_of
 from metering.http.shapes import page_of as page_shape
 from metering.registry.customers import resolve, resolve_many
 from metering.timestamps import format_instant
@@ -47,7 +48,11 @@ FILTERS = (
 )
 _OWN_PARAMETERS = (
     Parameter("customer_id", "Our id or the external id; as `customer_id__in` several."),
-    Parameter("status", "pending, active or cancelled; as `status__in` several."),
+    Parameter(
+        "status",
+        "pending, active or cancelled; as `status__in` several.",
+        one_of([status.value for status in SubscriptionStatus]),
+    ),
 )
 
 
