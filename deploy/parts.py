@@ -1,7 +1,8 @@
 """The processes of the all-in-one: `python -m deploy.parts CONFIG`, one for each part, started by the supervisor.
 
-A part is configured by one JSON argument, ends when it is told to (SIGTERM) or when the supervisor's pipe closes, and
-says on its error output, in one line, why it cannot run before it ends with `EXIT_REFUSED`.
+A part is configured by one JSON argument, and by the registry's URL on its input, for that may hold a password. It ends
+when it is told to (SIGTERM) or when the supervisor's pipe closes, and says on its error output, in one line, why it
+cannot run before it ends with `EXIT_REFUSED`.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from deploy.disk_use import places_of
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from ingest.log.archive.keeper import Keep
 from ingest.log.local.writer import SEGMENT_BYTES
-from metering.errors import DataTooNewError, SettingsError
+from metering.errors import DataTooNewError, SettingsError, UnavailableError
 from metering.http.rate_limits import RateLimits, SharedLimiter
 
 EXIT_REFUSED = 78
@@ -102,7 +103,7 @@ def main(config: PartConfig) -> int:
     except (DataTooNewError, SettingsError, LogMismatchError, LogCorruptError) as error:
         print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
         return EXIT_REFUSED
-    except LogUnavailableError as error:
+    except (LogUnavailableError, UnavailableError) as error:
         print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - as above; waiting may help.
         return 1
     return 0
@@ -141,4 +142,5 @@ def _serve_of(kind: str) -> Serve:
 
 
 if __name__ == "__main__":
-    sys.exit(main(msgspec.json.decode(sys.argv[1], type=PartConfig)))
+    told = msgspec.json.decode(sys.argv[1], type=PartConfig)
+    sys.exit(main(msgspec.structs.replace(told, registry_url=sys.stdin.read())))

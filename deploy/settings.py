@@ -6,7 +6,7 @@
 | `METERLINE_DATA_DIR` | where everything is kept | `./data` |
 | `METERLINE_GATEWAY_WORKERS` | gateway processes behind the address | one for each core but one, 1 to 4 |
 | `METERLINE_STORE_URL` | the store | chDB in the data folder |
-| `METERLINE_REGISTRY_URL` | the registry | SQLite in the data folder |
+| `METERLINE_REGISTRY_URL` | the registry: `postgresql://user:password@host:5432/database` | SQLite in the data folder |
 | `METERLINE_RATE_LIMITS` | `1`: limit the requests of each key | `0` |
 | `METERLINE_RATE_INGEST`, `_READS`, `_WRITES` | requests of a key in each window | `1000`, `200`, `50` |
 | `METERLINE_RATE_WINDOW_S` | how long a window is | `10` |
@@ -27,6 +27,7 @@ from ingest.log.archive.keeper import Keep
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.local.writer import SEGMENT_BYTES
 from metering.http.rate_limits import RateLimits
+from metering.registry.address import parse_address
 
 GATEWAY_WORKERS_MAX = 64
 RATE_MAX = 1_000_000_000
@@ -47,7 +48,8 @@ class Settings:
     data_dir: Path
     gateway_workers: int
     store_url: str
-    registry_url: str
+    registry_url: str = field(repr=False)
+    """May hold a password."""
     log_url: str
     """Empty for the local log."""
     bootstrap_api_key: str | None = field(repr=False)
@@ -81,18 +83,13 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     store_url = env.get("METERLINE_STORE_URL") or f"chdb://{data_dir / 'store'}"
     if not store_url.startswith("chdb://"):
         raise SettingError(f"METERLINE_STORE_URL={store_url!r}: the all-in-one keeps chdb:///absolute/path; unset it")
-    registry_url = env.get("METERLINE_REGISTRY_URL") or f"sqlite:///{data_dir / 'registry.db'}"
-    if not registry_url.startswith("sqlite:///"):
-        raise SettingError(
-            f"METERLINE_REGISTRY_URL={_scheme(registry_url)}: this release keeps sqlite:///absolute/path"
-        )
     return Settings(
         host=env.get("METERLINE_HOST") or "127.0.0.1",
         port=_whole(env, "METERLINE_PORT", 8080, 0, 65_535),
         data_dir=data_dir,
         gateway_workers=_whole(env, "METERLINE_GATEWAY_WORKERS", _default_workers(), 1, GATEWAY_WORKERS_MAX),
         store_url=store_url,
-        registry_url=registry_url,
+        registry_url=_registry_url(env.get("METERLINE_REGISTRY_URL") or "", data_dir),
         log_url=log_url,
         bootstrap_api_key=env.get("METERLINE_BOOTSTRAP_API_KEY") or None,
         rate_limits=_rate_limits(env),
@@ -127,6 +124,16 @@ def _log_url(url: str, data_dir: Path) -> str:
     return url
 
 
+def _registry_url(url: str, data_dir: Path) -> str:
+    if not url:
+        return f"sqlite:///{data_dir / 'registry.db'}"
+    try:
+        parse_address(url)
+    except ValueError as error:
+        raise SettingError(f"METERLINE_REGISTRY_URL: {error}; or unset it for SQLite in METERLINE_DATA_DIR") from None
+    return url
+
+
 def _default_workers() -> int:
     return max(1, min(4, (os.cpu_count() or 1) - 1))
 
@@ -148,8 +155,3 @@ def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: in
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise SettingError(f"{name}={text!r} must be a whole number from {least} to {most}")
     return int(text)
-
-
-def _scheme(url: str) -> str:
-    """Name a URL without the password it may carry."""
-    return repr(url.partition("://")[0] + "://...")
