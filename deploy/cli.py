@@ -84,6 +84,23 @@ def status() -> None:
 
 
 @app.command()
+def rebuild(
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Put the derived store in the other's place.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew rather than go on.")] = False,
+) -> None:
+    """Derive the store again from log and archive, Meterline stopped, and compare: ends with 2 if they differ."""
+    from deploy.rebuild.command import RebuildError, run_rebuild
+    from deploy.rebuild.source import NoLogError
+    from ingest.errors import IngestError
+
+    try:
+        sys.exit(run_rebuild(read_settings(), out, replace=replace, restart=restart))
+    except (RebuildError, NoLogError, IngestError) as error:
+        fail(str(error))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     out.print(f"meterline {VERSION}")

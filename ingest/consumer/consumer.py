@@ -72,8 +72,13 @@ class Consumer:
         applied_hint: AppliedHint | None = None,
         offload: Offload = asyncio.to_thread,
         only: frozenset[int] | None = None,
+        poison_stops: bool = True,
     ) -> None:
-        """`only` names the partitions to read where others read the rest; None: all."""
+        """`only` names the partitions to read where others read the rest; None: all.
+
+        `poison_stops` is False where everything was applied before: what was passed then has to pass again.
+        """
+        self._poison_stops = poison_stops
         self._log = log
         self._store = store
         self._lanes = lanes
@@ -157,7 +162,7 @@ class Consumer:
 
     async def _apply(self, batch: Batch) -> Drained:
         """Write a batch: facts in the order in which a crash may cut them off, then the mark that shows them."""
-        if len(batch.dead) >= POISONED_SECTIONS_MIN and 2 * len(batch.dead) > batch.sections:
+        if self._poison_stops and len(batch.dead) >= POISONED_SECTIONS_MIN and 2 * len(batch.dead) > batch.sections:
             raise LogPoisonedError(
                 f"{len(batch.dead)} of {batch.sections} sections cannot be understood, the first because: "
                 f"{batch.dead[0].reason}"

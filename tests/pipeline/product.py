@@ -19,7 +19,7 @@ import aiohttp
 from metering.http.json import loads
 
 ROOT = Path(__file__).parents[2]
-READY_S_MAX = 240
+READY_S_MAX = 600
 TIED = ("setpriv", "--pdeathsig", "KILL")
 """It goes with the thread that started it, and its parts with it: none outlives a test run that was killed."""
 
