@@ -21,8 +21,10 @@ SEND_BATCH = ("POST", "/v1/events/batch")
 SEND_EVENT_V2 = ("POST", "/v2/events")
 SEND_BATCH_V2 = ("POST", "/v2/events/batch")
 RETRACT = ("DELETE", "/v1/events")
+PRICE_EVENT = ("POST", "/v1/events/prices")
+"""Described in `ingest.prices.api`."""
 
-_NEW_EVENT = object_of(
+NEW_EVENT = object_of(
     {
         "customer_id": described(TEXT, "The customer's id, ours or yours; 1 to 255 characters."),
         "event_type": described(TEXT, "What happened; 1 to 255 characters."),
@@ -76,7 +78,7 @@ _RETRACTION = object_of(
     title="Retraction",
     required=("matching",),
 )
-_BATCH: Shape = {**array_of(_NEW_EVENT), "minItems": 1, "maxItems": 5000}
+_BATCH: Shape = {**array_of(NEW_EVENT), "minItems": 1, "maxItems": 5000}
 
 
 def event_routes() -> Sequence[Route]:
@@ -85,13 +87,14 @@ def event_routes() -> Sequence[Route]:
     one, batch = "Send one event; 2xx once it is durable", "Send up to 5000 events; a bad one never stops the others"
     retract = "Retract current events; the answer is how many"
     return [
-        Route(*SEND_EVENT, ingest, _misdirected, one, TAG, 201, body=_NEW_EVENT, answer=object_of({})),
-        Route(*SEND_BATCH, ingest, _misdirected, batch, TAG, 201, body=_BATCH, answer=_BATCH_ANSWER),
-        Route(*SEND_EVENT_V2, ingest, _misdirected, one, TAG, 202, body=_NEW_EVENT, answer=object_of({})),
-        Route(*SEND_BATCH_V2, ingest, _misdirected, batch, TAG, 202, body=_BATCH, answer=_BATCH_ANSWER_V2),
-        Route(*RETRACT, ingest, _misdirected, retract, TAG, body=_RETRACTION, answer=INTEGER),
+        Route(*SEND_EVENT, ingest, misdirected, one, TAG, 201, body=NEW_EVENT, answer=object_of({})),
+        Route(*SEND_BATCH, ingest, misdirected, batch, TAG, 201, body=_BATCH, answer=_BATCH_ANSWER),
+        Route(*SEND_EVENT_V2, ingest, misdirected, one, TAG, 202, body=NEW_EVENT, answer=object_of({})),
+        Route(*SEND_BATCH_V2, ingest, misdirected, batch, TAG, 202, body=_BATCH, answer=_BATCH_ANSWER_V2),
+        Route(*RETRACT, ingest, misdirected, retract, TAG, body=_RETRACTION, answer=INTEGER),
     ]
 
 
-async def _misdirected(call: Call) -> web.StreamResponse:
+async def misdirected(call: Call) -> web.StreamResponse:
+    """Say where a request belongs that was not dispatched by a gateway."""
     raise ApiError(421, f"{call.request.method} {call.request.path} is answered by a gateway: send it to the address")
