@@ -14,7 +14,7 @@ from aiohttp import web
 import billing.api
 import metering.api
 from billing.references import BillingReferences
-from deploy.adapters import RegistryCustomers, RegistryLanes, now
+from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
 from deploy.gateway_part import flush_use
 from deploy.log_choice import keeper_of, open_reader, open_writer
 from deploy.metrics import Measured, metrics_route
@@ -34,6 +34,8 @@ from ingest.event_routes import event_routes
 from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
 from ingest.imports.spool import Spool
+from ingest.prices.api import gateway_route, price_routes
+from ingest.prices.pricing import EventPricing
 from metering.api import Services
 from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
@@ -140,11 +142,17 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         aggregator_use=references,
         subscriptions=references,
     )
-    money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
-    events = [*event_routes(), *import_routes(core.imports), lag_route(core.progress)]
+    money = billing.api.Services(
+        registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now, progress=core.progress
+    )
+    pricing = EventPricing(
+        core.registry, core.store, cutoffs, core.progress, BillingPricer(core.registry, core.store), now
+    )
+    events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
     internal = [
         *internal_routes(core.progress),
+        gateway_route(pricing),
         *dead_letter_routes(core.replayer),
         status_route(core.store, core.progress),
     ]

@@ -35,6 +35,8 @@ SEND_BATCH = ("POST", "/v1/events/batch")
 SEND_EVENT_V2 = ("POST", "/v2/events")
 SEND_BATCH_V2 = ("POST", "/v2/events/batch")
 RETRACT = ("DELETE", "/v1/events")
+PRICE_EVENT = ("POST", "/v1/events/prices")
+"""Described in `ingest.prices.api`."""
 
 _NUMBER: Shape = {"type": "number", "exclusiveMinimum": -(10**20), "exclusiveMaximum": 10**20}
 _SCALAR: Shape = {"anyOf": [TEXT, _NUMBER, BOOLEAN, {"type": "null"}]}
@@ -46,7 +48,7 @@ _RECORD: Shape = {
     "propertyNames": NAME,
     "additionalProperties": {"anyOf": [*_SCALAR["anyOf"], array_of(_SCALAR)]},
 }
-_NEW_EVENT = object_of(
+NEW_EVENT = object_of(
     {
         "customer_id": described(NAME, "The customer's id, ours or yours."),
         "event_type": described(NAME, "What happened."),
@@ -106,7 +108,7 @@ _RETRACTION = request_of(
     title="Retraction",
 )
 _BATCH: Shape = described(
-    array_of({"anyOf": [_NEW_EVENT, {}]}, least=1, most=5000),
+    array_of({"anyOf": [NEW_EVENT, {}]}, least=1, most=5000),
     "Each is judged by itself as a NewEvent: one that is none is told in `events_failed`, the others are taken.",
 )
 _RETRACTED = described(INTEGER, "How many.")
@@ -121,7 +123,7 @@ def event_routes() -> Sequence[Route]:
     return [
         *(
             Route(
-                *place, ingest, _misdirected, one, TAG, status, body=_NEW_EVENT, answer=object_of({}), failures=failures
+                *place, ingest, misdirected, one, TAG, status, body=NEW_EVENT, answer=object_of({}), failures=failures
             )
             for place, status in ((SEND_EVENT, 201), (SEND_EVENT_V2, 202))
         ),
@@ -129,7 +131,7 @@ def event_routes() -> Sequence[Route]:
             Route(
                 *place,
                 ingest,
-                _misdirected,
+                misdirected,
                 batch,
                 TAG,
                 status,
@@ -140,9 +142,10 @@ def event_routes() -> Sequence[Route]:
             )
             for place, status, answer in ((SEND_BATCH, 201, _BATCH_ANSWER), (SEND_BATCH_V2, 202, _BATCH_ANSWER_V2))
         ),
-        Route(*RETRACT, ingest, _misdirected, retract, TAG, body=_RETRACTION, answer=_RETRACTED, failures=failures),
+        Route(*RETRACT, ingest, misdirected, retract, TAG, body=_RETRACTION, answer=_RETRACTED, failures=failures),
     ]
 
 
-async def _misdirected(call: Call) -> web.StreamResponse:
+async def misdirected(call: Call) -> web.StreamResponse:
+    """Say where a request belongs that was not dispatched by a gateway."""
     raise ApiError(421, f"{call.request.method} {call.request.path} is answered by a gateway: send it to the address")

@@ -61,7 +61,7 @@ def kafka() -> Iterator[Cluster]:
 @pytest.fixture(autouse=True)
 def _short_cutoffs(request: pytest.FixtureRequest) -> None:
     """Forget the lanes of earlier tests: each has its own, and a cut-off names every lane in the request's line."""
-    if "tests/metering/api/" in request.path.as_posix() or "tests/billing/api/" in request.path.as_posix():
+    if any(folder in request.path.as_posix() for folder in ("metering/api/", "billing/api/", "deploy/prices/")):
         request.getfixturevalue("store").command("TRUNCATE TABLE applied")
 
 

@@ -65,7 +65,11 @@ def _line(shape, plan, outcome, seconds):
         return ", ".join(f"{count} {kind}" for kind, count in sorted(counter.items())) or "none"
 
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
     ).stdout.strip()
     return (
         f"{datetime.now(UTC):%Y-%m-%d} · {commit} · {shape} · seed {plan.seed} · exact: "

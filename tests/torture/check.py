@@ -157,4 +157,3 @@ def _shown(row):
 def _milliseconds(timestamp):
     """What is shown of a timestamp."""
     return datetime.fromisoformat(timestamp).replace(tzinfo=None).isoformat(timespec="milliseconds")
-

@@ -103,7 +103,14 @@ class Installation:
         pids = self._pids(kind)
         if not pids:
             return False
-        words = ["sh", "-c", 'kill -STOP "$1"; sleep "$2"; kill -CONT "$1"', "hold", str(chance.choice(pids)), str(seconds)]
+        words = [
+            "sh",
+            "-c",
+            'kill -STOP "$1"; sleep "$2"; kill -CONT "$1"',
+            "hold",
+            str(chance.choice(pids)),
+            str(seconds),
+        ]
         self._holds.append(subprocess.Popen(words, stderr=subprocess.DEVNULL, start_new_session=True))
         return True
 
@@ -151,4 +158,3 @@ class Installation:
 def a_hold_s(chance):
     """Seconds to hold something still: short ones, and some beyond the ten seconds after which a group evicts."""
     return round(chance.choice((chance.uniform(0.5, 4), chance.uniform(11, 14))), 1)
-

@@ -82,7 +82,9 @@ class Observer:
             return
         parts = month_range(self._chance.choice(MONTHS))
         customer = self._chance.choice(SHARED_CUSTOMERS)
-        status, rows, headers, _ = await client.until_answered("GET", f"/v1/customers/{customer}/usage?{urlencode(parts)}")
+        status, rows, headers, _ = await client.until_answered(
+            "GET", f"/v1/customers/{customer}/usage?{urlencode(parts)}"
+        )
         if status == 404:
             return  # Nothing of this customer was counted yet.
         assert status == 200, (customer, status, rows)

@@ -112,8 +112,7 @@ class Sender:
         begin = self._next_key + 1
         self._next_key += self._chance.choice(EVENTS_A_REQUEST)
         events = [
-            Event(STEADY, key, STEADY_CUSTOMER, "2024-03-15T12:00:00Z", "1")
-            for key in range(begin, self._next_key + 1)
+            Event(STEADY, key, STEADY_CUSTOMER, "2024-03-15T12:00:00Z", "1") for key in range(begin, self._next_key + 1)
         ]
         self._steady.sent += len(events)
         unclear = await client.send(events)
