@@ -100,6 +100,29 @@ def rebuild(
         fail(str(error))
 
 
+def gateway() -> None:
+    """Run one gateway in the foreground: takes events, passes all else on to the APIs."""
+    _role("gateway")
+
+
+@app.command()
+def consumer() -> None:
+    """Run one consumer in the foreground: brings events from the log into the store."""
+    _role("consumer")
+
+
+@app.command()
+def api() -> None:
+    """Run one API in the foreground: answers gateways from the store and the registry, pages too."""
+    _role("api")
+
+
+def _role(name: str) -> NoReturn:
+    from deploy.roles import run_role
+
+    sys.exit(run_role(name, read_settings()))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

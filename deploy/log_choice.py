@@ -3,6 +3,9 @@
 The client library of Kafka is loaded only where it is used.
 """
 
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
 from deploy.parts import PartConfig
 from ingest.log.archive.keeper import LogKeeper
 from ingest.log.archive.reader import ArchivedLogReader
@@ -11,6 +14,9 @@ from ingest.log.kafka.address import KafkaAddress
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.protocol import LogReader, LogWriter
 from metering.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ingest.log.kafka.group import KafkaGroup
 
 LOG_WAIT_S_MAX = 60.0
 
@@ -54,3 +60,18 @@ def keeper_of(config: PartConfig, writer: LogWriter, log_id: str) -> LogKeeper |
     except OSError as error:
         raise SettingsError(f"METERLINE_LOG_ARCHIVE_DIR={config.log_archive_dir!r} cannot be used: {error}") from None
     return keeper
+
+
+async def consumer_group(config: PartConfig) -> "KafkaGroup":
+    """Join the group of those who consume this log; there is one for each topic."""
+    from ingest.log.kafka.group import KafkaGroup
+
+    address = KafkaAddress.parse(config.log_url)
+    return await KafkaGroup.join(address, f"meterline-{address.topic}")
+
+
+def kafka_answers(config: PartConfig) -> Callable[[], Awaitable[object]]:
+    """Give the check of the log for who does not read it: the topic is there, as it must be."""
+    from ingest.log.kafka.topic import TopicAdmin
+
+    return TopicAdmin(KafkaAddress.parse(config.log_url)).open

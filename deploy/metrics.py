@@ -1,21 +1,24 @@
-"""`GET /metrics`: what is measured in all processes, for Prometheus.
+"""`GET /metrics`: what is measured, for Prometheus: of all processes by the all-in-one, of itself by each role.
 
-Only from this machine, unless `METERLINE_METRICS_PUBLIC=1`: the figures are of all accounts together. The gateway tells
-who asks (it replaces what a client claims), so behind a proxy on this machine everybody asks from here: such a proxy
-must keep the path to itself.
+Only from this machine or with `METERLINE_METRICS_TOKEN`, unless `METERLINE_METRICS_PUBLIC=1`: the figures are of all
+accounts together. The gateway tells who asks (it replaces what a client claims), so behind a proxy on this machine
+everybody asks from here: such a proxy must keep the path to itself.
 """
 
 import asyncio
-from collections.abc import Mapping
+import hmac
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from aiohttp import web
 
 from deploy.disk_use import disk_use
+from ingest.consumer.meter import CONSUMER_CELLS, CONSUMER_METRICS
 from ingest.consumer.progress import LogProgress
+from ingest.errors import IngestError
 from ingest.gateway.meter import CELLS, DURATIONS, GATEWAY_METRICS
 from metering.errors import MeteringError
 from metering.http.problem import forbidden
@@ -79,7 +82,8 @@ RESTARTS = Metric(
     "More than now and then: read what that process said before it ended; look for a lack of memory.",
     "part",
 )
-METRICS = (*GATEWAY_METRICS, LAG_EVENTS, LAG_AGE, APPLIED, LOG_BYTES, DISK_BYTES, ROWS, PARTS, RESTARTS)
+API_METRICS = (LAG_EVENTS, LAG_AGE, APPLIED, ROWS, PARTS)
+METRICS = (*GATEWAY_METRICS, *CONSUMER_METRICS, *API_METRICS, LOG_BYTES, DISK_BYTES, RESTARTS)
 
 KINDS = ("log", "core", "gateway")
 RESTART_CELLS = tuple(RESTARTS.sample(kind) for kind in KINDS)
@@ -102,19 +106,39 @@ class Measured:
     progress: LogProgress
 
 
-def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], *, public: bool) -> Route:
-    """Give the route; `run_dir` is where all processes count, `places` what lies where (`deploy.disk_use`)."""
+@dataclass(frozen=True, slots=True)
+class Scrapers:
+    """Who may ask for metrics: this machine, whoever shows the token, or everybody."""
+
+    public: bool = False
+    token: str = field(default="", repr=False)
+
+    def check(self, request: web.BaseRequest, address: str | None) -> None:
+        """Let a request from an address pass; None is this machine.
+
+        Raises:
+            ApiError: 403.
+        """
+        shown = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+        if self.token and hmac.compare_digest(shown, f"Bearer {self.token}".encode()):
+            return
+        if not self.public and not _from_here(address):
+            raise forbidden(
+                "metrics are told on this machine alone: set METERLINE_METRICS_PUBLIC=1 to tell everybody, or "
+                "METERLINE_METRICS_TOKEN and send it as `Authorization: Bearer`"
+            )
+
+
+def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], scrapers: Scrapers) -> Route:
+    """Give the route of the all-in-one; `run_dir` is where all processes count, `places` what lies where."""
 
     async def metrics(call: Call) -> web.Response:
-        if not public and not _from_here(call.request.headers.get("X-Forwarded-For")):
-            raise forbidden("metrics are told on this machine alone: set METERLINE_METRICS_PUBLIC=1 to tell everybody")
-        samples = _counted(run_dir)
+        scrapers.check(call.request, call.request.headers.get("X-Forwarded-For"))
+        samples = {**gateway_samples(run_dir), **consumer_samples(run_dir), **_restarts(run_dir)}
         used = await asyncio.to_thread(disk_use, places)
         samples[LOG_BYTES.sample()] = str(used["log"])
         samples |= {DISK_BYTES.sample(part): str(used[part]) for part in used}
-        with suppress(MeteringError):  # What the store cannot tell is absent; the rest is needed then above all.
-            await _add_applied(samples, core)
-        return web.Response(body=render(METRICS, samples).encode(), headers={"Content-Type": CONTENT_TYPE})
+        return metrics_response(METRICS, samples | await applied_samples(core))
 
     summary = "What is measured, for Prometheus"
     failures = (400, 403, 503)
@@ -123,10 +147,40 @@ def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], *, 
     )
 
 
-async def _add_applied(samples: dict[str, str], core: Measured) -> None:
+def metrics_response(metrics: Sequence[Metric], samples: Mapping[str, str]) -> web.Response:
+    """Answer in Prometheus' text format."""
+    return web.Response(body=render(metrics, samples).encode(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def gateway_samples(run_dir: Path) -> dict[str, str]:
+    """Give what gateways count in this folder."""
+    counts: Mapping[str, int] = read_tallies(run_dir, CELLS)
+    plain = {cell: str(counts[cell]) for cell in CELLS if not cell.startswith(DURATIONS.metric.name)}
+    return {**plain, **DURATIONS.samples(counts)}
+
+
+def consumer_samples(run_dir: Path) -> dict[str, str]:
+    """Give what consumers count in this folder."""
+    counts = read_tallies(run_dir, CONSUMER_CELLS)
+    return {cell: str(counts[cell]) for cell in CONSUMER_CELLS}
+
+
+async def applied_samples(core: Measured) -> dict[str, str]:
+    """Give the lag, and what the store can tell; while it does not answer, only the lag, which then is at most this."""
+    samples: dict[str, str] = {}
+    with suppress(MeteringError, IngestError):  # What nobody can tell is absent; the rest is needed then above all.
+        await _add_lag(samples, core)
+        await _add_applied(samples, core)
+    return samples
+
+
+async def _add_lag(samples: dict[str, str], core: Measured) -> None:
     lag = await core.progress.lag()
     samples[LAG_EVENTS.sample()] = str(lag.lag_events)
     samples[LAG_AGE.sample()] = str(lag.oldest_unapplied_age_ms)
+
+
+async def _add_applied(samples: dict[str, str], core: Measured) -> None:
     for lane, position in sorted((await core.versions.applied()).bounds.items()):
         samples[APPLIED.sample(str(lane))] = str(offset_of(position))
     for table, rows, parts in await core.store.run(core.store.select, _TABLES):
@@ -134,11 +188,9 @@ async def _add_applied(samples: dict[str, str], core: Measured) -> None:
         samples[PARTS.sample(table)] = str(parts)
 
 
-def _counted(run_dir: Path) -> dict[str, str]:
-    counts: Mapping[str, int] = read_tallies(run_dir, CELLS)
-    plain = {cell: str(counts[cell]) for cell in CELLS if not cell.startswith(DURATIONS.metric.name)}
-    restarts = read_tallies(run_dir, RESTART_CELLS)
-    return {**plain, **DURATIONS.samples(counts), **{cell: str(restarts[cell]) for cell in RESTART_CELLS}}
+def _restarts(run_dir: Path) -> dict[str, str]:
+    counts = read_tallies(run_dir, RESTART_CELLS)
+    return {cell: str(counts[cell]) for cell in RESTART_CELLS}
 
 
 def _from_here(address: str | None) -> bool:

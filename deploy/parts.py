@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from deploy.disk_use import places_of
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from ingest.log.archive.keeper import Keep
 from ingest.log.local.writer import SEGMENT_BYTES
-from metering.errors import DataTooNewError, SettingsError, UnavailableError
+from metering.errors import DataTooNewError, SettingsError, StoreRefusedError, UnavailableError
 from metering.http.rate_limits import RateLimits, SharedLimiter
 
 EXIT_REFUSED = 78
@@ -37,6 +38,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     registry_url: str
     name: str = ""
     metrics_public: bool = False
+    metrics_token: str = ""
     rate_limits: RateLimits | None = None
     log_url: str = ""
     log_keep: Keep = Keep.ARCHIVE
@@ -86,6 +88,14 @@ Serve = Callable[[PartConfig, asyncio.Event], Awaitable[None]]
 
 def main(config: PartConfig) -> int:
     """Run one part until it is told to stop; gives the exit code."""
+    return run(config.kind, partial(_serve_of(config.kind), config), config.lifeline)
+
+
+def run(name: str, serve: Callable[[asyncio.Event], Awaitable[None]], lifeline: int = -1) -> int:
+    """Run what serves until its event is set, by SIGTERM, SIGINT or the end of the lifeline; gives the exit code.
+
+    Why it cannot run is one line on the error output, which begins with `name`.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -96,27 +106,26 @@ def main(config: PartConfig) -> int:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    serve = _serve_of(config.kind)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_told(serve, config))
-    except (DataTooNewError, SettingsError, LogMismatchError, LogCorruptError) as error:
-        print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
+            runner.run(_until_told(serve, lifeline))
+    except (DataTooNewError, SettingsError, StoreRefusedError, LogMismatchError, LogCorruptError) as error:
+        print(f"meterline {name}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
         return EXIT_REFUSED
     except (LogUnavailableError, UnavailableError) as error:
-        print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - as above; waiting may help.
+        print(f"meterline {name}: {error}", file=sys.stderr)  # noqa: T201 - as above; waiting may help.
         return 1
     return 0
 
 
-async def _until_told(serve: Serve, config: PartConfig) -> None:
+async def _until_told(serve: Callable[[asyncio.Event], Awaitable[None]], lifeline: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
-    if config.lifeline >= 0:
-        loop.add_reader(config.lifeline, _lifeline_closed, loop, config.lifeline, stop)
-    await serve(config, stop)
+    if lifeline >= 0:
+        loop.add_reader(lifeline, _lifeline_closed, loop, lifeline, stop)
+    await serve(stop)
 
 
 def _lifeline_closed(loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Event) -> None:

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.data_dir import DataDirError, hold
+from deploy.first_key import bootstrap_key
 from deploy.metrics import KINDS, RESTART_CELLS
 from deploy.parts import PartConfig
 from deploy.settings import Settings
@@ -29,7 +30,7 @@ from metering.http.scope import Scope
 from metering.metrics import Tallies
 from metering.registry.accounts import DEFAULT_ACCOUNT, ensure_account
 from metering.registry.engine import Registry
-from metering.registry.keys import check_secret, create_key, find_key_by_secret
+from metering.registry.keys import create_key
 from metering.registry.migrate import migrate
 from metering.world import Mode, World
 
@@ -71,6 +72,11 @@ def run_up(settings: Settings, console: Console) -> int:
     Raises:
         StartError: it cannot start.
     """
+    if not settings.store_url.startswith("chdb://"):
+        raise StartError(
+            "METERLINE_STORE_URL names a server, and the all-in-one keeps its store itself: unset it, or run "
+            "`meterline gateway`, `meterline consumer` and `meterline api`"
+        )
     try:
         lock = hold(settings.data_dir)
     except DataDirError as error:
@@ -101,6 +107,7 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         store_url=settings.store_url,
         registry_url=settings.registry_url,
         metrics_public=settings.metrics_public,
+        metrics_token=settings.metrics_token,
         rate_limits=settings.rate_limits,
         log_url=settings.log_url,
         log_keep=settings.log_keep,
@@ -162,7 +169,11 @@ async def _until_ready(host: str, port: int) -> None:
 
 
 def _prepare_registry(settings: Settings) -> FirstKey:
-    """Migrate the registry, and make the default account with its first key at the first start."""
+    """Migrate the registry, and make the default account with its first key at the first start.
+
+    Raises:
+        StartError: it cannot be used.
+    """
     try:
         registry = Registry(settings.registry_url)
         try:
@@ -181,12 +192,9 @@ def _first_key(connection: sa.Connection, settings: Settings) -> FirstKey:
     wanted = settings.bootstrap_api_key
     if wanted is not None:
         try:
-            mode = check_secret(wanted)
+            bootstrap_key(connection, wanted, now)
         except ValueError as error:
             raise StartError(f"METERLINE_BOOTSTRAP_API_KEY: {error}") from None
-        if find_key_by_secret(connection, wanted) is None:
-            world = World(account.id, mode)
-            create_key(connection, world, [Scope.ADMIN], now, name="bootstrap", secret=wanted)
         return FirstKey(account.name, wanted)
     if not created:
         return FirstKey(account.name, None)

@@ -1,10 +1,12 @@
 """What the core process serves to gateways about how far the log is applied, and `GET /v1/ingest/lag` to clients.
 
-The internal paths are for gateways on the core's Unix socket. They answer only requests that carry `INTERNAL_HEADER`,
-which the public proxy drops, so no spelling of a path reaches them from outside.
+The internal paths are for gateways. They answer only requests that carry `INTERNAL_HEADER`, which the public proxy
+drops, so no spelling of a path reaches them from outside. What keeps everybody else off the core is its socket, which
+only its own user may open, or, where it listens to the network, a secret: see `gateways_only`.
 """
 
-from collections.abc import Sequence
+import hmac
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +14,7 @@ from aiohttp import web
 
 from ingest.consumer.lag import Lag
 from metering.http.app import json_response
-from metering.http.problem import invalid_field, not_found, unavailable
+from metering.http.problem import forbidden, invalid_field, not_found, unavailable
 from metering.http.route import Call, Handler, Route
 from metering.http.scope import Scope
 from metering.position import Position
@@ -20,6 +22,7 @@ from metering.timestamps import format_instant
 from metering.world import Mode, World
 
 INTERNAL_HEADER = "X-Meterline-Internal"
+SECRET_HEADER = "X-Meterline-Gateway-Secret"  # noqa: S105 - a name.
 INTERNAL_PREFIX = "/internal/"
 WAIT_APPLIED_PATH = "/internal/wait-applied"
 RETRACTED_PATH = "/internal/retracted"
@@ -75,6 +78,26 @@ def internal_routes(progress: Progress) -> Sequence[Route]:
         Route("POST", WAIT_APPLIED_PATH, None, internal_only(wait_applied), "Wait until all is applied", "internal"),
         Route("GET", RETRACTED_PATH, None, internal_only(retracted), "Count what a deletion retracted", "internal"),
     )
+
+
+Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def gateways_only(secret: str) -> Callable[[web.Request, Serve], Awaitable[web.StreamResponse]]:
+    """Make the middleware of a core that listens to the network: it answers who knows the secret.
+
+    Who asks, by which address and protocol, is told by gateways in headers that anybody could write; so nobody else is
+    answered.
+    """
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Serve) -> web.StreamResponse:
+        shown = request.headers.get(SECRET_HEADER, "")
+        if hmac.compare_digest(shown.encode(errors="surrogateescape"), secret.encode()):
+            return await handler(request)
+        raise forbidden("this address is for gateways alone: send the request to one of them")
+
+    return guard
 
 
 def lag_route(progress: Progress) -> Route:

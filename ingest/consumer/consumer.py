@@ -73,8 +73,9 @@ class Consumer:
         offload: Offload = asyncio.to_thread,
         only: frozenset[int] | None = None,
         poison_stops: bool = True,
+        told: Callable[[Drained], None] = lambda _: None,
     ) -> None:
-        """`only` names the partitions to read where others read the rest; None: all.
+        """`only` names the partitions to read where others read the rest; None: all. `told` hears of each batch.
 
         `poison_stops` is False where everything was applied before: what was passed then has to pass again.
         """
@@ -89,6 +90,7 @@ class Consumer:
         self._offload = offload
         self._intake = Intake(log)
         self._only = only
+        self._told = told
         self._partitions = 0
         self._lane_of: Mapping[int, int] = {}
         self._next_offsets: dict[int, int] = {}
@@ -182,7 +184,9 @@ class Consumer:
         await self._dead_letters.put(batch.dead)
         await self._mark(batch)  # Last: until here a crash costs a replay, not an event.
         events = sum(len(part) for part in batch.parts if isinstance(part, Versions))
-        return Drained(events, stored, superseded, deletions, len(batch.dead))
+        drained = Drained(events, stored, superseded, deletions, len(batch.dead))
+        self._told(drained)
+        return drained
 
     async def _judge(self, arrivals: Versions) -> Verdict:
         asked = arrivals.key_hash[self._seen.maybe(arrivals.key_hash)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ingest.consumer.lag import Lag, lag_of, wait_until_applied
 from ingest.consumer.lanes import accepted, lanes_of
@@ -9,7 +10,7 @@ from ingest.consumer.seams import Clock, Lanes
 from ingest.core_api import Place
 from ingest.errors import LogUnavailableError
 from ingest.log.protocol import LogReader
-from metering.errors import UnavailableError
+from metering.errors import StoreUnavailableError, UnavailableError
 from metering.position import Cutoff, Position, pack
 from metering.store.versions import VersionStore
 from metering.world import World
@@ -28,6 +29,7 @@ class LogProgress:
         self._lanes = lanes
         self._clock = clock
         self._lane_of: dict[int, int] = {}
+        self._last_known: Cutoff | None = None
 
     async def wait_until_applied(self, wait_s_max: float) -> bool:
         """Wait until all that is durable in the log now is in the figures; tell whether it is.
@@ -62,16 +64,35 @@ class LogProgress:
     async def lag(self) -> Lag:
         """Give the lag now; never 0 while an event already durable is not in the figures.
 
+        While the store does not answer, what it last said is applied counts: the lag is then at most this.
+
         Raises:
             LogSilentError: what is durable is not known.
+            StoreUnavailableError: the store does not answer, and never has.
         """
         with _log_errors():
-            return await lag_of(self._log, self._store, await self._partitions(), self._clock)
+            partitions = await self._partitions()
+            try:
+                self._last_known = await self._store.applied()
+            except StoreUnavailableError:
+                if self._last_known is None:
+                    raise
+            return await lag_of(self._log, _Known(self._last_known), partitions, self._clock)
 
     async def _partitions(self) -> dict[int, int]:
         if not self._lane_of:
             self._lane_of = await lanes_of(self._log, self._lanes)
         return self._lane_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is applied, as it was told."""
+
+    cutoff: Cutoff
+
+    async def applied(self) -> Cutoff:
+        return self.cutoff
 
 
 @contextmanager

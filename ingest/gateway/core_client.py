@@ -1,5 +1,12 @@
-"""Ask the core how far the log is applied, and what an event costs."""
+"""Ask the core how far the log is applied, and what an event costs.
 
+The core is one process behind a Unix socket, or APIs on other machines. Those let a gateway in by a secret that every
+request carries, and are tried in turn: one that cannot be connected to has done nothing yet.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -17,6 +24,21 @@ CORE = "http://core"
 """The host is not looked at: the connection is the core's Unix socket."""
 
 _GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CoreUrls:
+    """APIs over TCP, each `http://host:port`, and the secret that they let gateways in by."""
+
+    urls: Sequence[str]
+    secret: str = field(repr=False)
+
+    def in_turn(self) -> Sequence[str]:
+        """Give the URLs in the order in which to try them: another at each call, so that all have work."""
+        return random.sample(self.urls, len(self.urls))
+
+
+ON_SOCKET = CoreUrls((CORE,), "")
 
 
 class CoreUnavailableError(UnavailableError):
@@ -55,36 +77,44 @@ class Core(Protocol):
 
 
 class CoreClient:
-    """A `Core` over its Unix socket. `session` connects there."""
+    """A `Core` over HTTP. `session` connects to its socket, or anywhere when `core` names URLs."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, core: CoreUrls = ON_SOCKET) -> None:
         self._session = session
+        self._core = core
 
     async def wait_applied(self) -> None:
         """Wait for the core: see `Core`."""
-        await self._ask("POST", URL(CORE + WAIT_APPLIED_PATH))
+        await self._ask("POST", WAIT_APPLIED_PATH)
 
     async def retracted(self, world: World, receipt: Receipt) -> int:
         """Ask for each partition's count, and give the sum: see `Core`."""
         total = 0
         for place in _places(world, receipt):
-            answer = await self._ask("GET", URL(CORE + RETRACTED_PATH).with_query(place))
+            answer = await self._ask("GET", str(URL(RETRACTED_PATH).with_query(place)))
             total += int(answer["count"])
         return total
 
     async def prices(self, world: World, receipt: Receipt, body: bytes) -> dict[str, Any]:
         """Ask for the prices of an event: see `Core`."""
         (place,) = _places(world, receipt)  # One event goes to one partition.
-        return await self._ask("POST", URL(CORE + PRICES_PATH).with_query(place), body)
+        return await self._ask("POST", str(URL(PRICES_PATH).with_query(place)), body)
 
-    async def _ask(self, method: str, url: URL, body: bytes | None = None) -> dict[str, Any]:
+    async def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        for url in self._core.in_turn():
+            try:
+                return await self._ask_one(method, URL(url + path, encoded=True), body)
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+                continue
+            except (TimeoutError, aiohttp.ClientError, MalformedJsonError) as error:
+                raise CoreUnavailableError(f"the core does not answer ({type(error).__name__})") from None
+        raise CoreUnavailableError("the core does not answer (nothing listens there)")
+
+    async def _ask_one(self, method: str, url: URL, body: bytes | None) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=APPLIED_WAIT_S_MAX + _GRACE_S)
         headers = {INTERNAL_HEADER: "1"}
-        try:
-            async with self._session.request(method, url, data=body, headers=headers, timeout=timeout) as answer:
-                told: dict[str, Any] = loads(await answer.read())
-        except (TimeoutError, aiohttp.ClientError, MalformedJsonError) as error:
-            raise CoreUnavailableError(f"the core does not answer ({type(error).__name__})") from None
+        async with self._session.request(method, url, data=body, headers=headers, timeout=timeout) as answer:
+            told: dict[str, Any] = loads(await answer.read())
         if answer.status == HTTPStatus.OK:
             return told
         message = str(told.get("message", "the core cannot tell"))
