@@ -14,9 +14,15 @@ from metering.registry.migrate import migrate
 from metering.registry.tables import metadata
 
 
-@pytest.fixture
-def registry(tmp_path):
-    registry = Registry(f"sqlite:///{tmp_path}/registry.db")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def registry(request, tmp_path):
+    """A registry in which there is nothing yet."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/registry.db"
+    else:
+        postgres = request.getfixturevalue("postgres")
+        url = postgres.url(postgres.database())
+    registry = Registry(url)
     yield registry
     registry.close()
 
