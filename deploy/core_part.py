@@ -14,14 +14,15 @@ from aiohttp import web
 import billing.api
 import metering.api
 from billing.references import BillingReferences
-from deploy.adapters import RegistryCustomers, RegistryLanes, now
+from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
 from deploy.key_use import flush_use
-from deploy.log_choice import open_reader, open_writer
+from deploy.log_choice import keeper_of, open_reader, open_writer
 from deploy.metrics import Measured, Scrapers, metrics_route
 from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from deploy.parts import PartConfig
+from deploy.status import status_route
 from deploy.store_choice import open_store
 from deploy.version import VERSION
 from ingest.consumer.consumer import Consumer
@@ -36,6 +37,8 @@ from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
 from ingest.imports.spool import Spool
 from ingest.log.protocol import LogWriter
+from ingest.prices.api import gateway_route, price_routes
+from ingest.prices.pricing import EventPricing
 from metering.api import Services
 from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
@@ -83,24 +86,31 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
     letters = StoreDeadLetters(store)
+    writer = await open_writer(config)
+    keeper = keeper_of(config, writer, log.log_id)
+    hint = keeper.applied_hint if keeper is not None else None
     meter = ConsumerMeter(Tallies(Path(config.run_dir) / config.name, CONSUMER_CELLS))
-    consumer = Consumer(log, versions, lanes, customers, letters, clock=now, told=meter.drained)
+    consumer = Consumer(log, versions, lanes, customers, letters, clock=now, applied_hint=hint, told=meter.drained)
     await consumer.start()
     meter.reads(len(await log.ends()))
     progress = LogProgress(log, versions, lanes, now)
-    writer = await open_writer(config)
     spool = Spool(config.imports_dir)
     importer = ImportRunner(registry, writer, spool, now)
     await importer.prepare()
-    imports = Imports(registry, spool, importer, now)
     # The consumer's own version store: what it marks must not come to lie before a moment that was told about.
     core = make_core(
-        config, registry=registry, store=store, versions=versions, progress=progress, writer=writer, imports=imports
+        config,
+        registry=registry,
+        store=store,
+        versions=versions,
+        progress=progress,
+        writer=writer,
+        imports=Imports(registry, spool, importer, now),
     )
     measured = metrics_route(
         Measured(store, versions, progress),
         Path(config.run_dir),
-        config.log_dir,
+        config.places(),
         Scrapers(config.metrics_public, config.metrics_token),
     )
     runner = web.AppRunner(
@@ -109,7 +119,9 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
     importing = asyncio.create_task(importer.run())
-    flushing = asyncio.create_task(flush_use(core.authenticator))
+    beside = [asyncio.create_task(flush_use(core.authenticator))]
+    if keeper is not None:
+        beside.append(asyncio.create_task(keeper.run()))
     try:
         config.core_socket.unlink(missing_ok=True)
         await web.UnixSite(runner, str(config.core_socket)).start()
@@ -123,10 +135,10 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         with suppress(LogSilentError):  # What it holds is applied at the next start.
             await progress.wait_until_applied(DRAIN_S_MAX)
     finally:
-        for task in (flushing, consuming, importing):
+        for task in (consuming, importing, *beside):
             task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(flushing, consuming, importing, return_exceptions=True)
+            await asyncio.gather(consuming, importing, *beside, return_exceptions=True)
         await runner.cleanup()
         spool.close()
         await writer.close()
@@ -174,10 +186,20 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         aggregator_use=references,
         subscriptions=references,
     )
-    money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
-    events = [*event_routes(), *import_routes(core.imports), lag_route(core.progress)]
+    money = billing.api.Services(
+        registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now, progress=core.progress
+    )
+    pricing = EventPricing(
+        core.registry, core.store, cutoffs, core.progress, BillingPricer(core.registry, core.store), now
+    )
+    events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
-    internal = [*internal_routes(core.progress), *dead_letter_routes(core.replayer)]
+    internal = [
+        *internal_routes(core.progress),
+        gateway_route(pricing),
+        *dead_letter_routes(core.replayer),
+        status_route(core.store, core.progress),
+    ]
     return [*with_docs(public, VERSION), *internal]
 
 

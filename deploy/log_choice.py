@@ -7,10 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from deploy.parts import PartConfig
+from ingest.log.archive.keeper import LogKeeper
+from ingest.log.archive.reader import ArchivedLogReader
 from ingest.log.client import RemoteLogWriter
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.protocol import LogReader, LogWriter
+from metering.errors import SettingsError
 
 if TYPE_CHECKING:
     from ingest.log.kafka.group import KafkaGroup
@@ -19,14 +22,15 @@ LOG_WAIT_S_MAX = 60.0
 
 
 async def open_reader(config: PartConfig) -> LogReader:
-    """Open the log for the consumer.
+    """Open the log for the consumer, with its archive.
 
     Raises:
         LogUnavailableError: it was not there within `LOG_WAIT_S_MAX`.
         LogMismatchError: the topic is not as it must be.
     """
     if not config.log_url:
-        return await LocalLogReader.open(config.log_dir, wait_s_max=LOG_WAIT_S_MAX)
+        log = await LocalLogReader.open(config.log_dir, wait_s_max=LOG_WAIT_S_MAX)
+        return ArchivedLogReader(log, config.archive_dir)
     from ingest.log.kafka.reader import KafkaLogReader
 
     return await KafkaLogReader.open(KafkaAddress.parse(config.log_url), wait_s_max=LOG_WAIT_S_MAX)
@@ -39,6 +43,23 @@ async def open_writer(config: PartConfig) -> LogWriter:
     from ingest.log.kafka.writer import KafkaLogWriter
 
     return await KafkaLogWriter.open(KafkaAddress.parse(config.log_url))
+
+
+def keeper_of(config: PartConfig, writer: LogWriter, log_id: str) -> LogKeeper | None:
+    """Give who moves the local log's segments into its archive; None for Kafka, which has a retention of its own.
+
+    Raises:
+        SettingsError: the archive cannot be written.
+        LogMismatchError: the archive is another log's.
+    """
+    if not isinstance(writer, RemoteLogWriter):
+        return None
+    keeper = LogKeeper(config.log_dir, config.archive_dir, config.log_keep, writer)
+    try:
+        keeper.prepare(log_id)
+    except OSError as error:
+        raise SettingsError(f"METERLINE_LOG_ARCHIVE_DIR={config.log_archive_dir!r} cannot be used: {error}") from None
+    return keeper
 
 
 async def consumer_group(config: PartConfig) -> "KafkaGroup":

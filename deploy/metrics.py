@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from deploy.disk_use import disk_use
 from ingest.consumer.meter import CONSUMER_CELLS, CONSUMER_METRICS
 from ingest.consumer.progress import LogProgress
 from ingest.errors import IngestError
@@ -22,6 +23,7 @@ from ingest.gateway.meter import CELLS, DURATIONS, GATEWAY_METRICS
 from metering.errors import MeteringError
 from metering.http.problem import forbidden
 from metering.http.route import Call, Route
+from metering.http.shapes import TEXT
 from metering.metrics import CONTENT_TYPE, Metric, MetricKind, read_tallies, render
 from metering.position import offset_of
 from metering.store.chains import ChainStore
@@ -52,6 +54,13 @@ LOG_BYTES = Metric(
     "Bytes of the log on disk.",
     "Near the size of the disk: make room, for events are refused when it is full.",
 )
+DISK_BYTES = Metric(
+    "meterline_disk_bytes",
+    MetricKind.GAUGE,
+    "Bytes on disk, by part: the log, its archive, the store, the registry, files that wait to be imported.",
+    "The archive growing past what you keep: move its oldest files elsewhere, and know that a rebuild needs them.",
+    "part",
+)
 ROWS = Metric(
     "meterline_store_rows",
     MetricKind.GAUGE,
@@ -74,7 +83,7 @@ RESTARTS = Metric(
     "part",
 )
 API_METRICS = (LAG_EVENTS, LAG_AGE, APPLIED, ROWS, PARTS)
-METRICS = (*GATEWAY_METRICS, *CONSUMER_METRICS, *API_METRICS, LOG_BYTES, RESTARTS)
+METRICS = (*GATEWAY_METRICS, *CONSUMER_METRICS, *API_METRICS, LOG_BYTES, DISK_BYTES, RESTARTS)
 
 KINDS = ("log", "core", "gateway")
 RESTART_CELLS = tuple(RESTARTS.sample(kind) for kind in KINDS)
@@ -120,16 +129,22 @@ class Scrapers:
             )
 
 
-def metrics_route(core: Measured, run_dir: Path, log_dir: Path, scrapers: Scrapers) -> Route:
-    """Give the route of the all-in-one; `run_dir` is where all processes count."""
+def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], scrapers: Scrapers) -> Route:
+    """Give the route of the all-in-one; `run_dir` is where all processes count, `places` what lies where."""
 
     async def metrics(call: Call) -> web.Response:
         scrapers.check(call.request, call.request.headers.get("X-Forwarded-For"))
         samples = {**gateway_samples(run_dir), **consumer_samples(run_dir), **_restarts(run_dir)}
-        samples[LOG_BYTES.sample()] = str(await asyncio.to_thread(_bytes_in, log_dir))
+        used = await asyncio.to_thread(disk_use, places)
+        samples[LOG_BYTES.sample()] = str(used["log"])
+        samples |= {DISK_BYTES.sample(part): str(used[part]) for part in used}
         return metrics_response(METRICS, samples | await applied_samples(core))
 
-    return Route("GET", "/metrics", None, metrics, "What is measured, for Prometheus", "Health")
+    summary = "What is measured, for Prometheus"
+    failures = (400, 403, 503)
+    return Route(
+        "GET", "/metrics", None, metrics, summary, "Health", answer=TEXT, answer_type="text/plain", failures=failures
+    )
 
 
 def metrics_response(metrics: Sequence[Metric], samples: Mapping[str, str]) -> web.Response:
@@ -188,11 +203,3 @@ def _from_here(address: str | None) -> bool:
         return False
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     return found.is_loopback or (mapped is not None and mapped.is_loopback)
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # Old segments are unlinked while we look.
-            total += path.stat().st_size if path.is_file() else 0
-    return total

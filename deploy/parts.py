@@ -1,14 +1,15 @@
 """The processes of the all-in-one: `python -m deploy.parts CONFIG`, one for each part, started by the supervisor.
 
-A part is configured by one JSON argument, ends when it is told to (SIGTERM) or when the supervisor's pipe closes, and
-says on its error output, in one line, why it cannot run before it ends with `EXIT_REFUSED`.
+A part is configured by one JSON argument, and by the registry's URL on its input, for that may hold a password. It ends
+when it is told to (SIGTERM) or when the supervisor's pipe closes, and says on its error output, in one line, why it
+cannot run before it ends with `EXIT_REFUSED`.
 """
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,11 @@ import msgspec
 import structlog
 import uvloop
 
+from deploy.disk_use import places_of
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
-from metering.errors import DataTooNewError, SettingsError, StoreRefusedError
+from ingest.log.archive.keeper import Keep
+from ingest.log.local.writer import SEGMENT_BYTES
+from metering.errors import DataTooNewError, SettingsError, StoreRefusedError, UnavailableError
 from metering.http.rate_limits import RateLimits, SharedLimiter
 
 EXIT_REFUSED = 78
@@ -37,6 +41,9 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     metrics_token: str = ""
     rate_limits: RateLimits | None = None
     log_url: str = ""
+    log_keep: Keep = Keep.ARCHIVE
+    log_archive_dir: str = ""
+    log_segment_bytes: int = SEGMENT_BYTES
     listener: int = -1
     lifeline: int = -1
 
@@ -44,6 +51,15 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     def log_dir(self) -> Path:
         """Where the local log lies."""
         return Path(self.data_dir) / "log"
+
+    def places(self) -> Mapping[str, Path]:
+        """Name what lies where."""
+        return places_of(Path(self.data_dir), self.archive_dir, self.store_url, self.registry_url)
+
+    @property
+    def archive_dir(self) -> Path:
+        """Where the local log is archived."""
+        return Path(self.log_archive_dir)
 
     @property
     def imports_dir(self) -> Path:
@@ -96,7 +112,7 @@ def run(name: str, serve: Callable[[asyncio.Event], Awaitable[None]], lifeline: 
     except (DataTooNewError, SettingsError, StoreRefusedError, LogMismatchError, LogCorruptError) as error:
         print(f"meterline {name}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
         return EXIT_REFUSED
-    except LogUnavailableError as error:
+    except (LogUnavailableError, UnavailableError) as error:
         print(f"meterline {name}: {error}", file=sys.stderr)  # noqa: T201 - as above; waiting may help.
         return 1
     return 0
@@ -135,4 +151,5 @@ def _serve_of(kind: str) -> Serve:
 
 
 if __name__ == "__main__":
-    sys.exit(main(msgspec.json.decode(sys.argv[1], type=PartConfig)))
+    told = msgspec.json.decode(sys.argv[1], type=PartConfig)
+    sys.exit(main(msgspec.structs.replace(told, registry_url=sys.stdin.read())))

@@ -17,6 +17,7 @@ from metering.http.app import json_response
 from metering.http.problem import forbidden, invalid_field, not_found, unavailable
 from metering.http.route import Call, Handler, Route
 from metering.http.scope import Scope
+from metering.position import Position
 from metering.timestamps import format_instant
 from metering.world import Mode, World
 
@@ -25,6 +26,7 @@ SECRET_HEADER = "X-Meterline-Gateway-Secret"  # noqa: S105 - a name.
 INTERNAL_PREFIX = "/internal/"
 WAIT_APPLIED_PATH = "/internal/wait-applied"
 RETRACTED_PATH = "/internal/retracted"
+PRICES_PATH = "/internal/event-prices"
 
 APPLIED_WAIT_S_MAX = 30.0
 
@@ -49,6 +51,10 @@ class Progress(Protocol):
         """Wait until the deletion at this place is applied and give how many events it retracted, None if it is not."""
         ...
 
+    async def reached(self, place: Place, wait_s_max: float) -> Position | None:
+        """Wait until the event at this place is in the figures and give its position, None if it is not."""
+        ...
+
     async def lag(self) -> Lag:
         """Give the lag now; never 0 while an event already durable is not in the figures."""
         ...
@@ -63,9 +69,7 @@ def internal_routes(progress: Progress) -> Sequence[Route]:
         return json_response({})
 
     async def retracted(call: Call) -> web.StreamResponse:
-        place = Place(*(_whole(call, name) for name in ("partition", "offset", "index")))
-        world = World(call.query("account") or "", Mode(call.query("mode") or ""))
-        count = await progress.retracted(world, place, APPLIED_WAIT_S_MAX)
+        count = await progress.retracted(world_of(call), place_of(call), APPLIED_WAIT_S_MAX)
         if count is None:
             raise unavailable("the deletion is in the log and not applied yet", retry_after_s=5)
         return json_response({"count": count})
@@ -116,6 +120,7 @@ def lag_route(progress: Progress) -> Route:
             "applied_until": {"type": "string", "format": "date-time"},
             "oldest_unapplied_age_ms": {"type": "integer"},
         },
+        "required": ["lag_events", "applied_until", "oldest_unapplied_age_ms"],
     }
     summary = "How far the figures are behind what was accepted"
     return Route("GET", "/v1/ingest/lag", Scope.READ, lag, summary, "Events", answer=answer)
@@ -130,6 +135,16 @@ def internal_only(handler: Handler) -> Handler:
         return await handler(call)
 
     return guarded
+
+
+def world_of(call: Call) -> World:
+    """Read whose data a gateway asks about."""
+    return World(call.query("account") or "", Mode(call.query("mode") or ""))
+
+
+def place_of(call: Call) -> Place:
+    """Read which place in the log a gateway asks about."""
+    return Place(*(_whole(call, name) for name in ("partition", "offset", "index")))
 
 
 def _whole(call: Call, name: str) -> int:

@@ -11,7 +11,7 @@ from ingest.core_api import Place
 from ingest.errors import LogUnavailableError
 from ingest.log.protocol import LogReader
 from metering.errors import StoreUnavailableError, UnavailableError
-from metering.position import Cutoff, pack
+from metering.position import Cutoff, Position, pack
 from metering.store.versions import VersionStore
 from metering.world import World
 
@@ -47,12 +47,19 @@ class LogProgress:
         Raises:
             LogSilentError: the log did not say yet who it is.
         """
+        position = await self.reached(place, wait_s_max)
+        return None if position is None else await self._store.count_retracted(world, [position])
+
+    async def reached(self, place: Place, wait_s_max: float) -> Position | None:
+        """Wait until the event at this place is in the figures and give its position, None if it is not.
+
+        Raises:
+            LogSilentError: the log did not say yet who it is.
+        """
         with _log_errors():
             lane = (await self._partitions())[place.partition]
         position = pack(lane, place.offset, place.index)
-        if not await wait_until_applied(self._store, Cutoff({lane: position}), wait_s_max):
-            return None
-        return await self._store.count_retracted(world, [position])
+        return position if await wait_until_applied(self._store, Cutoff({lane: position}), wait_s_max) else None
 
     async def lag(self) -> Lag:
         """Give the lag now; never 0 while an event already durable is not in the figures.

@@ -1,4 +1,4 @@
-"""Ask the core how far the log is applied.
+"""Ask the core how far the log is applied, and what an event costs.
 
 The core is one process behind a Unix socket, or APIs on other machines. Those let a gateway in by a secret that every
 request carries, and are tried in turn: one that cannot be connected to has done nothing yet.
@@ -7,14 +7,17 @@ request carries, and are tried in turn: one that cannot be connected to has done
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import aiohttp
 from yarl import URL
 
-from ingest.core_api import APPLIED_WAIT_S_MAX, INTERNAL_HEADER, RETRACTED_PATH, WAIT_APPLIED_PATH
+from ingest.core_api import APPLIED_WAIT_S_MAX, INTERNAL_HEADER, PRICES_PATH, RETRACTED_PATH, WAIT_APPLIED_PATH
 from ingest.log.protocol import Receipt
 from metering.errors import UnavailableError
+from metering.http.json import MalformedJsonError, loads
+from metering.http.problem import refused
 from metering.world import World
 
 CORE = "http://core"
@@ -53,6 +56,17 @@ class Core(Protocol):
         """
         ...
 
+    async def prices(self, world: World, receipt: Receipt, body: bytes) -> dict[str, Any]:
+        """Wait until the event with this receipt is in the figures, and give `{"id", "result"}` with all its prices.
+
+        `body` is what was appended.
+
+        Raises:
+            CoreUnavailableError: not in time; the event stays in the log.
+            ApiError: it cannot be priced.
+        """
+        ...
+
     async def retracted(self, world: World, receipt: Receipt) -> int:
         """Wait until the deletion with this receipt is applied, and give how many events it retracted.
 
@@ -75,28 +89,43 @@ class CoreClient:
 
     async def retracted(self, world: World, receipt: Receipt) -> int:
         """Ask for each partition's count, and give the sum: see `Core`."""
-        whose = {"account": world.account_id, "mode": world.mode.value}
         total = 0
-        for partition, (offset, index) in sorted(receipt.offsets.items()):
-            place: dict[str, str | int] = {"partition": partition, "offset": offset, "index": index, **whose}
+        for place in _places(world, receipt):
             answer = await self._ask("GET", str(URL(RETRACTED_PATH).with_query(place)))
             total += int(answer["count"])
         return total
 
-    async def _ask(self, method: str, path: str) -> dict[str, Any]:
+    async def prices(self, world: World, receipt: Receipt, body: bytes) -> dict[str, Any]:
+        """Ask for the prices of an event: see `Core`."""
+        (place,) = _places(world, receipt)  # One event goes to one partition.
+        return await self._ask("POST", str(URL(PRICES_PATH).with_query(place)), body)
+
+    async def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
         for url in self._core.in_turn():
             try:
-                return await self._ask_one(method, URL(url + path, encoded=True))
+                return await self._ask_one(method, URL(url + path, encoded=True), body)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
                 continue
-            except (TimeoutError, aiohttp.ClientError, ValueError) as error:
+            except (TimeoutError, aiohttp.ClientError, MalformedJsonError) as error:
                 raise CoreUnavailableError(f"the core does not answer ({type(error).__name__})") from None
         raise CoreUnavailableError("the core does not answer (nothing listens there)")
 
-    async def _ask_one(self, method: str, url: URL) -> dict[str, Any]:
+    async def _ask_one(self, method: str, url: URL, body: bytes | None) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=APPLIED_WAIT_S_MAX + _GRACE_S)
-        async with self._session.request(method, url, headers={INTERNAL_HEADER: "1"}, timeout=timeout) as answer:
-            told: dict[str, Any] = await answer.json()
-            if answer.status == 200:
-                return told
-            raise CoreUnavailableError(str(told.get("message", "the core cannot tell")))
+        headers = {INTERNAL_HEADER: "1"}
+        async with self._session.request(method, url, data=body, headers=headers, timeout=timeout) as answer:
+            told: dict[str, Any] = loads(await answer.read())
+        if answer.status == HTTPStatus.OK:
+            return told
+        message = str(told.get("message", "the core cannot tell"))
+        if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise refused(message)
+        raise CoreUnavailableError(message)
+
+
+def _places(world: World, receipt: Receipt) -> list[dict[str, str | int]]:
+    whose = {"account": world.account_id, "mode": world.mode.value}
+    return [
+        {"partition": partition, "offset": offset, "index": index, **whose}
+        for partition, (offset, index) in sorted(receipt.offsets.items())
+    ]

@@ -26,7 +26,7 @@ from ingest.imports.steps import Step, read_steps
 from ingest.log.protocol import LogWriter
 from ingest.wire import Kind, Section
 from metering.errors import UnavailableError
-from metering.registry.engine import Registry
+from metering.registry.engine import NOBODY, Registry
 from metering.timestamps import microseconds
 
 RUNNING_MAX = 2
@@ -154,7 +154,8 @@ class ImportRunner:
         await _until_available(lambda: self._log.append(section))
 
     async def _record(self, job: ImportJob, *, rejects_too: bool = False) -> None:
-        await _until_available(lambda: self._registry.write(partial(record, rejects_too=rejects_too), job))
+        change = partial(record, rejects_too=rejects_too)
+        await _until_available(lambda: self._registry.write(change, job, waits_for=NOBODY))
 
     async def _end(self, job: ImportJob, failure: str | None) -> None:
         await self._record(job.ended(failure, self._clock()))

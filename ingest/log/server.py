@@ -91,10 +91,11 @@ class LogServer:
 
     def take(self, connection: "_Connection", request: Request, body: bytes) -> None:
         """Begin one request, and answer it once it is done."""
+        work: asyncio.Future[Receipt] | asyncio.Task[int]
         if request.kind == RequestKind.TRIM:
-            work: asyncio.Future[Receipt] | asyncio.Task[int] = asyncio.ensure_future(
-                self._writer.trim(request.argument)
-            )
+            work = asyncio.ensure_future(self._writer.trim(request.argument))
+        elif request.kind == RequestKind.SEAL:
+            work = asyncio.ensure_future(self._writer.seal())
         else:
             try:
                 work = self._writer.put(body, request.argument)

@@ -16,8 +16,6 @@ from metering.http.problem import unauthorized
 from metering.http.route import Principal
 from metering.http.scope import Scope
 from metering.registry.accounts import create_account
-from metering.registry.engine import Registry
-from metering.registry.migrate import migrate
 from metering.world import Mode, World
 
 HEADER = "timestamp,event_type,customer_id,record/id,record/x\n"
@@ -121,10 +119,8 @@ class Site:
 
 
 @pytest.fixture
-async def site(tmp_path):
+async def site(registry, tmp_path):
     """A site that takes files; `work` makes it import them."""
-    registry = Registry(f"sqlite:///{tmp_path}/registry.db")
-    migrate(registry)
     with registry.writing() as connection:
         account, other = (create_account(connection, name, now()).id for name in ("owner", "stranger"))
     log = MemoryLog()
@@ -132,7 +128,6 @@ async def site(tmp_path):
     await site.start()
     yield site
     await site.crash()
-    registry.close()
 
 
 @pytest.fixture
