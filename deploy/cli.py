@@ -100,6 +100,7 @@ def rebuild(
         fail(str(error))
 
 
+@app.command()
 def gateway() -> None:
     """Run one gateway in the foreground: takes events, passes all else on to the APIs."""
     _role("gateway")
