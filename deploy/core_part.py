@@ -33,6 +33,7 @@ from ingest.event_routes import event_routes
 from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
 from ingest.imports.spool import Spool
+from ingest.log.spool.state import SpoolState
 from metering.api import Services
 from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
@@ -80,7 +81,8 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     letters = StoreDeadLetters(store)
     consumer = Consumer(log, versions, lanes, customers, letters, clock=now)
     await consumer.start()
-    progress = LogProgress(log, versions, lanes, now)
+    spooled = SpoolState(Path(config.spool_dir)) if config.spool_dir else None
+    progress = LogProgress(log, versions, lanes, now, spooled)
     writer = await open_writer(config)
     spool = Spool(config.imports_dir)
     importer = ImportRunner(registry, writer, spool, now)
@@ -90,7 +92,7 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     replayer = Replayer(letters, writer, now)
     core = Core(registry, store, versions, progress, authenticator, imports, replayer, config.limiter())
     measured = metrics_route(
-        Measured(store, versions, progress), Path(config.run_dir), config.log_dir, public=config.metrics_public
+        Measured(store, versions, progress, spooled), Path(config.run_dir), config.log_dir, public=config.metrics_public
     )
     runner = web.AppRunner(_app(core, measured), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
@@ -107,8 +109,9 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         importing.cancel()  # It goes on with the next start.
         if consuming.done():
             await consuming  # It ends only by an error that a person has to see.
-        with suppress(LogSilentError):  # What it holds is applied at the next start.
-            await progress.wait_until_applied(DRAIN_S_MAX)
+        with suppress(LogSilentError):  # What it holds is applied at the next start, and so is what is spooled.
+            if not progress.is_spooling:
+                await progress.wait_until_applied(DRAIN_S_MAX)
     finally:
         for task in (flushing, consuming, importing):
             task.cancel()

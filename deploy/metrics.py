@@ -15,7 +15,10 @@ from pathlib import Path
 from aiohttp import web
 
 from ingest.consumer.progress import LogProgress
+from ingest.errors import LogUnavailableError
 from ingest.gateway.meter import CELLS, DURATIONS, GATEWAY_METRICS
+from ingest.log.clock import now_us
+from ingest.log.spool.state import Spooled, SpoolState
 from metering.errors import MeteringError
 from metering.http.problem import forbidden
 from metering.http.route import Call, Route
@@ -70,10 +73,43 @@ RESTARTS = Metric(
     "More than now and then: read what that process said before it ended; look for a lack of memory.",
     "part",
 )
-METRICS = (*GATEWAY_METRICS, LAG_EVENTS, LAG_AGE, APPLIED, LOG_BYTES, ROWS, PARTS, RESTARTS)
+SPOOL_EVENTS = Metric(
+    "meterline_spool_events",
+    MetricKind.GAUGE,
+    "Events that wait in the spool (METERLINE_SPOOL_DIR), accepted and not in the log yet.",
+    "Over 0: the log does not take events; read what the spool process says, and mend the log.",
+)
+SPOOL_BYTES = Metric(
+    "meterline_spool_bytes",
+    MetricKind.GAUGE,
+    "Bytes that wait in the spool.",
+    "Near METERLINE_SPOOL_BYTES_MAX: events are refused when it is full.",
+)
+SPOOL_AGE = Metric(
+    "meterline_spool_oldest_age_ms",
+    MetricKind.GAUGE,
+    "Milliseconds since the oldest event in the spool came there, 0 when it is empty.",
+    "Growing: the log does not take events; read what the spool process says, and mend the log.",
+)
+METRICS = (
+    *GATEWAY_METRICS,
+    LAG_EVENTS,
+    LAG_AGE,
+    APPLIED,
+    LOG_BYTES,
+    SPOOL_EVENTS,
+    SPOOL_BYTES,
+    SPOOL_AGE,
+    ROWS,
+    PARTS,
+    RESTARTS,
+)
 
-KINDS = ("log", "core", "gateway")
+KINDS = ("log", "spool", "core", "gateway")
 RESTART_CELLS = tuple(RESTARTS.sample(kind) for kind in KINDS)
+
+APPLIED_S_MAX = 2.0
+"""So long a scrape waits to hear how far the figures are behind."""
 
 _TABLES = """
 SELECT table, sum(rows), count()
@@ -91,6 +127,7 @@ class Measured:
     store: Store
     versions: ChainStore
     progress: LogProgress
+    spool: SpoolState | None = None
 
 
 def metrics_route(core: Measured, run_dir: Path, log_dir: Path, *, public: bool) -> Route:
@@ -101,22 +138,34 @@ def metrics_route(core: Measured, run_dir: Path, log_dir: Path, *, public: bool)
             raise forbidden("metrics are told on this machine alone: set METERLINE_METRICS_PUBLIC=1 to tell everybody")
         samples = _counted(run_dir)
         samples[LOG_BYTES.sample()] = str(await asyncio.to_thread(_bytes_in, log_dir))
-        with suppress(MeteringError):  # What the store cannot tell is absent; the rest is needed then above all.
-            await _add_applied(samples, core)
+        if core.spool is not None:
+            with suppress(LogUnavailableError):  # Nobody has opened it yet.
+                _add_spooled(samples, await asyncio.to_thread(core.spool.spooled))
+        # What the store or the log cannot tell is absent; the rest is needed then above all.
+        with suppress(MeteringError, TimeoutError):
+            async with asyncio.timeout(APPLIED_S_MAX):
+                await _add_applied(samples, core)
         return web.Response(body=render(METRICS, samples).encode(), headers={"Content-Type": CONTENT_TYPE})
 
     return Route("GET", "/metrics", None, metrics, "What is measured, for Prometheus", "Health")
 
 
 async def _add_applied(samples: dict[str, str], core: Measured) -> None:
-    lag = await core.progress.lag()
-    samples[LAG_EVENTS.sample()] = str(lag.lag_events)
-    samples[LAG_AGE.sample()] = str(lag.oldest_unapplied_age_ms)
     for lane, position in sorted((await core.versions.applied()).bounds.items()):
         samples[APPLIED.sample(str(lane))] = str(offset_of(position))
     for table, rows, parts in await core.store.run(core.store.select, _TABLES):
         samples[ROWS.sample(table)] = str(rows)
         samples[PARTS.sample(table)] = str(parts)
+    lag = await core.progress.lag()  # Last: while the log is silent, the others are told all the same.
+    samples[LAG_EVENTS.sample()] = str(lag.lag_events)
+    samples[LAG_AGE.sample()] = str(lag.oldest_unapplied_age_ms)
+
+
+def _add_spooled(samples: dict[str, str], spooled: Spooled) -> None:
+    age_us = 0 if spooled.oldest_at_us is None else max(now_us() - spooled.oldest_at_us, 0)
+    samples[SPOOL_EVENTS.sample()] = str(spooled.events)
+    samples[SPOOL_BYTES.sample()] = str(spooled.bytes)
+    samples[SPOOL_AGE.sample()] = str(age_us // 1000)
 
 
 def _counted(run_dir: Path) -> dict[str, str]:

@@ -24,7 +24,10 @@ EXIT_REFUSED = 78
 
 
 class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a part is told. `lifeline` is a pipe that closes when the supervisor dies; no `log_url`: the local log."""
+    """What a part is told. `lifeline` is a pipe that closes when the supervisor dies.
+
+    No `log_url`: the local log; no `spool_dir`: no spool.
+    """
 
     kind: str
     data_dir: str
@@ -35,6 +38,8 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     metrics_public: bool = False
     rate_limits: RateLimits | None = None
     log_url: str = ""
+    spool_dir: str = ""
+    spool_bytes_max: int = 0
     listener: int = -1
     lifeline: int = -1
 
@@ -52,6 +57,11 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     def log_socket(self) -> Path:
         """Where gateways reach the log."""
         return Path(self.run_dir) / "log.sock"
+
+    @property
+    def spool_socket(self) -> Path:
+        """Where gateways reach the spool."""
+        return Path(self.run_dir) / "spool.sock"
 
     def limiter(self) -> SharedLimiter | None:
         """Open the counts of requests, None when they are not limited."""
@@ -115,6 +125,10 @@ def _serve_of(kind: str) -> Serve:
         from deploy.log_part import serve_log
 
         return serve_log
+    if kind == "spool":
+        from deploy.spool_part import serve_spool
+
+        return serve_spool
     if kind == "core":
         from deploy.core_part import serve_core
 

@@ -12,6 +12,8 @@
 | `METERLINE_RATE_WINDOW_S` | how long a window is | `10` |
 | `METERLINE_METRICS_PUBLIC` | `1`: tell `/metrics` to everybody, not to this machine alone | `0` |
 | `METERLINE_LOG_URL` | the log: `kafka://host:port[,host:port]/topic?partitions=4` | the local log in the data folder |
+| `METERLINE_SPOOL_DIR` | a folder where events are kept durably while the log does not take them | none: 503 |
+| `METERLINE_SPOOL_BYTES_MAX` | bytes of events that may wait there; beyond that 503 | `1073741824` (1 GiB) |
 | `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
 """
 
@@ -26,6 +28,9 @@ from metering.http.rate_limits import RateLimits
 GATEWAY_WORKERS_MAX = 64
 RATE_MAX = 1_000_000_000
 RATE_WINDOW_S_MAX = 3600
+SPOOL_BYTES_DEFAULT = 1 << 30
+SPOOL_BYTES_MIN = 1 << 20
+SPOOL_BYTES_MAX = 1 << 50
 
 
 class SettingError(ValueError):
@@ -47,6 +52,8 @@ class Settings:
     bootstrap_api_key: str | None = field(repr=False)
     rate_limits: RateLimits | None = None
     metrics_public: bool = False
+    spool_dir: Path | None = None
+    spool_bytes_max: int = SPOOL_BYTES_DEFAULT
 
     @property
     def url(self) -> str:
@@ -88,6 +95,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         bootstrap_api_key=env.get("METERLINE_BOOTSTRAP_API_KEY") or None,
         rate_limits=_rate_limits(env),
         metrics_public=bool(_whole(env, "METERLINE_METRICS_PUBLIC", 0, 0, 1)),
+        spool_dir=Path(spool_dir).expanduser().resolve() if (spool_dir := env.get("METERLINE_SPOOL_DIR")) else None,
+        spool_bytes_max=_whole(env, "METERLINE_SPOOL_BYTES_MAX", SPOOL_BYTES_DEFAULT, SPOOL_BYTES_MIN, SPOOL_BYTES_MAX),
     )
 
 

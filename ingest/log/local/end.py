@@ -41,8 +41,8 @@ class Published:
 class EndWriter:
     """The writer's side; it holds the log's lock."""
 
-    def __init__(self, folder: Path) -> None:
-        path = folder / END
+    def __init__(self, folder: Path, name: str = END) -> None:
+        path = folder / name
         if not path.exists() or path.stat().st_size < _PAGE_BYTES:
             write_whole(path, bytes(_PAGE_BYTES))  # Real blocks: a store into a hole of a full disk would kill us.
         self._page = _map(path, mmap.ACCESS_WRITE)
@@ -69,15 +69,18 @@ class EndWriter:
 class EndReader:
     """A reader's side."""
 
-    def __init__(self, page: mmap.mmap) -> None:
+    def __init__(self, page: mmap.mmap, name: str) -> None:
         self._page = page
+        self._name = name
         self._boot = _boot()
+        self._last = bytes(_SPAN)
+        self._found: Published | None = None
 
     @classmethod
-    def open(cls, folder: Path) -> Self | None:
+    def open(cls, folder: Path, name: str = END) -> Self | None:
         """Map the page, None where no writer has made it yet."""
         try:
-            return cls(_map(folder / END, mmap.ACCESS_READ))
+            return cls(_map(folder / name, mmap.ACCESS_READ), name)
         except (FileNotFoundError, ValueError):  # ValueError: shorter than a page.
             return None
 
@@ -85,11 +88,14 @@ class EndReader:
         """Give what was last published, None where nothing was."""
         for _ in range(_READS_MAX):
             raw = self._page[:_SPAN]
+            if raw == self._last:
+                return self._found
             if (found := _latest(raw, self._boot)) is not None:
+                self._last, self._found = raw, found
                 return found
             if raw == bytes(_SPAN):
                 return None
-        raise LogCorruptError(f"both slots of the file {END!r} are damaged: restart the process that appends")
+        raise LogCorruptError(f"both slots of the file {self._name!r} are damaged: restart the process that appends")
 
     def close(self) -> None:
         """Let go of the page."""
