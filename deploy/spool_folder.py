@@ -7,7 +7,7 @@ counted; so such a start is refused until it is empty.
 from pathlib import Path
 
 from ingest.log.local.appender import Appender
-from ingest.log.local.files import DiskFiles
+from ingest.log.local.files import DISK
 from ingest.log.local.folder import LOG_ID, write_whole
 from ingest.log.spool.cursor import written
 
@@ -44,7 +44,7 @@ def remember_spool(data_dir: Path, spool_dir: Path | None) -> None:
 def _events_in(folder: Path) -> int:
     if not (folder / LOG_ID).exists():
         return 0
-    appender = Appender.open(folder, 1 << 40, lambda: 0, DiskFiles())
+    appender = Appender.open(folder, 1 << 40, lambda: 0, DISK)
     try:
         return appender.end.events - written(folder, appender.end).events
     finally:

@@ -15,6 +15,7 @@ from metering.ids import new_id
 from metering.store.client import Store
 from metering.store.migrations import migrate
 from metering.world import Mode, World
+from tests.peers.clickhouse.process import ClickHouse
 from tests.peers.kafka.cluster import Cluster
 from tests.pipeline.product import Product
 
@@ -29,6 +30,22 @@ TRACE_DIR = Path(__file__).parents[1].parent / "shared" / "data"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A real, migrated, embedded store."""
     opened = Store.open(f"chdb://{tmp_path_factory.mktemp('store')}")
+    migrate(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[ClickHouse]:
+    """ClickHouse's HTTP interface in front of the real engine, in a process of its own."""
+    with ClickHouse() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def served_store(clickhouse: ClickHouse) -> Iterator[Store]:
+    """A migrated store that is reached over HTTP, as a server is."""
+    opened = Store.open(clickhouse.url)
     migrate(opened)
     yield opened
     opened.close()

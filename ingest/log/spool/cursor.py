@@ -30,7 +30,7 @@ class Cursor:
         if end == _START and not (folder / _WRITTEN).exists():
             write_whole(folder / _WRITTEN, b"0 0\n")  # Before anything is spooled: it can only be lost from now on.
         self.at = written(folder, end)
-        self._page = EndWriter(folder, TOLD)
+        self._page = EndWriter(folder, name=TOLD)
         self._page.publish(self.at)
 
     def move(self, to: End) -> None:

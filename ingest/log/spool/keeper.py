@@ -15,7 +15,7 @@ import structlog
 
 from ingest import wire
 from ingest.errors import LogOverloadedError, LogUnavailableError
-from ingest.log.local.files import Files
+from ingest.log.local.files import DISK, Files
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.local.writer import LocalLogWriter
 from ingest.log.protocol import LogWriter, Message, Receipt
@@ -47,7 +47,7 @@ class SpoolKeeper:
         """Done, with the error as its result, once the spool can no longer be written: end the process."""
 
     @classmethod
-    async def open(cls, folder: Path, bytes_max: int, *, files: Files | None = None) -> Self:
+    async def open(cls, folder: Path, bytes_max: int, *, files: Files = DISK) -> Self:
         """Take the spool over from whoever held it last.
 
         Raises:

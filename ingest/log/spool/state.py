@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.log.local.end import EndReader
-from ingest.log.local.folder import END
 from ingest.log.local.segments import Segments
 from ingest.log.spool.cursor import TOLD
 from ingest.log.waiting import End
@@ -70,7 +69,7 @@ class SpoolState:
             try:
                 first = self._segments.head(forwarded.next_offset)
                 size = self._segments.bytes_from(forwarded.next_offset)
-            except (LogCorruptError, FileNotFoundError) as error:  # It was forwarded and trimmed while we looked.
+            except LogCorruptError as error:  # It was forwarded and trimmed while we looked.
                 if attempt == _TRIES:
                     raise LogUnavailableError(f"the spool in {self._folder} cannot be read: {error}") from error
             else:
@@ -80,7 +79,7 @@ class SpoolState:
     def _places(self) -> tuple[End, End] | None:
         """Give how far it is forwarded and how far it is durable: in this order, so that what is new is not missed."""
         if self._pages is None:
-            pages = EndReader.open(self._folder, TOLD), EndReader.open(self._folder, END)
+            pages = EndReader.open(self._folder, name=TOLD), EndReader.open(self._folder)
             if pages[0] is None or pages[1] is None:
                 return None
             self._pages = (pages[0], pages[1])

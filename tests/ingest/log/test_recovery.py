@@ -5,6 +5,7 @@ import pytest
 from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.log.frames import HEAD_BYTES
 from ingest.log.local.appender import Unframed, trim
+from ingest.log.local.files import DiskFiles
 from ingest.log.local.folder import segment_path
 from ingest.log.waiting import End
 
@@ -106,7 +107,7 @@ def test_whole_frames_that_were_not_published_are_kept_and_written_again(bench):
     (bench.folder / "end").write_bytes(published)
     written = []
 
-    class Recording:
+    class Recording(DiskFiles):
         def write(self, _, buffers, at):
             written.append((at, b"".join(buffers)))
 
