@@ -37,6 +37,7 @@ from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
 from ingest.imports.spool import Spool
 from ingest.log.protocol import LogWriter
+from ingest.log.spool.state import SpoolState
 from ingest.prices.api import gateway_route, price_routes
 from ingest.prices.pricing import EventPricing
 from metering.api import Services
@@ -93,7 +94,8 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     consumer = Consumer(log, versions, lanes, customers, letters, clock=now, applied_hint=hint, told=meter.drained)
     await consumer.start()
     meter.reads(len(await log.ends()))
-    progress = LogProgress(log, versions, lanes, now)
+    spooled = SpoolState(Path(config.spool_dir)) if config.spool_dir else None
+    progress = LogProgress(log, versions, lanes, now, spooled)
     spool = Spool(config.imports_dir)
     importer = ImportRunner(registry, writer, spool, now)
     await importer.prepare()
@@ -107,15 +109,8 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         writer=writer,
         imports=Imports(registry, spool, importer, now),
     )
-    measured = metrics_route(
-        Measured(store, versions, progress),
-        Path(config.run_dir),
-        config.places(),
-        Scrapers(config.metrics_public, config.metrics_token),
-    )
-    runner = web.AppRunner(
-        build_core(core, measured), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False
-    )
+    app = build_core(core, _measured(config, Measured(store, versions, progress, spooled)))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
     importing = asyncio.create_task(importer.run())
@@ -126,14 +121,13 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         config.core_socket.unlink(missing_ok=True)
         await web.UnixSite(runner, str(config.core_socket)).start()
         config.core_socket.chmod(0o600)
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, consuming}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        await _first_of(stop, consuming)
         importing.cancel()  # It goes on with the next start.
         if consuming.done():
             await consuming  # It ends only by an error that a person has to see.
-        with suppress(LogSilentError):  # What it holds is applied at the next start.
-            await progress.wait_until_applied(DRAIN_S_MAX)
+        with suppress(LogSilentError):  # What it holds is applied at the next start, and so is what is spooled.
+            if not progress.is_spooling:
+                await progress.wait_until_applied(DRAIN_S_MAX)
     finally:
         for task in (consuming, importing, *beside):
             task.cancel()
@@ -145,6 +139,17 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         await log.close()
         await asyncio.to_thread(store.close)
         registry.close()
+
+
+async def _first_of(stop: asyncio.Event, consuming: asyncio.Task[None]) -> None:
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopping, consuming}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+
+
+def _measured(config: PartConfig, measured: Measured) -> Route:
+    scrapers = Scrapers(config.metrics_public, config.metrics_token)
+    return metrics_route(measured, Path(config.run_dir), config.places(), scrapers)
 
 
 def make_core(

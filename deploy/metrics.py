@@ -18,8 +18,10 @@ from aiohttp import web
 from deploy.disk_use import disk_use
 from ingest.consumer.meter import CONSUMER_CELLS, CONSUMER_METRICS
 from ingest.consumer.progress import LogProgress
-from ingest.errors import IngestError
+from ingest.errors import IngestError, LogUnavailableError
 from ingest.gateway.meter import CELLS, DURATIONS, GATEWAY_METRICS
+from ingest.log.clock import now_us
+from ingest.log.spool.state import Spooled, SpoolState
 from metering.errors import MeteringError
 from metering.http.problem import forbidden
 from metering.http.route import Call, Route
@@ -82,11 +84,33 @@ RESTARTS = Metric(
     "More than now and then: read what that process said before it ended; look for a lack of memory.",
     "part",
 )
+SPOOL_EVENTS = Metric(
+    "meterline_spool_events",
+    MetricKind.GAUGE,
+    "Events that wait in the spool (METERLINE_SPOOL_DIR), accepted and not in the log yet.",
+    "Over 0: the log does not take events; read what the spool process says, and mend the log.",
+)
+SPOOL_BYTES = Metric(
+    "meterline_spool_bytes",
+    MetricKind.GAUGE,
+    "Bytes that wait in the spool.",
+    "Near METERLINE_SPOOL_BYTES_MAX: events are refused when it is full.",
+)
+SPOOL_AGE = Metric(
+    "meterline_spool_oldest_age_ms",
+    MetricKind.GAUGE,
+    "Milliseconds since the oldest event in the spool came there, 0 when it is empty.",
+    "Growing: the log does not take events; read what the spool process says, and mend the log.",
+)
 API_METRICS = (LAG_EVENTS, LAG_AGE, APPLIED, ROWS, PARTS)
-METRICS = (*GATEWAY_METRICS, *CONSUMER_METRICS, *API_METRICS, LOG_BYTES, DISK_BYTES, RESTARTS)
+SPOOL_METRICS = (SPOOL_EVENTS, SPOOL_BYTES, SPOOL_AGE)
+METRICS = (*GATEWAY_METRICS, *CONSUMER_METRICS, *API_METRICS, LOG_BYTES, DISK_BYTES, *SPOOL_METRICS, RESTARTS)
 
-KINDS = ("log", "core", "gateway")
+KINDS = ("log", "spool", "core", "gateway")
 RESTART_CELLS = tuple(RESTARTS.sample(kind) for kind in KINDS)
+
+APPLIED_S_MAX = 2.0
+"""So long a scrape waits for the log, and so long for the store."""
 
 _TABLES = """
 SELECT table, sum(rows), count()
@@ -104,6 +128,7 @@ class Measured:
     store: Store
     versions: ChainStore
     progress: LogProgress
+    spool: SpoolState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +163,9 @@ def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], scr
         used = await asyncio.to_thread(disk_use, places)
         samples[LOG_BYTES.sample()] = str(used["log"])
         samples |= {DISK_BYTES.sample(part): str(used[part]) for part in used}
+        if core.spool is not None:
+            with suppress(LogUnavailableError):  # Nobody has opened it yet.
+                _add_spooled(samples, await asyncio.to_thread(core.spool.spooled))
         return metrics_response(METRICS, samples | await applied_samples(core))
 
     summary = "What is measured, for Prometheus"
@@ -168,9 +196,11 @@ def consumer_samples(run_dir: Path) -> dict[str, str]:
 async def applied_samples(core: Measured) -> dict[str, str]:
     """Give the lag, and what the store can tell; while it does not answer, only the lag, which then is at most this."""
     samples: dict[str, str] = {}
-    with suppress(MeteringError, IngestError):  # What nobody can tell is absent; the rest is needed then above all.
-        await _add_lag(samples, core)
-        await _add_applied(samples, core)
+    # What nobody can tell, or not soon, is absent; the rest is needed then above all.
+    for add in (_add_lag, _add_applied):
+        with suppress(MeteringError, IngestError, TimeoutError):
+            async with asyncio.timeout(APPLIED_S_MAX):
+                await add(samples, core)
     return samples
 
 
@@ -186,6 +216,13 @@ async def _add_applied(samples: dict[str, str], core: Measured) -> None:
     for table, rows, parts in await core.store.run(core.store.select, _TABLES):
         samples[ROWS.sample(table)] = str(rows)
         samples[PARTS.sample(table)] = str(parts)
+
+
+def _add_spooled(samples: dict[str, str], spooled: Spooled) -> None:
+    age_us = 0 if spooled.oldest_at_us is None else max(now_us() - spooled.oldest_at_us, 0)
+    samples[SPOOL_EVENTS.sample()] = str(spooled.events)
+    samples[SPOOL_BYTES.sample()] = str(spooled.bytes)
+    samples[SPOOL_AGE.sample()] = str(age_us // 1000)
 
 
 def _restarts(run_dir: Path) -> dict[str, str]:

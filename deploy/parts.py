@@ -29,7 +29,10 @@ EXIT_REFUSED = 78
 
 
 class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a part is told. `lifeline` is a pipe that closes when the supervisor dies; no `log_url`: the local log."""
+    """What a part is told. `lifeline` is a pipe that closes when the supervisor dies.
+
+    No `log_url`: the local log; no `spool_dir`: no spool.
+    """
 
     kind: str
     data_dir: str
@@ -44,6 +47,8 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_keep: Keep = Keep.ARCHIVE
     log_archive_dir: str = ""
     log_segment_bytes: int = SEGMENT_BYTES
+    spool_dir: str = ""
+    spool_bytes_max: int = 0
     listener: int = -1
     lifeline: int = -1
 
@@ -70,6 +75,11 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     def log_socket(self) -> Path:
         """Where gateways reach the log."""
         return Path(self.run_dir) / "log.sock"
+
+    @property
+    def spool_socket(self) -> Path:
+        """Where gateways reach the spool."""
+        return Path(self.run_dir) / "spool.sock"
 
     def limiter(self) -> SharedLimiter | None:
         """Open the counts of requests, None when they are not limited."""
@@ -140,6 +150,10 @@ def _serve_of(kind: str) -> Serve:
         from deploy.log_part import serve_log
 
         return serve_log
+    if kind == "spool":
+        from deploy.spool_part import serve_spool
+
+        return serve_spool
     if kind == "core":
         from deploy.core_part import serve_core
 

@@ -87,6 +87,8 @@ def check_settings(role: str, settings: Settings) -> None:
             f"METERLINE_INTERNAL_SECRET is missing: gateways and APIs know each other by it, and so does this {role}; "
             "make one with `openssl rand -hex 32`"
         )
+    if settings.spool_dir is not None:
+        raise SettingError(f"METERLINE_SPOOL_DIR: `meterline up` alone keeps a spool, a {role} does not: unset it")
     if settings.bootstrap_api_key is not None:
         try:
             check_secret(settings.bootstrap_api_key)

@@ -16,6 +16,8 @@
 | `METERLINE_LOG_KEEP` | what becomes of the local log once it is applied: `archive`, `all`, `none` | `archive` |
 | `METERLINE_LOG_ARCHIVE_DIR` | where the local log is archived | `log-archive` in the data folder |
 | `METERLINE_LOG_SEGMENT_MIB` | size of a segment of the local log, the unit that is archived | `256` |
+| `METERLINE_SPOOL_DIR` | a folder where events are kept durably while the log does not take them | none: 503 |
+| `METERLINE_SPOOL_BYTES_MAX` | bytes of events that may wait there; beyond that 503 | `1073741824` (1 GiB) |
 | `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
 | `METERLINE_STORE_REPLICATED` | `1`: the store's database is of the engine Replicated | `0` |
 | `METERLINE_API_URL` | gateways: where the APIs are, `http://host:port[,http://host:port]` | none |
@@ -45,6 +47,9 @@ SECRET_CHARACTERS_MAX = 256
 RATE_MAX = 1_000_000_000
 RATE_WINDOW_S_MAX = 3600
 SEGMENT_MIB_MAX = 4096
+SPOOL_BYTES_DEFAULT = 1 << 30
+SPOOL_BYTES_MIN = 1 << 20
+SPOOL_BYTES_MAX = 1 << 50
 
 _API_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _SECRET = re.compile(r"[A-Za-z0-9_-]+")
@@ -72,6 +77,8 @@ class Settings:
     log_keep: Keep = Keep.ARCHIVE
     log_archive_dir: Path = Path()
     log_segment_bytes: int = SEGMENT_BYTES
+    spool_dir: Path | None = None
+    spool_bytes_max: int = SPOOL_BYTES_DEFAULT
     metrics_token: str = field(default="", repr=False)
     store_replicated: bool = False
     api_urls: tuple[str, ...] = ()
@@ -121,6 +128,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         log_keep=_keep(env.get("METERLINE_LOG_KEEP") or Keep.ARCHIVE),
         log_archive_dir=_archive_dir(env.get("METERLINE_LOG_ARCHIVE_DIR"), data_dir),
         log_segment_bytes=1024 * 1024 * _whole(env, "METERLINE_LOG_SEGMENT_MIB", 256, 1, SEGMENT_MIB_MAX),
+        spool_dir=Path(spool_dir).expanduser().resolve() if (spool_dir := env.get("METERLINE_SPOOL_DIR")) else None,
+        spool_bytes_max=_whole(env, "METERLINE_SPOOL_BYTES_MAX", SPOOL_BYTES_DEFAULT, SPOOL_BYTES_MIN, SPOOL_BYTES_MAX),
         metrics_token=_secret(env, "METERLINE_METRICS_TOKEN"),
         store_replicated=bool(_whole(env, "METERLINE_STORE_REPLICATED", 0, 0, 1)),
         api_urls=_api_urls(env.get("METERLINE_API_URL") or ""),
@@ -142,6 +151,18 @@ def _archive_dir(text: str | None, data_dir: Path) -> Path:
     if folder in (data_dir, data_dir / "log"):
         raise SettingError(f"METERLINE_LOG_ARCHIVE_DIR={text!r} must be a folder of its own")
     return folder
+
+
+def require_embedded(settings: Settings, command: str) -> None:
+    """Refuse a command that works on the store in the data folder.
+
+    Raises:
+        SettingError: the store is a server.
+    """
+    if not settings.store_url.startswith("chdb://"):
+        raise SettingError(
+            f"METERLINE_STORE_URL names a server, and `meterline {command}` works on a store of its own: unset it"
+        )
 
 
 def _api_urls(text: str) -> tuple[str, ...]:

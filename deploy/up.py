@@ -24,7 +24,9 @@ from deploy.first_key import bootstrap_key
 from deploy.metrics import KINDS, RESTART_CELLS
 from deploy.parts import PartConfig
 from deploy.settings import Settings
+from deploy.spool_folder import SpoolLeftError, remember_spool
 from deploy.supervisor import Supervisor, listen
+from ingest.errors import IngestError
 from metering.errors import MeteringError
 from metering.http.scope import Scope
 from metering.metrics import Tallies
@@ -81,6 +83,7 @@ def run_up(settings: Settings, console: Console) -> int:
         lock = hold(settings.data_dir)
     except DataDirError as error:
         raise StartError(str(error)) from None
+    _check_spool(settings)
     key = _prepare_registry(settings)
     listener = _listen(settings)
     run_dir, temporary = _run_dir(settings)
@@ -113,6 +116,8 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         log_keep=settings.log_keep,
         log_archive_dir=str(settings.log_archive_dir),
         log_segment_bytes=settings.log_segment_bytes,
+        spool_dir="" if settings.spool_dir is None else str(settings.spool_dir),
+        spool_bytes_max=settings.spool_bytes_max,
     )
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -147,6 +152,8 @@ async def _first(*waits: asyncio.Future[Any]) -> None:
 async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int, held: Held) -> None:
     if not config.log_url:
         await supervisor.start("log", config, [held.lock])
+    if config.spool_dir:
+        await supervisor.start("spool", replace(config, kind="spool"), [held.lock])
     await supervisor.start("core", replace(config, kind="core"), [held.lock])
     for number in range(workers):
         name = "gateway" if workers == 1 else f"gateway {number + 1}"
@@ -200,6 +207,14 @@ def _first_key(connection: sa.Connection, settings: Settings) -> FirstKey:
         return FirstKey(account.name, None)
     _, secret = create_key(connection, World(account.id, Mode.TEST), [Scope.ADMIN], now, name="first")
     return FirstKey(account.name, secret)
+
+
+def _check_spool(settings: Settings) -> None:
+    """Refuse to leave events behind in a spool that is not named any more."""
+    try:
+        remember_spool(settings.data_dir, settings.spool_dir)
+    except (SpoolLeftError, IngestError, OSError) as error:
+        raise StartError(str(error)) from None
 
 
 def _listen(settings: Settings) -> socket.socket:

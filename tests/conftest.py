@@ -103,6 +103,22 @@ def _emptied(request: pytest.FixtureRequest) -> str:
     return url
 
 
+def _killable_kafka() -> Iterator[Cluster]:
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own_kafka(_killable_kafka: Cluster) -> Cluster:
+    """A real Kafka broker that a test may kill and stall: it is up when a test begins. Topics are the test's own."""
+    for broker in _killable_kafka.brokers:
+        if broker.process.poll() is None:
+            broker.go_on()
+        else:
+            _killable_kafka.start(broker)
+    return _killable_kafka
+
+
 @pytest.fixture(autouse=True)
 def _short_cutoffs(request: pytest.FixtureRequest) -> None:
     """Forget the lanes of earlier tests: each has its own, and a cut-off names every lane in the request's line."""

@@ -14,6 +14,7 @@ from ingest.consumer.lanes import next_offsets
 from ingest.consumer.seams import Clock
 from ingest.errors import LogCorruptError
 from ingest.log.protocol import LogReader
+from ingest.log.spool.state import Spooled
 from metering.position import Cutoff
 
 POLL_S_MIN = 0.01
@@ -56,6 +57,15 @@ async def lag_of(log: LogReader, store: Applied, lane_of: Mapping[int, int], clo
             if attempt == _TRIES:
                 raise
     raise AssertionError("unreachable")
+
+
+def with_spooled(lag: Lag, spooled: Spooled, moment: datetime) -> Lag:
+    """Add what waits in the spool to what waits in the log."""
+    if spooled.oldest_at_us is None:
+        return lag
+    until = min(lag.applied_until, _EPOCH + timedelta(microseconds=spooled.oldest_at_us))
+    age_ms = max((moment - until) // timedelta(milliseconds=1), 1)
+    return Lag(lag.lag_events + spooled.events, until, age_ms)
 
 
 async def wait_until_applied(store: Applied, wanted: Cutoff, timeout_s: float) -> bool:

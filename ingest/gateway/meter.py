@@ -11,7 +11,7 @@ from metering.metrics import Durations, Metric, MetricKind, Tallies
 ACCEPTED = Metric(
     "meterline_events_accepted_total",
     MetricKind.COUNTER,
-    "Events that were answered 2xx: durable in the log, resent ones included.",
+    "Events that were answered 2xx: durable in the log or the spool, resent ones included.",
     "Flat while clients send: see meterline_requests_refused_total.",
 )
 REJECTED = Metric(

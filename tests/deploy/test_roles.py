@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from deploy.health import Health
 from deploy.metrics import Scrapers
 from deploy.roles import ROLES, check_settings
-from deploy.settings import SettingError, read_settings
+from deploy.settings import SettingError, read_settings, require_embedded
 from ingest.core_api import INTERNAL_HEADER, SECRET_HEADER, gateways_only
 from ingest.gateway.core_client import CoreClient, CoreUnavailableError, CoreUrls
 from ingest.gateway.proxy import open_session, pass_on
@@ -58,6 +58,15 @@ def test_what_is_missing_is_named(role, missing):
     with pytest.raises(SettingError, match=rf"^{missing} is missing.*\b{role}\b") as caught:
         check_settings(role, read_settings(without(missing)))
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_role_would_pass_over_is_refused():
+    """A spool that nobody fills, a server that `rebuild` would take for a folder."""
+    for role in ROLES:
+        with pytest.raises(SettingError, match="^METERLINE_SPOOL_DIR"):
+            check_settings(role, read_settings({**WHOLE, "METERLINE_SPOOL_DIR": "/tmp/spool"}))
+    with pytest.raises(SettingError, match="^METERLINE_STORE_URL names a server, and `meterline rebuild`"):
+        require_embedded(read_settings(WHOLE), "rebuild")
 
 
 @pytest.mark.parametrize(

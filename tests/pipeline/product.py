@@ -99,8 +99,8 @@ class Product:
         return self._output.read_text() if self._output.exists() else ""
 
     def parts(self):
-        """Process ids of the parts alive now, by kind: {"core": [..], "log": [..], "gateway": [..]}."""
-        found = {"core": [], "log": [], "gateway": []}
+        """Process ids of the parts alive now, by kind: {"core": [..], "log": [..], "gateway": [..], "spool": [..]}."""
+        found = {"core": [], "log": [], "gateway": [], "spool": []}
         children = subprocess.run(
             ["ps", "--ppid", str(self.process.pid), "-o", "pid=,args="], capture_output=True, text=True, check=False
         ).stdout
@@ -150,7 +150,7 @@ class Client:
     async def __aexit__(self, *_):
         await self.session.close()
 
-    async def send(self, events, tries=400):
+    async def send(self, events, tries=2400):
         """Send a batch until it is acknowledged; gives the answer."""
         body = json.dumps(events, separators=(",", ":")).encode()
         headers = {"Content-Type": "application/json", "Prefer": "return=minimal"}
@@ -171,7 +171,7 @@ class Client:
         """Ask, with 503 and broken connections tried again; gives the decoded answer."""
         body = None if value is None else json.dumps(value).encode()
         sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else headers
-        for _ in range(400):
+        for _ in range(2400):
             try:
                 async with self.session.request(method, self.url + path, data=body, headers=sent) as answer:
                     text = await answer.read()
