@@ -63,9 +63,9 @@ def test_what_is_missing_is_named(role, missing):
 def test_what_a_role_would_pass_over_is_refused():
     """A spool that nobody fills, a server that `rebuild` would take for a folder."""
     for role in ROLES:
-        with pytest.raises(SettingError, match="^METERLINE_SPOOL_DIR"):
+        with pytest.raises(SettingError, match=r"^METERLINE_SPOOL_DIR"):
             check_settings(role, read_settings({**WHOLE, "METERLINE_SPOOL_DIR": "/tmp/spool"}))
-    with pytest.raises(SettingError, match="^METERLINE_STORE_URL names a server, and `meterline rebuild`"):
+    with pytest.raises(SettingError, match=r"^METERLINE_STORE_URL names a server, and `meterline rebuild`"):
         require_embedded(read_settings(WHOLE), "rebuild")
 
 
