@@ -20,6 +20,7 @@ from metering.registry.tables import metadata
 from metering.store.client import Store
 from metering.store.migrations import migrate
 from metering.world import Mode, World
+from tests.peers.clickhouse.process import ClickHouse
 from tests.peers.kafka.cluster import Cluster
 from tests.peers.postgres.server import Postgres
 from tests.pipeline.product import Product
@@ -35,6 +36,22 @@ TRACE_DIR = Path(__file__).parents[1].parent / "shared" / "data"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A real, migrated, embedded store."""
     opened = Store.open(f"chdb://{tmp_path_factory.mktemp('store')}")
+    migrate(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[ClickHouse]:
+    """ClickHouse's HTTP interface in front of the real engine, in a process of its own."""
+    with ClickHouse() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def served_store(clickhouse: ClickHouse) -> Iterator[Store]:
+    """A migrated store that is reached over HTTP, as a server is."""
+    opened = Store.open(clickhouse.url)
     migrate(opened)
     yield opened
     opened.close()
@@ -86,10 +103,26 @@ def _emptied(request: pytest.FixtureRequest) -> str:
     return url
 
 
+def _killable_kafka() -> Iterator[Cluster]:
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own_kafka(_killable_kafka: Cluster) -> Cluster:
+    """A real Kafka broker that a test may kill and stall: it is up when a test begins. Topics are the test's own."""
+    for broker in _killable_kafka.brokers:
+        if broker.process.poll() is None:
+            broker.go_on()
+        else:
+            _killable_kafka.start(broker)
+    return _killable_kafka
+
+
 @pytest.fixture(autouse=True)
 def _short_cutoffs(request: pytest.FixtureRequest) -> None:
     """Forget the lanes of earlier tests: each has its own, and a cut-off names every lane in the request's line."""
-    if "tests/metering/api/" in request.path.as_posix() or "tests/billing/api/" in request.path.as_posix():
+    if any(folder in request.path.as_posix() for folder in ("metering/api/", "billing/api/", "deploy/prices/")):
         request.getfixturevalue("store").command("TRUNCATE TABLE applied")
 
 

@@ -14,6 +14,7 @@ durable only when a later frame's `durable_before` lies beyond it.
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 MAGIC = b"\xffML\x01"
@@ -49,8 +50,9 @@ class BadFrameError(Exception):
 class ReadAhead:
     """The bytes of an open file, read in pieces: a frame then costs a slice, not a system call."""
 
-    def __init__(self, descriptor: int, piece_bytes: int) -> None:
+    def __init__(self, descriptor: int, piece_bytes: int, pread: Callable[[int, int, int], bytes] = os.pread) -> None:
         self._descriptor = descriptor
+        self._pread = pread
         self._piece_bytes = piece_bytes
         self._piece = memoryview(b"")
         self._piece_at = 0
@@ -59,9 +61,15 @@ class ReadAhead:
         """Give the bytes `[at, at + size)`, fewer only where the file ends."""
         start = at - self._piece_at
         if start < 0 or start + size > len(self._piece):
-            self._piece = memoryview(_pread(self._descriptor, max(size, self._piece_bytes), at))
+            self._piece = memoryview(self._read(max(size, self._piece_bytes), at))
             self._piece_at, start = at, 0
         return self._piece[start : start + size]
+
+    def _read(self, size: int, at: int) -> bytes:
+        piece = self._pread(self._descriptor, size, at)
+        while len(piece) < size and (more := self._pread(self._descriptor, size - len(piece), at + len(piece))):
+            piece += more
+        return piece
 
 
 def pack_head(
@@ -108,10 +116,3 @@ def read_frame(source: ReadAhead, at: int) -> tuple[Head, memoryview] | None:
     if zlib.crc32(frame[_START.size :]) != head.crc:
         raise BadFrameError(at, "a frame's checksum is wrong")
     return head, frame[HEAD_BYTES:]
-
-
-def _pread(descriptor: int, size: int, at: int) -> bytes:
-    piece = os.pread(descriptor, size, at)
-    while len(piece) < size and (more := os.pread(descriptor, size - len(piece), at + len(piece))):
-        piece += more
-    return piece

@@ -4,7 +4,6 @@ Used by one thread at a time. After any exception the object must not be used ag
 on disk is then unknown until the next start has scanned it.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -12,17 +11,17 @@ from typing import NamedTuple, Self
 from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.log.frames import HEAD_BYTES, pack_head
 from ingest.log.local.end import EndWriter
-from ingest.log.local.files import Files
+from ingest.log.local.files import DISK, Files
 from ingest.log.local.folder import (
     LOG_ID,
     create_segment,
     first_offsets,
     lock,
     segment_path,
-    sync_folder,
     write_whole,
 )
 from ingest.log.local.recovery import Tail, recover
+from ingest.log.local.trimmed import Trimmed, write_trimmed
 from ingest.log.waiting import End
 from metering.ids import new_id
 from metering.position import OFFSETS_MAX
@@ -69,15 +68,15 @@ class Appender:
             LogCorruptError: what was durable is damaged or gone; nothing was changed.
             OSError: the disk failed; nothing was published.
         """
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        held = lock(folder)
+        files.make_folder(folder)
+        held = lock(folder, files)
         try:
-            _create_if_new(folder)
-            ends = EndWriter(folder)
+            _create_if_new(folder, files)
+            ends = EndWriter(folder, files)
             tail = recover(folder, ends.found, files)
             ends.publish(tail.end)  # After recovery's sync: bytes that only survived in memory are on disk now.
         except BaseException:
-            os.close(held)
+            files.close(held)
             raise
         return cls(
             folder=folder, held=held, ends=ends, tail=tail, segment_bytes=segment_bytes, now_us=now_us, files=files
@@ -120,41 +119,60 @@ class Appender:
         self._ends.publish(self.end)  # A crash before this line leaves frames that nobody saw and no one was promised.
         return first
 
+    def seal(self) -> int:
+        """End the last segment, unless nothing is in it, and give where the next one begins.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        if self._size:
+            self._roll()
+        return self.end.next_offset
+
+    @property
+    def trimmable(self) -> Trimmed:
+        """What a start has to know if everything up to now is trimmed."""
+        return Trimmed(self.end, self._appended_at_us)
+
     def close(self) -> None:
         """Let go of the files and the lock."""
         self._ends.close()
-        os.close(self._descriptor)
-        os.close(self._held)
+        self._files.close(self._descriptor)
+        self._files.close(self._held)
 
     def _roll(self) -> None:
         """Begin a segment. Everything before it is durable by now, which recovery rests on."""
-        descriptor = create_segment(self._folder, self.end.next_offset)
-        os.close(self._descriptor)
+        descriptor = create_segment(self._folder, self.end.next_offset, self._files)
+        self._files.close(self._descriptor)
         self._descriptor = descriptor
         self._size = 0
 
 
-def trim(folder: Path, before_offset: int, end: End) -> int:
+def trim(folder: Path, before_offset: int, now: Trimmed, files: Files = DISK) -> int:
     """Unlink segments whose every offset is below both bounds, and give the first offset that is left.
 
-    The last segment that holds a frame always stays: the log's end is found there at start. Safe beside a commit.
+    The last segment always stays; when it holds no frame, what the last frame would tell is written down before that
+    goes. Safe beside a commit.
     """
-    firsts = first_offsets(folder)
-    bound = min(before_offset, end.next_offset - 1)
+    firsts = first_offsets(folder, files)
+    bound = min(before_offset, now.end.next_offset)
+    if len(firsts) > 1 and firsts[-1] == now.end.next_offset == bound:
+        # Before the last frame goes: without either the next start would not know its end.
+        write_trimmed(folder, now, files)
     while len(firsts) > 1 and firsts[1] <= bound:
-        segment_path(folder, firsts.pop(0)).unlink()  # The oldest first: a crash leaves no gap.
-    sync_folder(folder)
+        files.unlink(segment_path(folder, firsts.pop(0)))  # The oldest first: a crash leaves no gap.
+    files.sync_folder(folder)
     return firsts[0]
 
 
-def _create_if_new(folder: Path) -> None:
+def _create_if_new(folder: Path, files: Files) -> None:
     """Create the first segment and then the id: an id without a segment is a log that lost its files."""
-    if (folder / LOG_ID).exists():
+    if files.size(folder / LOG_ID) is not None:
         return
-    firsts = first_offsets(folder)
-    if firsts not in ([], [0]) or (firsts and segment_path(folder, 0).stat().st_size):
+    firsts = first_offsets(folder, files)
+    if firsts not in ([], [0]) or (firsts and files.size(segment_path(folder, 0))):
         raise LogCorruptError(f"{folder} holds segments but no file {LOG_ID!r}: restore it, or use another folder")
     if not firsts:
-        os.close(create_segment(folder, 0))
-    sync_folder(folder.parent)
-    write_whole(folder / LOG_ID, f"{new_id('log')}\n".encode())
+        files.close(create_segment(folder, 0, files))
+    files.sync_folder(folder.parent)
+    write_whole(folder / LOG_ID, f"{new_id('log')}\n".encode(), files)

@@ -10,7 +10,6 @@ published; each slot therefore names its boot, and a reader of a later boot wait
 """
 
 import contextlib
-import mmap
 import struct
 import zlib
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from ingest.errors import LogCorruptError
+from ingest.log.local.files import DISK, Files, Page
 from ingest.log.local.folder import END, write_whole
 from ingest.log.waiting import End
 
@@ -41,12 +41,12 @@ class Published:
 class EndWriter:
     """The writer's side; it holds the log's lock."""
 
-    def __init__(self, folder: Path) -> None:
-        path = folder / END
-        if not path.exists() or path.stat().st_size < _PAGE_BYTES:
-            write_whole(path, bytes(_PAGE_BYTES))  # Real blocks: a store into a hole of a full disk would kill us.
-        self._page = _map(path, mmap.ACCESS_WRITE)
-        self._boot = _boot()
+    def __init__(self, folder: Path, files: Files = DISK, name: str = END) -> None:
+        path = folder / name
+        if (files.size(path) or 0) < _PAGE_BYTES:
+            write_whole(path, bytes(_PAGE_BYTES), files)  # Real blocks: a store into a hole of a full disk kills us.
+        self._page = files.map(path, _PAGE_BYTES, writable=True)
+        self._boot = files.boot()
         found = _latest(self._page[:_SPAN], self._boot)
         self.found = found.end if found else None
         """What the last writer published, None where nothing legible is left."""
@@ -69,15 +69,18 @@ class EndWriter:
 class EndReader:
     """A reader's side."""
 
-    def __init__(self, page: mmap.mmap) -> None:
+    def __init__(self, page: Page, name: str, boot: int) -> None:
         self._page = page
-        self._boot = _boot()
+        self._name = name
+        self._boot = boot
+        self._last = bytes(_SPAN)
+        self._found: Published | None = None
 
     @classmethod
-    def open(cls, folder: Path) -> Self | None:
+    def open(cls, folder: Path, files: Files = DISK, name: str = END) -> Self | None:
         """Map the page, None where no writer has made it yet."""
         try:
-            return cls(_map(folder / END, mmap.ACCESS_READ))
+            return cls(files.map(folder / name, _PAGE_BYTES, writable=False), name, files.boot())
         except (FileNotFoundError, ValueError):  # ValueError: shorter than a page.
             return None
 
@@ -85,11 +88,14 @@ class EndReader:
         """Give what was last published, None where nothing was."""
         for _ in range(_READS_MAX):
             raw = self._page[:_SPAN]
+            if raw == self._last:
+                return self._found
             if (found := _latest(raw, self._boot)) is not None:
+                self._last, self._found = raw, found
                 return found
             if raw == bytes(_SPAN):
                 return None
-        raise LogCorruptError(f"both slots of the file {END!r} are damaged: restart the process that appends")
+        raise LogCorruptError(f"both slots of the file {self._name!r} are damaged: restart the process that appends")
 
     def close(self) -> None:
         """Let go of the page."""
@@ -105,17 +111,3 @@ def _latest(raw: bytes, boot: int) -> Published | None:
         if generation and zlib.crc32(fields) == crc:
             slots.append(Published(End(next_offset, events), generation, this_boot=slot_boot == boot))
     return max(slots, key=lambda slot: slot.generation, default=None)
-
-
-def _map(path: Path, access: int) -> mmap.mmap:
-    with path.open("r+b" if access == mmap.ACCESS_WRITE else "rb") as file:
-        return mmap.mmap(file.fileno(), _PAGE_BYTES, access=access)
-
-
-def _boot() -> int:
-    """Tell one start of this machine from any other; 0 where the system does not say."""
-    try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-    except OSError:
-        return 0
-    return int(text.replace("-", "")[:16], 16)

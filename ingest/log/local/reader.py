@@ -11,7 +11,8 @@ from typing import Self
 
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from ingest.log.local.end import EndReader
-from ingest.log.local.folder import LOG_ID
+from ingest.log.local.files import DISK, Files
+from ingest.log.local.folder import LOG_ID, read_whole
 from ingest.log.local.segments import Segments
 from ingest.log.protocol import Backlog, Message
 from ingest.log.waiting import PARTITION, End
@@ -24,13 +25,22 @@ POLL_BYTES_MAX = 64 * 1024 * 1024
 class LocalLogReader:
     """A `LogReader` over a log's folder; any number may be open."""
 
-    def __init__(self, folder: Path, log_id: str, ends: EndReader, look_interval_s: float, poll_bytes_max: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        log_id: str,
+        ends: EndReader,
+        look_interval_s: float,
+        poll_bytes_max: int,
+        *,
+        files: Files = DISK,
+    ) -> None:
         self._folder = folder
         self._log_id = log_id
         self._ends = ends
         self._look_interval_s = look_interval_s
         self._poll_bytes_max = poll_bytes_max
-        self._segments = Segments(folder)
+        self._segments = Segments(folder, files)
 
     @classmethod
     async def open(
@@ -40,6 +50,7 @@ class LocalLogReader:
         wait_s_max: float = OPEN_WAIT_S_MAX,
         look_interval_s: float = LOOK_INTERVAL_S,
         poll_bytes_max: int = POLL_BYTES_MAX,
+        files: Files = DISK,
     ) -> Self:
         """Open a log once its end is known: that needs one start of a writer since the machine last started.
 
@@ -49,12 +60,12 @@ class LocalLogReader:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + wait_s_max
         while True:
-            ends = EndReader.open(folder)
+            ends = EndReader.open(folder, files)
             if ends is not None:
                 published = ends.read()
                 if published is not None and published.this_boot:
-                    log_id = (folder / LOG_ID).read_text(encoding="ascii").strip()
-                    return cls(folder, log_id, ends, look_interval_s, poll_bytes_max)
+                    log_id = read_whole(folder / LOG_ID, files).decode("ascii").strip()
+                    return cls(folder, log_id, ends, look_interval_s, poll_bytes_max, files=files)
                 ends.close()
             if loop.time() >= give_up_at:
                 raise LogUnavailableError(f"nobody has opened the log in {folder} for appending since the last boot")

@@ -16,7 +16,8 @@ from pathlib import Path
 from ingest.errors import LogCorruptError
 from ingest.log.frames import HEAD_BYTES, MAGIC, BadFrameError, Head, ReadAhead, read_frame
 from ingest.log.local.files import Files
-from ingest.log.local.folder import first_offsets, segment_path, sync_folder
+from ingest.log.local.folder import first_offsets, segment_path
+from ingest.log.local.trimmed import Trimmed, read_trimmed
 from ingest.log.waiting import End
 
 _PIECE_BYTES = 1024 * 1024
@@ -54,24 +55,24 @@ def recover(folder: Path, published: End | None, files: Files) -> Tail:
         LogCorruptError: what was durable is damaged or gone; nothing was changed.
         OSError: the disk failed; nothing may be published.
     """
-    firsts = first_offsets(folder)
+    firsts = first_offsets(folder, files)
     if not firsts:
         raise LogCorruptError(f"the log in {folder} has an id but no segment: restore its files")
     for first in firsts[:-1]:
-        _check_first_frame(folder, first)
+        _check_first_frame(folder, first, files)
 
     path = segment_path(folder, firsts[-1])
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = files.open(path, os.O_RDWR)
     try:
-        scan = _scan(descriptor, path, firsts[-1], published)
-        last = scan.last or _last_before(folder, firsts)
-        end = End(last.offset + 1, last.events_before + last.events) if last else End(0, 0)
+        scan = _scan(descriptor, path, firsts[-1], published, files)
+        before = _end_of(scan.last) if scan.last else _end_before(folder, firsts, files)
+        end = before.end
         _assert_nothing_lost(folder, end, published, scan)
         _settle(folder, descriptor, scan, files)
     except BaseException:
-        os.close(descriptor)
+        files.close(descriptor)
         raise
-    return Tail(descriptor, scan.size, end, last.appended_at_us if last else 0)
+    return Tail(descriptor, scan.size, end, before.appended_at_us)
 
 
 def _assert_nothing_lost(folder: Path, end: End, published: End | None, scan: _Scan) -> None:
@@ -88,16 +89,16 @@ def _settle(folder: Path, descriptor: int, scan: _Scan, files: Files) -> None:
     They are written again: a process that died of a failed sync leaves pages that Linux holds for clean though the disk
     never took them, and only a new write makes the next sync mean something.
     """
-    os.ftruncate(descriptor, scan.size)
+    files.truncate(descriptor, scan.size)
     for at in range(scan.confirmed_size, scan.size, _PIECE_BYTES):
-        piece = os.pread(descriptor, min(_PIECE_BYTES, scan.size - at), at)
+        piece = files.read(descriptor, min(_PIECE_BYTES, scan.size - at), at)
         files.write(descriptor, [piece], at)
     files.sync(descriptor)
-    sync_folder(folder)
+    files.sync_folder(folder)
 
 
-def _scan(descriptor: int, path: Path, first: int, published: End | None) -> _Scan:
-    source = ReadAhead(descriptor, _PIECE_BYTES)
+def _scan(descriptor: int, path: Path, first: int, published: End | None, files: Files) -> _Scan:
+    source = ReadAhead(descriptor, _PIECE_BYTES, files.read)
     at = confirmed_size = 0
     last: Head | None = None
     expected = first
@@ -137,32 +138,39 @@ def _assert_torn(source: ReadAhead, path: Path, bad: BadFrameError, offset: int)
         at += found + 1
 
 
-def _check_first_frame(folder: Path, first: int) -> None:
+def _check_first_frame(folder: Path, first: int, files: Files) -> None:
     path = segment_path(folder, first)
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = files.open(path, os.O_RDONLY)
     try:
-        frame = read_frame(ReadAhead(descriptor, 0), 0)
+        frame = read_frame(ReadAhead(descriptor, 0, files.read), 0)
     except BadFrameError as bad:
         raise LogCorruptError(f"{path} is damaged ({bad}): restore the file") from None
     finally:
-        os.close(descriptor)
+        files.close(descriptor)
     if frame is None or frame[0].offset != first:
         raise LogCorruptError(f"{path} does not begin with offset {first}: restore the file")
 
 
-def _last_before(folder: Path, firsts: Sequence[int]) -> Head | None:
-    """Give the last frame before an empty last segment, whose name proves how far the log was durable."""
+def _end_of(last: Head) -> Trimmed:
+    return Trimmed(End(last.offset + 1, last.events_before + last.events), last.appended_at_us)
+
+
+def _end_before(folder: Path, firsts: Sequence[int], files: Files) -> Trimmed:
+    """Give the end that an empty last segment begins with; its name proves how far the log was durable."""
     if firsts == [0]:
-        return None
+        return Trimmed(End(0, 0), 0)
     if len(firsts) == 1:
+        trimmed = read_trimmed(folder, files)
+        if trimmed is not None and trimmed.end.next_offset == firsts[0]:
+            return trimmed
         path = segment_path(folder, firsts[0])
         raise LogCorruptError(f"{path} is the log's only segment and holds no whole frame: restore its files")
     path = segment_path(folder, firsts[-2])
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = files.open(path, os.O_RDONLY)
     try:
-        scan = _scan(descriptor, path, firsts[-2], None)
+        scan = _scan(descriptor, path, firsts[-2], None, files)
     finally:
-        os.close(descriptor)
+        files.close(descriptor)
     if scan.bad is not None or scan.last is None or scan.last.offset + 1 != firsts[-1]:
         raise LogCorruptError(f"{path} does not reach offset {firsts[-1]} ({scan.bad or 'it ends'}): restore the file")
-    return scan.last
+    return _end_of(scan.last)

@@ -12,6 +12,7 @@ from typing import Self
 
 from ingest.errors import LogCorruptError
 from ingest.log.frames import HEAD_BYTES, BadFrameError, Head, ReadAhead, read_frame, read_head
+from ingest.log.local.files import DISK, Files
 from ingest.log.local.folder import first_offsets, segment_path
 from ingest.log.local.index import Index, Place
 from ingest.log.protocol import Message
@@ -24,8 +25,9 @@ _SEEK_PIECE_BYTES = 16 * 1024  # Heads only: payloads are stepped over.
 class Segments:
     """The segments of one log folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Files = DISK) -> None:
         self._folder = folder
+        self._files = files
         self._index = Index()
         self._firsts: list[int] = []
 
@@ -59,15 +61,28 @@ class Segments:
             LogCorruptError: it is trimmed, damaged or gone.
         """
         place = self._seek(offset)
-        with _OpenSegment(self._folder, place, HEAD_BYTES) as segment:
+        with _OpenSegment(self._folder, place, HEAD_BYTES, self._files) as segment:
             head = segment.head(place)
         assert head is not None, "seek ends at a frame"
         return head
 
+    def bytes_from(self, offset: int) -> int:
+        """Give how many bytes the frames from a durable message on take.
+
+        Raises:
+            LogCorruptError: the message is trimmed, damaged or gone.
+        """
+        place = self._seek(offset)
+        total = -place.at
+        for first in first_offsets(self._folder, self._files):
+            if first >= place.segment:
+                total += self._files.size(segment_path(self._folder, first)) or 0
+        return total
+
     def _frames(self, place: Place, stop: int) -> Iterator[tuple[Head, memoryview, Place]]:
         """Read frames up to the offset `stop`, each with the place behind it; a payload is good until the next."""
         while place.offset < stop:
-            with _OpenSegment(self._folder, place, _READ_PIECE_BYTES) as segment:
+            with _OpenSegment(self._folder, place, _READ_PIECE_BYTES, self._files) as segment:
                 while place.offset < stop and (frame := segment.frame(place)) is not None:
                     head, payload = frame
                     place = _next(place, head)
@@ -80,7 +95,7 @@ class Segments:
         """Find a durable message by walking heads from the last known place before it."""
         place = self._start(offset)
         while True:
-            with _OpenSegment(self._folder, place, _SEEK_PIECE_BYTES) as segment:
+            with _OpenSegment(self._folder, place, _SEEK_PIECE_BYTES, self._files) as segment:
                 while (head := segment.head(place)) is not None:
                     if place.offset == offset:
                         return place
@@ -108,32 +123,33 @@ class Segments:
         return Place(place.offset, place.offset, 0)
 
     def _list(self) -> None:
-        self._firsts = first_offsets(self._folder)
+        self._firsts = first_offsets(self._folder, self._files)
         if self._firsts:
             self._index.forget_before(self._firsts[0])
 
     def _is_there(self, first: int) -> bool:
-        return segment_path(self._folder, first).exists()
+        return self._files.size(segment_path(self._folder, first)) is not None
 
 
 class _OpenSegment:
     """One segment while it is read."""
 
-    def __init__(self, folder: Path, place: Place, piece_bytes: int) -> None:
+    def __init__(self, folder: Path, place: Place, piece_bytes: int, files: Files) -> None:
         self._path = segment_path(folder, place.segment)
         self._piece_bytes = piece_bytes
+        self._files = files
         self._descriptor = -1
 
     def __enter__(self) -> Self:
         try:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = self._files.open(self._path, os.O_RDONLY)
         except FileNotFoundError:
             raise LogCorruptError(f"{self._path} is trimmed or gone: nothing in it can be read any more") from None
-        self._source = ReadAhead(self._descriptor, self._piece_bytes)
+        self._source = ReadAhead(self._descriptor, self._piece_bytes, self._files.read)
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        self._files.close(self._descriptor)
 
     def frame(self, place: Place) -> tuple[Head, memoryview] | None:
         try:

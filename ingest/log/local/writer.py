@@ -18,7 +18,7 @@ from typing import Self
 from ingest.errors import LogOverloadedError, LogUnavailableError
 from ingest.log.clock import now_us as system_now_us
 from ingest.log.local.appender import Appender, Unframed, trim
-from ingest.log.local.files import DiskFiles, Files
+from ingest.log.local.files import DISK, Files
 from ingest.log.protocol import Receipt
 from ingest.log.waiting import End, Waiting, answer, check_size, group, joined, refuse
 from ingest.wire import Section, encode
@@ -35,13 +35,21 @@ class LocalLogWriter:
     """The one appender of a log: a `LogWriter`."""
 
     def __init__(
-        self, folder: Path, appender: Appender, thread: ThreadPoolExecutor, waiting_bytes_max: int, interval_s: float
+        self,
+        folder: Path,
+        appender: Appender,
+        thread: ThreadPoolExecutor,
+        waiting_bytes_max: int,
+        interval_s: float,
+        *,
+        files: Files = DISK,
     ) -> None:
         self._folder = folder
         self._appender = appender
         self._thread = thread
         self._waiting_bytes_max = waiting_bytes_max
         self._interval_s = interval_s
+        self._files = files
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Waiting] = deque()
         self._waiting_bytes = 0
@@ -60,7 +68,7 @@ class LocalLogWriter:
         waiting_bytes_max: int = WAITING_BYTES_MAX,
         commit_interval_s_min: float = COMMIT_INTERVAL_S_MIN,
         now_us: Callable[[], int] = system_now_us,
-        files: Files | None = None,
+        files: Files = DISK,
     ) -> Self:
         """Create the log in a folder, or find its end; readers see that end when this returns.
 
@@ -71,14 +79,14 @@ class LocalLogWriter:
         thread = ThreadPoolExecutor(1, thread_name_prefix="log-commit")
         try:
             appender = await asyncio.get_running_loop().run_in_executor(
-                thread, Appender.open, folder, segment_bytes, now_us, files or DiskFiles()
+                thread, Appender.open, folder, segment_bytes, now_us, files
             )
         except BaseException as error:
             thread.shutdown(wait=False)
             if isinstance(error, OSError):
                 raise LogUnavailableError(f"the log in {folder} cannot be opened: {error}") from error
             raise
-        return cls(folder, appender, thread, waiting_bytes_max, commit_interval_s_min)
+        return cls(folder, appender, thread, waiting_bytes_max, commit_interval_s_min, files=files)
 
     async def append(self, section: Section) -> Receipt:
         """Put a section into the log and return once it is durable: see `LogWriter`."""
@@ -118,9 +126,25 @@ class LocalLogWriter:
             LogUnavailableError: the disk refused; call it again.
         """
         try:
-            return await asyncio.to_thread(trim, self._folder, before_offset, self._appender.end)
+            return await asyncio.to_thread(trim, self._folder, before_offset, self._appender.trimmable, self._files)
         except OSError as error:
             raise LogUnavailableError(f"the log in {self._folder} cannot be trimmed: {error}") from error
+
+    async def seal(self) -> int:
+        """End the last segment, so that all that is durable by now can be trimmed; give where the next one begins.
+
+        Raises:
+            LogUnavailableError: the log is closed or its disk failed.
+        """
+        if self._refusal is not None:
+            raise LogUnavailableError(self._refusal)
+        try:
+            # In the commits' thread: between two of them.
+            return await self._loop.run_in_executor(self._thread, self._appender.seal)
+        except OSError as error:
+            self._die(error)
+            self._work.set()
+            raise LogUnavailableError(f"the log in {self._folder} failed: {error}") from error
 
     async def close(self) -> None:
         """Commit what waits, refuse what comes, and let go of the files; may be called again."""
@@ -172,4 +196,5 @@ class LocalLogWriter:
         self._refusal = f"the log in {self._folder} failed: {error}"
         refuse(self._waiting, LogUnavailableError, self._refusal)
         self._waiting.clear()
-        self.failed.set_result(LogUnavailableError(self._refusal))
+        if not self.failed.done():
+            self.failed.set_result(LogUnavailableError(self._refusal))

@@ -5,6 +5,7 @@ import pytest
 
 from ingest.errors import LogCorruptError
 from ingest.log.local.end import EndReader, EndWriter
+from ingest.log.local.files import DiskFiles
 from ingest.log.waiting import End
 
 PUBLISH = """
@@ -85,5 +86,5 @@ def test_an_end_of_an_earlier_boot_is_known_as_such(tmp_path, monkeypatch):
     """The page is never synced, so after a power cut it may say less than was durable."""
     EndWriter(tmp_path).publish(End(1, 10))
     assert EndReader.open(tmp_path).read().this_boot
-    monkeypatch.setattr("ingest.log.local.end._boot", lambda: 42)
+    monkeypatch.setattr(DiskFiles, "boot", lambda _: 42)
     assert not EndReader.open(tmp_path).read().this_boot

@@ -6,6 +6,7 @@ import pytest
 from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.log.frames import HEAD_BYTES, read_head
 from ingest.log.local.appender import Unframed
+from ingest.log.local.files import DiskFiles
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.local.segments import Segments
 from ingest.log.local.writer import LocalLogWriter
@@ -93,7 +94,7 @@ async def test_a_reader_outlives_the_writer_and_its_torn_tail(bench):
 async def test_a_reader_waits_for_the_first_writer_of_this_boot(bench, monkeypatch):
     """An end that a power cut left behind may be too low, which would look like a log that lost its end."""
     bench.fill([b"one"])
-    monkeypatch.setattr("ingest.log.local.end._boot", lambda: 42)
+    monkeypatch.setattr(DiskFiles, "boot", lambda _: 42)
     with pytest.raises(LogUnavailableError, match="since the last boot"):
         await LocalLogReader.open(bench.folder, wait_s_max=0.02)
     opening = asyncio.create_task(LocalLogReader.open(bench.folder, wait_s_max=5))

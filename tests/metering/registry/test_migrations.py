@@ -6,7 +6,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 import billing.tables  # noqa: F401 - declares its tables in the same metadata.
-import ingest.imports.tables  # noqa: F401 - likewise.
+import ingest.imports.tables
+import ingest.prices.tables  # noqa: F401 - likewise.
 from metering.errors import DataTooNewError
 from metering.registry.engine import Registry
 from metering.registry.migrate import migrate
