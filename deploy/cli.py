@@ -198,7 +198,10 @@ def keys_create(
         if found is None:
             fail(f"there is no account {account!r}: see `meterline accounts list`")
         expires_at = None if expires_days is None else now + timedelta(days=expires_days)
-        _, secret = create_key(connection, World(found.id, mode), scope, now, name=name, expires_at=expires_at)
+        try:
+            _, secret = create_key(connection, World(found.id, mode), scope, now, name=name, expires_at=expires_at)
+        except ValueError as error:
+            fail(str(error))
     out.print(secret, markup=False)
 
 

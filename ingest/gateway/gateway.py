@@ -129,7 +129,7 @@ class Gateway:
             response = error_response(unavailable(f"not known to be stored: {error}"))
         except UnavailableError as error:
             _log.warning("unavailable", path=path, reason=str(error))
-            response = error_response(unavailable(f"{error}; try again shortly"))
+            response = error_response(unavailable(f"{error.public}; try again shortly"))
         except ConnectionError:
             raise  # The client is gone, or has to see a cut connection.
         except Exception:  # noqa: BLE001 - the last line before the client: log it, tell nothing.
