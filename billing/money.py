@@ -23,6 +23,7 @@ from operator import eq
 from types import MappingProxyType
 
 from billing.errors import AmountTooLargeError, InvalidPriceError
+from metering.decimals import DECIMALS_MAX
 from metering.http.problem import Fault, PathPart
 
 PRECISION_DIGITS = 5_000
@@ -47,6 +48,11 @@ def round_half_away(value: Decimal | Fraction | int, denominator: int = 1) -> in
     below *= denominator
     rounded = (2 * abs(above) + below) // (2 * below)
     return -rounded if above < 0 else rounded
+
+
+def to_decimal(value: Fraction) -> Decimal:
+    """Give a number to 18 decimals, half away from zero: exactly, but where its decimals go on."""
+    return MONEY.scaleb(Decimal(round_half_away(value * 10**DECIMALS_MAX)), -DECIMALS_MAX)
 
 
 def within_int64(amount: int) -> int:

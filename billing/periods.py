@@ -46,6 +46,17 @@ class Calendar:
         return [Window(start, end) for start, end in zip(starts, ends, strict=True)]
 
 
+def period_holding(
+    instant_us: int, interval: Interval, zone: ZoneInfo, starts_us: int, cancelled_us: int | None = None
+) -> Window | None:
+    """Give the billed period of a subscription that holds an instant, begun or not; None where there is none."""
+    if instant_us < starts_us or (cancelled_us is not None and instant_us >= cancelled_us):
+        return None
+    whole = period_containing(instant_us, interval.period, interval.count, zone)
+    end_us = whole.end_us if cancelled_us is None else min(whole.end_us, cancelled_us)
+    return Window(max(whole.start_us, starts_us), end_us)
+
+
 @dataclass(frozen=True, slots=True)
 class Days:
     """How many calendar days of a period are owed for: `left` of `total`."""

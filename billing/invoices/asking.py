@@ -81,11 +81,16 @@ def _values(store: Store, counting: Counting, one: Asked, usage: Usage) -> Seque
     """Give the value of each event, in (timestamp, id) order; an event that is merely counted is worth 1."""
     aggregator = counting.aggregator
     if usage.count > EVENTS_PRICED_MAX:
-        message = f"{usage.count} events of {one.aggregator.id} in one period are more than the {EVENTS_PRICED_MAX}"
-        raise QueryLimitError(f"{message} that are priced one by one: use prices without a floor, cap or fee")
+        raise too_many_to_price(one.aggregator.id, usage.count)
     if aggregator.operation is not Operation.SUM:
         return [Decimal(1)] * usage.count
     scope = Scope(
         counting.world, counting.cutoff, one.question.start_us, one.question.end_us, one.question.customer_ids
     )
     return list(islice(UsageReader(store).values(scope, aggregator), EVENTS_PRICED_MAX))
+
+
+def too_many_to_price(aggregator_id: str, count: int) -> QueryLimitError:
+    """Give the refusal to price so many events one by one."""
+    message = f"{count} events of {aggregator_id} in one period are more than the {EVENTS_PRICED_MAX}"
+    return QueryLimitError(f"{message} that are priced one by one: use prices without a floor, cap or fee")

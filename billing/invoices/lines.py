@@ -12,7 +12,17 @@ from fractions import Fraction
 from billing.catalog.rows import is_matrix, prices_of
 from billing.errors import RefusedPriceError
 from billing.invoices.model import LineItem
-from billing.pricing import EventPrices, Rated, RatedTier, Terms, UnitPrices, rate, rate_events, rate_groups
+from billing.pricing import (
+    Charged,
+    EventPrices,
+    RatedTier,
+    Terms,
+    UnitPrices,
+    charge,
+    charge_events,
+    charge_groups,
+    settle,
+)
 from billing.pricing.model import Charges
 from billing.subscriptions.model import SubscriptionProduct
 
@@ -51,6 +61,30 @@ def invoice_lines(products: Sequence[BilledProduct], currency: str, share: Fract
     return [_line(product, currency, share) for product in products]
 
 
+def charged(agreed: SubscriptionProduct, counted: Counted | None, share: Fraction) -> tuple[Charged, Terms]:
+    """Say what a product's line costs exactly, and the terms that it is settled by."""
+    terms = Terms(
+        count=agreed.count,
+        share=share,
+        min_committed_count=agreed.min_committed_count,
+        min_amount=agreed.min_amount,
+        max_amount=agreed.max_amount,
+        allow_negative_values=counted is not None and counted.allow_negative_values,
+    )
+    prices = prices_of(agreed.groups[0])
+    if counted is None:
+        assert isinstance(prices, UnitPrices), "prices for each event need events"
+        if _is_fee(agreed):
+            return charge(prices, _NOTHING, terms), terms
+        return charge(ProratedPrices(prices, share), agreed.count, terms), terms
+    if is_matrix(agreed.groups):
+        return charge_groups(_matrix(agreed, counted), terms), terms
+    if isinstance(prices, EventPrices):
+        assert counted.values is not None, "prices for each event need their values"
+        return charge_events(prices, counted.values, terms), terms
+    return charge(prices, counted.totals[0], terms), terms
+
+
 @dataclass(frozen=True, slots=True)
 class ProratedPrices:
     """Prices of which a share is owed: scaled exactly, so that the line is still rounded once."""
@@ -74,38 +108,13 @@ class ProratedPrices:
 def _line(product: BilledProduct, currency: str, share: Fraction) -> LineItem:
     agreed = product.agreed
     try:
-        rated = _rated(agreed, product.counted, share)
+        rated = settle(*charged(agreed, product.counted, share))
     except RefusedPriceError as error:
         raise type(error)(f"product {agreed.product_id}: {error}") from error
     units = rated.quantity
     if _is_fee(agreed) and isinstance(rated.tiers[0], RatedTier):
         units = rated.tiers[0].quantity  # A fee has a count and no units.
     return LineItem(product.name, agreed.product_id, rated.entry_type, units, currency, rated.amount, rated.tiers)
-
-
-def _rated(agreed: SubscriptionProduct, counted: Counted | None, share: Fraction) -> Rated:
-    terms = Terms(
-        count=agreed.count,
-        share=share,
-        min_committed_count=agreed.min_committed_count,
-        min_amount=agreed.min_amount,
-        max_amount=agreed.max_amount,
-        allow_negative_values=counted is not None and counted.allow_negative_values,
-    )
-    prices = prices_of(agreed.groups[0])
-    if counted is None:
-        assert isinstance(prices, UnitPrices), "prices for each event need events"
-        return (
-            rate(prices, _NOTHING, terms)
-            if _is_fee(agreed)
-            else rate(ProratedPrices(prices, share), agreed.count, terms)
-        )
-    if is_matrix(agreed.groups):
-        return rate_groups(_matrix(agreed, counted), terms)
-    if isinstance(prices, EventPrices):
-        assert counted.values is not None, "prices for each event need their values"
-        return rate_events(prices, counted.values, terms)
-    return rate(prices, counted.totals[0], terms)
 
 
 def _matrix(agreed: SubscriptionProduct, counted: Counted) -> list[tuple[UnitPrices, Decimal]]:

@@ -6,7 +6,17 @@ What other packages use stands here; the README beside this file tells how the p
 from billing.pricing.bundle import credits_used, whole_packs
 from billing.pricing.difference import bill_difference
 from billing.pricing.model import NO_TERMS, EventPrices, Prices, Terms, UnitPrices, share_of
-from billing.pricing.pipeline import rate, rate_events, rate_groups
+from billing.pricing.pipeline import (
+    Charged,
+    charge,
+    charge_events,
+    charge_groups,
+    rate,
+    rate_events,
+    rate_groups,
+    settle,
+    unrounded,
+)
 from billing.pricing.rated import Adjustment, AdjustmentKind, EntryType, Rated, RatedTier
 from billing.pricing.registry import MODELS, read_prices
 from billing.pricing.terms import read_terms
@@ -17,6 +27,7 @@ __all__ = [
     "NO_TERMS",
     "Adjustment",
     "AdjustmentKind",
+    "Charged",
     "EntryType",
     "EventPrices",
     "LineTotal",
@@ -26,6 +37,9 @@ __all__ = [
     "Terms",
     "UnitPrices",
     "bill_difference",
+    "charge",
+    "charge_events",
+    "charge_groups",
     "credits_used",
     "line_total",
     "percent_of",
@@ -34,6 +48,8 @@ __all__ = [
     "rate_groups",
     "read_prices",
     "read_terms",
+    "settle",
     "share_of",
+    "unrounded",
     "whole_packs",
 ]

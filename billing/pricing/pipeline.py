@@ -7,6 +7,8 @@ the clamps so that these are met to the minor unit, and after the sum so that ti
 
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import NamedTuple
 
 from billing.errors import InvalidPriceError, RefusedPriceError
 from billing.money import MONEY, allocate, round_half_away, within_int64
@@ -21,19 +23,20 @@ ZERO_UNITS_BEGIN_THE_FIRST_TIER = True
 of consumption" is read by the letter; set it to False for the other reading. Groups of a matrix never do."""
 
 
+class Charged(NamedTuple):
+    """What units cost exactly, and how many are billed; below 0 they make a credit."""
+
+    charges: Charges
+    billed: Decimal
+
+
 def rate(prices: UnitPrices, units: Decimal, terms: Terms = NO_TERMS) -> Rated:
     """Rate a number of units.
 
     Raises:
         AmountTooLargeError: the amount does not fit 64 bits.
     """
-    with localcontext(MONEY):
-        billed = _billed(units, terms)
-        if billed < 0:
-            charges = prices.credit(billed, terms)
-        else:
-            charges = prices.charge(billed, terms, zero_begins=ZERO_UNITS_BEGIN_THE_FIRST_TIER)
-        return _settled(charges, billed, terms)
+    return settle(charge(prices, units, terms), terms)
 
 
 def rate_events(prices: EventPrices, values: Sequence[Decimal], terms: Terms = NO_TERMS) -> Rated:
@@ -42,18 +45,41 @@ def rate_events(prices: EventPrices, values: Sequence[Decimal], terms: Terms = N
     Raises:
         AmountTooLargeError: the amount does not fit 64 bits.
     """
-    with localcontext(MONEY):
-        billed = _billed(sum(values, start=ZERO), terms)
-        return _tiers_within_int64(_settled(prices.charge_events(values, billed), billed, terms))
+    return settle(charge_events(prices, values, terms), terms)
 
 
 def rate_groups(groups: Sequence[tuple[UnitPrices, Decimal]], terms: Terms = NO_TERMS) -> Rated:
     """Rate each group of a matrix on its own units, and make one line of their sum. A group without units is free.
 
     Raises:
+        RefusedPriceError, InvalidPriceError: as `charge_groups`.
+        AmountTooLargeError: the amount does not fit 64 bits.
+    """
+    return settle(charge_groups(groups, terms), terms)
+
+
+def charge(prices: UnitPrices, units: Decimal, terms: Terms = NO_TERMS) -> Charged:
+    """Say what a number of units costs, before anything is rounded or clamped."""
+    with localcontext(MONEY):
+        billed = _billed(units, terms)
+        if billed < 0:
+            return Charged(prices.credit(billed, terms), billed)
+        return Charged(prices.charge(billed, terms, zero_begins=ZERO_UNITS_BEGIN_THE_FIRST_TIER), billed)
+
+
+def charge_events(prices: EventPrices, values: Sequence[Decimal], terms: Terms = NO_TERMS) -> Charged:
+    """Say what events cost one by one, as `charge`; `values` are in (timestamp, id) order."""
+    with localcontext(MONEY):
+        billed = _billed(sum(values, start=ZERO), terms)
+        return Charged(prices.charge_events(values, billed), billed)
+
+
+def charge_groups(groups: Sequence[tuple[UnitPrices, Decimal]], terms: Terms = NO_TERMS) -> Charged:
+    """Say what the groups of a matrix cost together, as `charge`.
+
+    Raises:
         RefusedPriceError: the terms commit to a number of units, which says nothing of its groups.
         InvalidPriceError: the groups' unit counts have no common multiple that can be computed with.
-        AmountTooLargeError: the amount does not fit 64 bits.
     """
     if terms.min_committed_count is not None:
         raise RefusedPriceError(
@@ -69,7 +95,28 @@ def rate_groups(groups: Sequence[tuple[UnitPrices, Decimal]], terms: Terms = NO_
                 charged.append(prices.credit(group_billed, terms))
             else:
                 charged.append(prices.charge(group_billed, terms, zero_begins=False))
-        return _tiers_within_int64(_settled(_joined(charged), billed, terms))
+        return Charged(_joined(charged), billed)
+
+
+def settle(charged: Charged, terms: Terms) -> Rated:
+    """Make a line of what was charged: rounded once, then clamped.
+
+    Raises:
+        AmountTooLargeError: the amount does not fit 64 bits.
+    """
+    with localcontext(MONEY):
+        return _tiers_within_int64(_settled(charged.charges, charged.billed, terms))
+
+
+def unrounded(charged: Charged, terms: Terms) -> Fraction:
+    """Give the exact amount of the line that `settle` makes: clamped as it is, and rounding it gives its amount."""
+    with localcontext(MONEY):
+        total = sum((part.charge for part in charged.charges.parts), start=ZERO)
+    amount = Fraction(total) / charged.charges.denominator
+    least = _least(terms)
+    if least is not None:
+        amount = max(amount, Fraction(least))
+    return amount if terms.max_amount is None else min(amount, Fraction(terms.max_amount))
 
 
 def _billed(units: Decimal, terms: Terms) -> Decimal:
@@ -91,9 +138,7 @@ def _settled(charges: Charges, billed: Decimal, terms: Terms) -> Rated:
         RatedTier(part.lower, part.upper, part.quantity, share)
         for part, share in zip(charges.parts, shares, strict=True)
     ]
-    least = terms.min_amount
-    if least is None and not terms.allow_negative_values:
-        least = 0  # Refunds under a cap can outweigh sales; only a price that allows credits gives one.
+    least = _least(terms)
     if least is not None and amount < least:
         tiers.append(Adjustment(AdjustmentKind.MINIMUM, least - amount))
         amount = least
@@ -102,6 +147,13 @@ def _settled(charges: Charges, billed: Decimal, terms: Terms) -> Rated:
         tiers.append(Adjustment(AdjustmentKind.MAXIMUM, most - amount))
         amount = most
     return signed(amount, billed, tuple(tiers))
+
+
+def _least(terms: Terms) -> int | None:
+    """Give the least that a line comes to, None where it may go below 0."""
+    if terms.min_amount is None and not terms.allow_negative_values:
+        return 0  # Refunds under a cap can outweigh sales; only a price that allows credits gives one.
+    return terms.min_amount
 
 
 def _tiers_within_int64(rated: Rated) -> Rated:

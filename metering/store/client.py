@@ -7,6 +7,7 @@ other. Each thread has clients of its own, because one client does one thing at 
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from metering.errors import StoreSettingsError
+from metering.store.parameters import in_pieces
 from metering.store.settings import READER, WRITER, Value
 from metering.store.translation import translated
 
@@ -24,6 +26,9 @@ READ_THREADS = 4
 WRITE_THREADS = 3
 CONNECT_S_MAX = 5
 ANSWER_S_MAX = 300
+
+# What goes wrong comes as an error to whoever asked; the driver would write a line, or a traceback, besides.
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,18 +77,21 @@ class Store:
             QueryLimitError: it took more time or memory than one question may.
             StoreUnavailableError: no answer.
         """
+        sql, bound = in_pieces(sql, parameters or {})
         with translated():
-            return self.reader().query(sql, parameters=dict(parameters or {})).result_rows
+            return self.reader().query(sql, parameters=bound).result_rows
 
     def select_arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Ask as `select` does, and give columns."""
+        sql, bound = in_pieces(sql, parameters or {})
         with translated():
-            return self.reader().query_arrow(sql, parameters=dict(parameters or {}), use_strings=True)
+            return self.reader().query_arrow(sql, parameters=bound, use_strings=True)
 
     def look_up(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Ask on the writing side, without the limits of a question."""
+        sql, bound = in_pieces(sql, parameters or {})
         with translated():
-            return self.writer().query_arrow(sql, parameters=dict(parameters or {}), use_strings=True)
+            return self.writer().query_arrow(sql, parameters=bound, use_strings=True)
 
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Run a statement that writes or defines; what it wrote is durable on return.
@@ -152,7 +160,12 @@ def _connect(dsn: str, session: Mapping[str, Value]) -> Client:
         # Sessions would make the requests of one client wait for each other, and break behind a load balancer.
         client = clickhouse_connect.get_client(
             dsn=dsn,
+            # The client goes by the port, not by the scheme: an https server at another port would be sent the
+            # password in the clear.
+            interface=dsn.partition("://")[0],
             autogenerate_session_id=False,
+            # Our errors reach clients: they must not tell where the store is.
+            show_clickhouse_errors="scrub",
             connect_timeout=CONNECT_S_MAX,
             send_receive_timeout=ANSWER_S_MAX,
         )

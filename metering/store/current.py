@@ -32,7 +32,7 @@ _LANE_SHIFT = OFFSET_BITS + INDEX_BITS
 class Selection:
     """Whose events, and which: None sets no condition. `start_us <= timestamp < end_us`, microseconds since 1970.
 
-    `customer_ids` are the ids as events name them: all of a customer's.
+    `customer_ids` are the ids as events name them: all of a customer's. Events with `but_record_id` are left out.
     """
 
     world: World
@@ -42,6 +42,7 @@ class Selection:
     record_ids: Sequence[str] | None = None
     start_us: int | None = None
     end_us: int | None = None
+    but_record_id: str | None = None
 
     def conditions(self) -> str:
         """Give the conditions on a row's own columns, the same for `events` and `superseded`."""
@@ -56,6 +57,8 @@ class Selection:
             parts.append("timestamp >= fromUnixTimestamp64Micro({start_us:Int64}, 'UTC')")
         if self.end_us is not None:
             parts.append("timestamp < fromUnixTimestamp64Micro({end_us:Int64}, 'UTC')")
+        if self.but_record_id is not None:
+            parts.append("record_id != {but_record_id:String}")
         return "\n  AND ".join(parts)
 
     def parameters(self) -> dict[str, Any]:
@@ -67,10 +70,10 @@ class Selection:
             "lanes": lanes,
             "lane_ends": [self.cutoff.bounds[lane] + 1 for lane in lanes],
         }
-        for name in ("event_types", "customer_ids", "record_ids", "start_us", "end_us"):
+        for name in ("event_types", "customer_ids", "record_ids", "start_us", "end_us", "but_record_id"):
             value = getattr(self, name)
             if value is not None:
-                parameters[name] = value if isinstance(value, int) else list(value)
+                parameters[name] = value if isinstance(value, int | str) else list(value)
         return parameters
 
     def current(self) -> str:

@@ -2,16 +2,20 @@
 
 Each file of `schema/` is one migration; its statements are applied in order, each once, and recorded after it was
 done. Between a statement and its record a process may die, so every statement must be harmless when repeated
-(`IF NOT EXISTS`); a test holds the files to that.
+(`IF NOT EXISTS`); a test holds the files to that. So two processes may migrate at once.
+
+In a cluster the database has to be of the engine `Replicated`, which carries statements to every replica; each table is
+then made as the replicated kind of its engine, with the setting that a part which came from another replica is synced.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
 from metering.errors import StoreSettingsError, StoreTooNewError
 from metering.store.client import Store
-from metering.store.settings import TABLE
+from metering.store.settings import REPLICATED_ONLY, TABLE
 
 FACT_TABLES = ("events", "superseded", "event_keys", "applied", "dead_letters", "dead_letter_replays")
 
@@ -32,6 +36,8 @@ _RECORD = "INSERT INTO schema_migrations (migration, statement) SELECT {migratio
 _TABLE_SETTINGS = (
     "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}"
 )
+_DATABASE = "SELECT name, engine FROM system.databases WHERE name = currentDatabase()"
+_ENGINE = re.compile(r"^ENGINE = ((?:Replacing)?MergeTree)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +48,10 @@ class Migration:
     statements: Sequence[str]
 
 
-def migrate(store: Store, migrations: Sequence[Migration] | None = None) -> None:
+def migrate(store: Store, migrations: Sequence[Migration] | None = None, *, replicated: bool = False) -> None:
     """Apply what is missing, then prove that the tables keep what was promised. May be called at every start.
+
+    `replicated`: the store is a cluster whose replicas all keep everything.
 
     Raises:
         StoreTooNewError: a newer release has migrated this store; nothing was changed.
@@ -51,7 +59,8 @@ def migrate(store: Store, migrations: Sequence[Migration] | None = None) -> None
         StoreUnavailableError: some statements may have been applied; call again.
     """
     migrations = list(shipped()) if migrations is None else migrations
-    store.command(_CREATE_RECORD)
+    _assert_database(store, replicated=replicated)
+    store.command(as_replicated(_CREATE_RECORD) if replicated else _CREATE_RECORD)
     recorded = {(name, statement) for name, statement in store.select(_RECORDED)}
 
     unknown = sorted({name for name, _ in recorded} - {migration.name for migration in migrations})
@@ -63,13 +72,19 @@ def migrate(store: Store, migrations: Sequence[Migration] | None = None) -> None
     for migration in migrations:
         for index, statement in enumerate(migration.statements):
             if (migration.name, index) not in recorded:
-                store.command(statement)
+                store.command(as_replicated(statement) if replicated else statement)
                 # Last: a crash before this line costs a repetition of one harmless statement.
                 store.command(_RECORD, {"migration": migration.name, "statement": index})
-    assert_tables(store)
+    assert_tables(store, replicated=replicated)
 
 
-def assert_tables(store: Store) -> None:
+def as_replicated(statement: str) -> str:
+    """Give the statement that makes the replicated kind of the same table; others come back as they are."""
+    made = _ENGINE.sub(r"ENGINE = Replicated\1", statement)
+    return made if made == statement else f"{made},\n         {REPLICATED_ONLY} = 1"
+
+
+def assert_tables(store: Store, *, replicated: bool = False) -> None:
     """Prove that each table of facts syncs what it acknowledges and what it merges.
 
     Raises:
@@ -82,11 +97,32 @@ def assert_tables(store: Store) -> None:
             raise StoreSettingsError(f"table {table} is missing from the store: it was migrated, and then dropped")
         if "MergeTree" not in engines[table]:
             continue  # A view or a Distributed table over tables that its own cluster files describe.
-        for name, value in TABLE.items():
+        if replicated and not engines[table].startswith("Replicated"):
+            raise StoreSettingsError(
+                f"table {table} is not replicated: it was made without METERLINE_STORE_REPLICATED=1; move its rows to "
+                "a database made with it"
+            )
+        for name, value in {**TABLE, **({REPLICATED_ONLY: 1} if replicated else {})}.items():
             if f"{name} = {value}" not in engines[table]:
                 raise StoreSettingsError(
                     f"table {table} lacks {name} = {value}: ALTER TABLE {table} MODIFY SETTING {name} = {value}"
                 )
+
+
+def _assert_database(store: Store, *, replicated: bool) -> None:
+    """Refuse to make tables that a cluster would not replicate, before the first is made."""
+    ((name, engine),) = store.select(_DATABASE)
+    if replicated and engine != "Replicated":
+        raise StoreSettingsError(
+            f"METERLINE_STORE_REPLICATED=1, but the database {name} has the engine {engine}: make it with "
+            f"CREATE DATABASE {name} ON CLUSTER ... ENGINE = "
+            f"Replicated('/clickhouse/databases/{name}', '{{shard}}', '{{replica}}')"
+        )
+    if engine == "Replicated" and not replicated:
+        raise StoreSettingsError(
+            f"the database {name} has the engine Replicated: set METERLINE_STORE_REPLICATED=1, or its tables would be "
+            "of one replica each"
+        )
 
 
 def shipped() -> Iterator[Migration]:

@@ -50,13 +50,15 @@ class Question(NamedTuple):
 class Counting:
     """What all questions of one call have in common.
 
-    An event belongs to the first group whose filter it meets; a group without conditions takes what is left.
+    An event belongs to the first group whose filter it meets; a group without conditions takes what is left. The event
+    with `but_record_id` is left out.
     """
 
     world: World
     cutoff: Cutoff
     aggregator: Aggregator
     groups: Sequence[Filter]
+    but_record_id: str | None = None
 
 
 def figures_of(store: Store, counting: Counting, questions: Sequence[Question]) -> list[list[Usage]]:
@@ -94,6 +96,7 @@ def _answer(store: Store, counting: Counting, questions: Sequence[Question]) -> 
         list(windows),
         start_us=min(question.start_us for question in questions),
         end_us=max(question.end_us for question in questions),
+        but_record_id=counting.but_record_id,
     )
     figures = figure_columns(aggregator, matched_by(aggregator, expressions, one_type=True), expressions)
     group = first_group(groups, expressions)

@@ -73,3 +73,6 @@ TABLE: Mapping[str, Value] = {
     "min_compressed_bytes_to_fsync_after_merge": 1,
     "old_parts_lifetime": 480,
 }
+
+REPLICATED_ONLY = "min_compressed_bytes_to_fsync_after_fetch"
+"""To be 1 where tables are replicated: a replica counts for the quorum once it has a part, so that has to be synced."""

@@ -3,6 +3,7 @@
 What we cannot name we call unavailable: the consumer then tries again, which is harmless, and a reader answers 503.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,7 +36,6 @@ _REFUSED_CODES = frozenset(
         57,  # TABLE_ALREADY_EXISTS
         60,  # UNKNOWN_TABLE
         62,  # SYNTAX_ERROR
-        81,  # UNKNOWN_DATABASE
         115,  # UNKNOWN_SETTING
         164,  # READONLY
         215,  # NOT_AN_AGGREGATE
@@ -45,6 +45,8 @@ _REFUSED_CODES = frozenset(
         516,  # AUTHENTICATION_FAILED
     }
 )
+_UNKNOWN_DATABASE = 81
+_DATABASE = re.compile(r"Database `?(\w+)`? does not exist")
 
 
 @contextmanager
@@ -62,10 +64,16 @@ def translated() -> Iterator[None]:
         code = getattr(error, "code", None)
         if code in _LIMIT_CODES:
             raise QueryLimitError(str(error)) from error
+        if code == _UNKNOWN_DATABASE:
+            named = _DATABASE.search(str(error))
+            name = named[1] if named else "the one that the URL names"
+            raise StoreRefusedError(f"the store has no database {name}: CREATE DATABASE {name}") from error
         if code in _REFUSED_CODES or (code is None and isinstance(error, (DataError, NotSupportedError))):
             raise StoreRefusedError(str(error)) from error
         if code is None and isinstance(error, ProgrammingError) and "chdb engine" not in str(error):
             raise StoreRefusedError(str(error)) from error
+        if code is None and error.__cause__ is not None:
+            raise StoreUnavailableError(f"the store does not answer ({type(error.__cause__).__name__})") from error
         raise StoreUnavailableError(str(error)) from error
     except OSError as error:
         raise StoreUnavailableError(str(error)) from error

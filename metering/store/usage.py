@@ -7,7 +7,7 @@ worked out where the rows are, and only figures travel. Calls block; async calle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from metering.aggregation import NO_USAGE, Aggregator, Usage
 from metering.decimals import plain
@@ -71,7 +71,8 @@ class Scope:
     """Whose usage, of when, as of when.
 
     `customer_ids` are all ids that events may name the customer by, ours and external; None is every customer. The
-    range is `[start_us, end_us)`, microseconds since 1970 UTC; None is without bound.
+    range is `[start_us, end_us)`, microseconds since 1970 UTC; None is without bound. Events with `but_record_id` are
+    left out.
     """
 
     world: World
@@ -79,12 +80,27 @@ class Scope:
     start_us: int | None = None
     end_us: int | None = None
     customer_ids: Sequence[str] | None = None
+    but_record_id: str | None = None
 
     def of(self, *event_types: str) -> Selection:
         """Select the events of some types within the scope."""
         return Selection(
-            self.world, self.cutoff, event_types, self.customer_ids, start_us=self.start_us, end_us=self.end_us
+            self.world,
+            self.cutoff,
+            event_types,
+            self.customer_ids,
+            start_us=self.start_us,
+            end_us=self.end_us,
+            but_record_id=self.but_record_id,
         )
+
+
+class PlacedValue(NamedTuple):
+    """What an event is worth, and its place among those of its customer."""
+
+    timestamp_us: int
+    record_id: str
+    value: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +186,10 @@ class UsageReader:
 
         Read page by page as it is consumed, all at the scope's cut-off.
         """
+        return (one.value for one in self.placed_values(scope, aggregator))
+
+    def placed_values(self, scope: Scope, aggregator: Aggregator) -> Iterator[PlacedValue]:
+        """Yield as `values` does, each with its place in the order."""
         assert aggregator.property is not None
         after_us, after_id = -1, ""
         while True:
@@ -179,8 +199,8 @@ class UsageReader:
             position = {"after_us": after_us, "after_id": after_id, "page": VALUES_PAGE}
             expressions.parameters.update(position)
             rows = self._select(_VALUES, scope.of(aggregator.entity), expressions, number=number, matched=matched)
-            for _, _, value in rows:
-                yield Decimal(plain(Decimal(value or "0")))
+            for timestamp_us, record_id, value in rows:
+                yield PlacedValue(timestamp_us, record_id, Decimal(plain(Decimal(value or "0"))))
             if len(rows) < VALUES_PAGE:
                 return
             after_us, after_id = rows[-1][:2]

@@ -1,4 +1,4 @@
-"""What every version store must do, held against the one in memory and the real one."""
+"""What every version store must do, held against the one in memory, the embedded one and a server's over HTTP."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,11 +20,11 @@ MONTH_US = 31 * 86_400 * 1_000_000
 _lanes = iter(range(60_000))
 
 
-@pytest.fixture(params=["memory", "chdb"])
+@pytest.fixture(params=["memory", "chdb", "http"])
 def versions(request: pytest.FixtureRequest) -> VersionStore:
     if request.param == "memory":
         return MemoryVersionStore()
-    store: Store = request.getfixturevalue("store")
+    store: Store = request.getfixturevalue("served_store" if request.param == "http" else "store")
     return ChainStore(store)
 
 

@@ -21,3 +21,16 @@ def test_a_number_that_is_none_is_told_with_its_range(name, value):
     """The variable, what it says and what it may say."""
     with pytest.raises(SettingError, match=rf"{name}='{value}' must be a whole number from \d to \d+"):
         read_settings({name: value})
+
+
+def test_the_log_is_archived_beside_it_unless_told_otherwise(tmp_path):
+    """Where and whether; a folder that is in use already is refused."""
+    data = str(tmp_path / "data")
+    usual = read_settings({"METERLINE_DATA_DIR": data})
+    assert (usual.log_keep, usual.log_archive_dir) == ("archive", tmp_path / "data" / "log-archive")
+    told = read_settings({"METERLINE_LOG_KEEP": "none", "METERLINE_LOG_ARCHIVE_DIR": str(tmp_path / "old")})
+    assert (told.log_keep, told.log_archive_dir) == ("none", tmp_path / "old")
+    with pytest.raises(SettingError, match="METERLINE_LOG_KEEP='some' must be one of archive, all, none"):
+        read_settings({"METERLINE_LOG_KEEP": "some"})
+    with pytest.raises(SettingError, match="METERLINE_LOG_ARCHIVE_DIR"):
+        read_settings({"METERLINE_DATA_DIR": data, "METERLINE_LOG_ARCHIVE_DIR": f"{data}/log"})

@@ -171,3 +171,14 @@ class KafkaLogReader:
 
     def _tally(self, partition: int, offset: int) -> Tally:
         return self._tallies.setdefault(partition, Tally(offset))
+
+
+async def first_offsets_of(address: KafkaAddress) -> Mapping[int, int]:
+    """Give the first offset that each partition of a topic still has.
+
+    Raises:
+        LogUnavailableError: no broker answers; call again.
+        LogMismatchError: the topic is not as it must be.
+    """
+    admin = TopicAdmin(address)
+    return await admin.offsets(await admin.open(), OffsetSpec.earliest())

@@ -1,0 +1,1 @@
+"""What one event adds to open invoices: its marginal price."""

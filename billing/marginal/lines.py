@@ -1,0 +1,147 @@
+"""Which lines of open invoices an event is in, and what it adds to each. Pure.
+
+A line's amount is taken before it is rounded to minor units, to 18 decimals. So what the events of a line add to it,
+each on top of those before it, sums up to the line exactly, and no event pays for the rounding of another.
+"""
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+from billing.catalog.model import PriceGroup
+from billing.catalog.rows import filter_of, is_matrix, prices_of
+from billing.invoices.lines import Counted, charged
+from billing.marginal.model import CountedEvent, Group, MarginalPrice
+from billing.marginal.registry import Agreed
+from billing.money import MONEY, to_decimal
+from billing.periods import period_holding
+from billing.pricing import EventPrices, unrounded
+from billing.subscriptions.model import Subscription, SubscriptionProduct
+from metering.aggregation import NEEDS_PROPERTY, value_of
+from metering.filters import matches
+from metering.registry.aggregators import StoredAggregator
+from metering.store.usage import PlacedValue
+from metering.timestamps import microseconds
+from metering.windows import Window
+from metering.zones import zone_named
+
+_WHOLE = Fraction(1)
+_DIGEST_CHARACTERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TouchedLine:
+    """A line that an event is in: of which product and period, by the prices of which group it is charged.
+
+    `subscription` is None for what the catalog offers to everybody.
+    """
+
+    subscription: Subscription | None
+    currency: str
+    product: SubscriptionProduct
+    aggregator: StoredAggregator
+    window: Window
+    group: int
+
+    @property
+    def needs_values(self) -> bool:
+        """Tell whether events are charged one by one."""
+        return not is_matrix(self.product.groups) and isinstance(prices_of(self.product.groups[0]), EventPrices)
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What else was counted for a line: a total for each group; where events are charged one by one, each in order."""
+
+    totals: Sequence[Decimal]
+    values: Sequence[PlacedValue] | None = None
+
+
+def touched_lines(event: CountedEvent, agreed: Agreed) -> list[TouchedLine]:
+    """Give the lines that an event counts in, by subscription, then product in the order of the agreement.
+
+    The period is the one that holds the event's timestamp, be it past, running or yet to begin.
+    """
+    found = []
+    for subscription in agreed.subscriptions:
+        for product in subscription.products:
+            aggregator = agreed.aggregators.get(product.aggregator_id or "")
+            group = None if aggregator is None else group_of(event, aggregator, product.groups)
+            window = _window(event, subscription, product)
+            if aggregator is not None and group is not None and window is not None:
+                found.append(TouchedLine(subscription, subscription.currency, product, aggregator, window, group))
+    return found
+
+
+def marginal_price(event: CountedEvent, line: TouchedLine, others: Others) -> MarginalPrice:
+    """Give what an event adds to a line, on top of what else was counted for it."""
+    allows_negative = line.aggregator.details.get("allow_negative_values") is True
+    values = None if others.values is None else [one.value for one in others.values]
+    without = Counted(others.totals, values, allows_negative)
+    added = _value(event, line.aggregator)
+    totals, place = list(others.totals), (event.timestamp_us, event.record_id)
+    with localcontext(MONEY):
+        totals[line.group] += added
+    if others.values is not None:
+        assert values is not None
+        at = bisect_left(others.values, place, key=lambda one: (one.timestamp_us, one.record_id))
+        values = [*values[:at], added, *values[at:]]
+    amount = MONEY.subtract(_amount(line, replace(without, totals=totals, values=values)), _amount(line, without))
+    subscription = line.subscription
+    return MarginalPrice(
+        None if subscription is None else subscription.customer_id,
+        None if subscription is None else subscription.id,
+        line.product.product_id,
+        _named_group(line),
+        line.currency,
+        amount,
+    )
+
+
+def group_of(event: CountedEvent, aggregator: StoredAggregator, groups: Sequence[PriceGroup]) -> int | None:
+    """Give the group of prices that an event is charged by, None when it is not counted or nothing takes it.
+
+    It is the first whose filter the event meets, else the one that takes what is left.
+    """
+    if not matches(aggregator.counted().where, event.record):
+        return None
+    rest = None
+    for index, group in enumerate(groups):
+        if group.metering_filter is None:
+            rest = index if rest is None else rest
+        elif matches(filter_of(group), event.record):
+            return index
+    return rest
+
+
+def _amount(line: TouchedLine, counted: Counted) -> Decimal:
+    return to_decimal(unrounded(*charged(line.product, counted, _WHOLE)))
+
+
+def _value(event: CountedEvent, aggregator: StoredAggregator) -> Decimal:
+    """Give what the event adds to the aggregator's total; what is no number adds nothing to a sum."""
+    if aggregator.operation not in NEEDS_PROPERTY:
+        return Decimal(1)
+    return value_of(event.record, aggregator.property) or Decimal(0)
+
+
+def _window(event: CountedEvent, subscription: Subscription, product: SubscriptionProduct) -> Window | None:
+    return period_holding(
+        event.timestamp_us,
+        product.payment_interval,
+        zone_named(subscription.timezone),
+        microseconds(subscription.starts_at),
+        None if subscription.cancelled_at is None else microseconds(subscription.cancelled_at),
+    )
+
+
+def _named_group(line: TouchedLine) -> Group | None:
+    """Name the group of a matrix; its id is the same as long as the agreement stands."""
+    if not is_matrix(line.product.groups):
+        return None
+    digest = hashlib.sha256(f"{line.product.id}/{line.group}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    filtered = line.product.groups[line.group].metering_filter
+    return Group(f"grp_{digest}", None if filtered is None else filtered.get("name"))

@@ -1,0 +1,92 @@
+"""Price an event: what it adds to each line that it counts in, all at one cut-off.
+
+What else is in a line is asked of the store without the event, whichever version of it counts there, and the event is
+added in memory. So an event that is stored and one that is only imagined are priced alike.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import islice
+
+from billing.catalog.rows import filter_of
+from billing.invoices.asking import EVENTS_PRICED_MAX, too_many_to_price
+from billing.marginal.catalog import catalog_prices, read_offers
+from billing.marginal.lines import Others, TouchedLine, marginal_price, touched_lines
+from billing.marginal.model import CountedEvent, MarginalPrice
+from billing.marginal.registry import read_agreed
+from metering.aggregation import NEEDS_PROPERTY, Usage
+from metering.http.json import dumps
+from metering.position import Cutoff
+from metering.registry.engine import Registry
+from metering.store.client import Store
+from metering.store.questions import Counting, Question, figures_of
+from metering.store.usage import PlacedValue, Scope, UsageReader
+from metering.world import World
+
+
+async def marginal_prices(
+    registry: Registry, store: Store, world: World, event: CountedEvent, cutoff: Cutoff
+) -> list[MarginalPrice]:
+    """Give what an event adds on top of the other events within the cut-off; none where nothing counts it.
+
+    Somebody who has agreed nothing pays what the catalog says, and has used nothing.
+
+    Raises:
+        QueryLimitError: there is too much to count for one answer.
+    """
+    if event.customer_id is None:
+        return catalog_prices(event, await registry.read(read_offers, world, event.event_type))
+    agreed = await registry.read(read_agreed, world, event.event_type, event.customer_id)
+    lines = touched_lines(event, agreed)
+    if not lines:
+        return []
+    asking = _Asking(store, world, cutoff, agreed.identifiers, event.record_id)
+    return await store.run(lambda: [marginal_price(event, *one) for one in asking.others_of(lines)])
+
+
+class _Asking:
+    """What the questions of one price have in common. Its methods block."""
+
+    def __init__(
+        self, store: Store, world: World, cutoff: Cutoff, customer_ids: Sequence[str], but_record_id: str
+    ) -> None:
+        self._store = store
+        self._world = world
+        self._cutoff = cutoff
+        self._customer_ids = customer_ids
+        self._but_record_id = but_record_id
+
+    def others_of(self, lines: Sequence[TouchedLine]) -> list[tuple[TouchedLine, Others]]:
+        """Count what else is in each line; those that are counted alike are asked about together."""
+        alike: dict[tuple[str, bytes], list[TouchedLine]] = {}
+        for line in lines:
+            shown = dumps([group.metering_filter for group in line.product.groups])
+            alike.setdefault((line.aggregator.id, shown), []).append(line)
+        counted: dict[str, Others] = {}
+        for together in alike.values():
+            first = together[0]
+            filters = [filter_of(group) for group in first.product.groups]
+            counting = Counting(
+                self._world, self._cutoff, first.aggregator.counted(), filters, but_record_id=self._but_record_id
+            )
+            questions = [Question(self._customer_ids, *line.window) for line in together]
+            for line, usages in zip(together, figures_of(self._store, counting, questions), strict=True):
+                values = self._values(line, usages[0]) if line.needs_values else None
+                counted[line.product.id] = Others([usage.total for usage in usages], values)
+        return [(line, counted[line.product.id]) for line in lines]
+
+    def _values(self, line: TouchedLine, usage: Usage) -> Sequence[PlacedValue]:
+        aggregator = line.aggregator.counted()
+        if usage.count > EVENTS_PRICED_MAX:
+            raise too_many_to_price(line.aggregator.id, usage.count)
+        if aggregator.operation not in NEEDS_PROPERTY:
+            return [PlacedValue(line.window.start_us, "", Decimal(1))] * usage.count
+        scope = Scope(
+            self._world,
+            self._cutoff,
+            line.window.start_us,
+            line.window.end_us,
+            self._customer_ids,
+            but_record_id=self._but_record_id,
+        )
+        return list(islice(UsageReader(self._store).placed_values(scope, aggregator), EVENTS_PRICED_MAX))
