@@ -337,9 +337,9 @@ def deletion_in_one_partition():
 def deletion_counted_before_applied():
     """The answer to a deletion does not wait for it."""
     return changed(
-        "ingest.consumer.progress.LogProgress.retracted",
-        "if not await wait_until_applied(self._store, Cutoff({lane: position}), wait_s_max):",
-        "if False:",
+        "ingest.consumer.progress.LogProgress.reached",
+        "return position if await wait_until_applied(self._store, Cutoff({lane: position}), wait_s_max) else None",
+        "return position",
     )
 
 
@@ -376,7 +376,7 @@ def applied_said_too_early():
     """Whoever waits for the figures is told at once that they are there."""
     return changed(
         "ingest.consumer.progress.LogProgress.wait_until_applied",
-        "return await wait_until_applied(self._store, wanted, wait_s_max)",
+        "return await wait_until_applied(self._store, wanted, give_up_at - loop.time())",
         "return True",
     )
 
