@@ -124,6 +124,34 @@ def _role(name: str) -> NoReturn:
     sys.exit(run_role(name, read_settings()))
 
 
+def backup(destination: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
+    """Copy this installation, running or not: log, registry, unfinished imports; the store is derived from the log."""
+    from deploy.backup.command import run_backup
+    from deploy.backup.manifest import BackupError
+    from deploy.core_socket import CoreRefusedError, NoCoreError
+    from deploy.rebuild.children import StepError
+    from ingest.errors import IngestError
+
+    try:
+        sys.exit(run_backup(read_settings(), destination, out))
+    except (BackupError, CoreRefusedError, NoCoreError, StepError, IngestError, OSError) as error:
+        fail(str(error))
+
+
+@app.command()
+def restore(source: Annotated[Path, typer.Argument(help="A backup.")]) -> None:
+    """Make an installation from a backup in METERLINE_DATA_DIR, which must be empty; everything is checked."""
+    from deploy.backup.manifest import BackupError
+    from deploy.backup.restore import run_restore
+    from deploy.rebuild.children import StepError
+    from ingest.errors import IngestError
+
+    try:
+        sys.exit(run_restore(read_settings(), source, out))
+    except (BackupError, StepError, IngestError, OSError) as error:
+        fail(str(error))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

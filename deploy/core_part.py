@@ -15,6 +15,7 @@ import billing.api
 import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
+from deploy.backup.command import export_route
 from deploy.key_use import flush_use
 from deploy.log_choice import keeper_of, open_reader, open_writer
 from deploy.metrics import Measured, Scrapers, metrics_route
@@ -204,6 +205,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         gateway_route(pricing),
         *dead_letter_routes(core.replayer),
         status_route(core.store, core.progress),
+        export_route(core.store),
     ]
     return [*with_docs(public, VERSION), *internal]
 
