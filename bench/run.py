@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-BENCHES = ("gateway.py", "consumer.py", "kafka.py", "read.py")
+BENCHES = ("gateway.py", "consumer.py", "kafka.py", "read.py", "prices.py")
 
 
 def machine():
