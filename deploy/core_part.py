@@ -22,10 +22,12 @@ from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from deploy.parts import PartConfig
+from deploy.tracing import batch_tracing, tracer_of
 from deploy.version import VERSION
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.progress import LogProgress, LogSilentError
+from ingest.consumer.seams import ApplyTracing
 from ingest.core_api import internal_routes, lag_route
 from ingest.dead_letter_replay import Replayer
 from ingest.dead_letter_routes import dead_letter_routes
@@ -66,6 +68,12 @@ class Core:
 
 
 async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
+    """Be the core: see `_serve`."""
+    with tracer_of(config) as tracer:
+        await _serve(config, stop, batch_tracing(tracer))
+
+
+async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing | None) -> None:
     """Apply the log and serve on the core's socket until told to stop; what is in the log by then is applied.
 
     Raises:
@@ -78,7 +86,7 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
     letters = StoreDeadLetters(store)
-    consumer = Consumer(log, versions, lanes, customers, letters, clock=now)
+    consumer = Consumer(log, versions, lanes, customers, letters, clock=now, tracing=tracing)
     await consumer.start()
     progress = LogProgress(log, versions, lanes, now)
     writer = await open_writer(config)

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 import uvloop
 
+from deploy.trace_settings import TraceSettings
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from metering.errors import DataTooNewError, SettingsError
 from metering.http.rate_limits import RateLimits, SharedLimiter
@@ -35,6 +36,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     metrics_public: bool = False
     rate_limits: RateLimits | None = None
     log_url: str = ""
+    traces: TraceSettings | None = None
     listener: int = -1
     lifeline: int = -1
 

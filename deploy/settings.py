@@ -12,20 +12,28 @@
 | `METERLINE_RATE_WINDOW_S` | how long a window is | `10` |
 | `METERLINE_METRICS_PUBLIC` | `1`: tell `/metrics` to everybody, not to this machine alone | `0` |
 | `METERLINE_LOG_URL` | the log: `kafka://host:port[,host:port]/topic?partitions=4` | the local log in the data folder |
+| `OTEL_EXPORTER_OTLP_ENDPOINT`, or `..._TRACES_ENDPOINT` | where traces are sent, OTLP over HTTP | none: no traces |
+| `OTEL_TRACES_SAMPLER`, `_ARG` | which requests are traced | `parentbased_always_on` |
+| `OTEL_SERVICE_NAME` | what the service is called in traces | `meterline` |
+| `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER` | `true`, `none`: no traces all the same | `false`, `otlp` |
 | `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.trace_settings import SAMPLER_DEFAULT, SAMPLERS, TraceSettings
 from ingest.log.kafka.address import KafkaAddress
 from metering.http.rate_limits import RateLimits
 
 GATEWAY_WORKERS_MAX = 64
 RATE_MAX = 1_000_000_000
 RATE_WINDOW_S_MAX = 3600
+
+_SHARE = re.compile(r"0|1|1\.0*|0?\.[0-9]+", re.ASCII)
 
 
 class SettingError(ValueError):
@@ -47,6 +55,7 @@ class Settings:
     bootstrap_api_key: str | None = field(repr=False)
     rate_limits: RateLimits | None = None
     metrics_public: bool = False
+    traces: TraceSettings | None = None
 
     @property
     def url(self) -> str:
@@ -88,6 +97,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         bootstrap_api_key=env.get("METERLINE_BOOTSTRAP_API_KEY") or None,
         rate_limits=_rate_limits(env),
         metrics_public=bool(_whole(env, "METERLINE_METRICS_PUBLIC", 0, 0, 1)),
+        traces=_traces(env),
     )
 
 
@@ -115,6 +125,29 @@ def _rate_limits(env: Mapping[str, str]) -> RateLimits | None:
         window_s=_whole(env, "METERLINE_RATE_WINDOW_S", usual.window_s, 1, RATE_WINDOW_S_MAX),
     )
     return limits if _whole(env, "METERLINE_RATE_LIMITS", 0, 0, 1) else None
+
+
+def _traces(env: Mapping[str, str]) -> TraceSettings | None:
+    """Give None when they are off (OpenTelemetry: "Environment Variable Specification", "OTLP Exporter")."""
+    base = env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or ""
+    own = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or ""
+    endpoint = own or (base and base.rstrip("/") + "/v1/traces")
+    off = (env.get("OTEL_SDK_DISABLED") or "").lower() == "true" or env.get("OTEL_TRACES_EXPORTER") == "none"
+    if not endpoint or off:
+        return None
+    if not endpoint.startswith(("http://", "https://")):
+        name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" if endpoint == own else "OTEL_EXPORTER_OTLP_ENDPOINT"
+        raise SettingError(f"{name}={own or base!r}: write it as http://host:4318")
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if (env.get(name) or "http/protobuf") != "http/protobuf":
+            raise SettingError(f"{name}={env[name]!r}: traces go out as http/protobuf; unset it")
+    sampler = env.get("OTEL_TRACES_SAMPLER") or SAMPLER_DEFAULT
+    if sampler not in SAMPLERS:
+        raise SettingError(f"OTEL_TRACES_SAMPLER={sampler!r} is none of {', '.join(SAMPLERS)}")
+    ratio = env.get("OTEL_TRACES_SAMPLER_ARG") or "1"
+    if _SHARE.fullmatch(ratio) is None:
+        raise SettingError(f"OTEL_TRACES_SAMPLER_ARG={ratio!r} must be a number from 0 to 1, such as 0.01")
+    return TraceSettings(endpoint, env.get("OTEL_SERVICE_NAME") or "meterline", sampler, ratio)
 
 
 def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -103,6 +103,7 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         metrics_public=settings.metrics_public,
         rate_limits=settings.rate_limits,
         log_url=settings.log_url,
+        traces=settings.traces,
     )
     stopping = asyncio.create_task(stop.wait())
     try:
