@@ -109,11 +109,14 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
     try:
         await _start_parts(supervisor, config, settings.gateway_workers, held)
         ready = asyncio.create_task(_until_ready(settings.host, held.port))
-        await _first(ready, stopping, supervisor.refused)
-        if ready.done() and ready.result():
-            _greet(console, settings, held.port, key)
-        elif not stopping.done() and not supervisor.refused.done():
+        patience = asyncio.create_task(asyncio.sleep(READY_WAIT_S_MAX))
+        await _first(ready, patience, stopping, supervisor.refused)
+        if patience.done():
             console.print(f"[yellow]not ready after {READY_WAIT_S_MAX:.0f} s; still trying[/]")
+            await _first(ready, stopping, supervisor.refused)
+        patience.cancel()
+        if ready.done():
+            _greet(console, settings, held.port, key)
         await _first(stopping, supervisor.refused)
         ready.cancel()
         if supervisor.refused.done():
@@ -144,20 +147,18 @@ async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int,
         await supervisor.start(name, gateway, [held.lock, held.listener.fileno()])
 
 
-async def _until_ready(host: str, port: int) -> bool:
+async def _until_ready(host: str, port: int) -> None:
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound.
     url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/readyz"
-    deadline = asyncio.get_running_loop().time() + READY_WAIT_S_MAX
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-        while asyncio.get_running_loop().time() < deadline:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        while True:
             try:
                 async with session.get(url) as answer:
                     if answer.status == 200:
-                        return True
+                        return
             except (aiohttp.ClientError, TimeoutError):
                 pass
             await asyncio.sleep(0.1)
-    return False
 
 
 def _prepare_registry(settings: Settings) -> FirstKey:
