@@ -18,6 +18,7 @@ import structlog
 import uvloop
 
 from deploy.disk_use import places_of
+from deploy.trace_settings import TraceSettings
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from ingest.log.archive.keeper import Keep
 from ingest.log.local.writer import SEGMENT_BYTES
@@ -49,6 +50,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_segment_bytes: int = SEGMENT_BYTES
     spool_dir: str = ""
     spool_bytes_max: int = 0
+    traces: TraceSettings | None = None
     listener: int = -1
     lifeline: int = -1
 

@@ -118,6 +118,7 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         log_segment_bytes=settings.log_segment_bytes,
         spool_dir="" if settings.spool_dir is None else str(settings.spool_dir),
         spool_bytes_max=settings.spool_bytes_max,
+        traces=settings.traces,
     )
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -164,7 +165,7 @@ async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int,
 async def _until_ready(host: str, port: int) -> None:
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound.
     url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/readyz"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
         while True:
             try:
                 async with session.get(url) as answer:

@@ -12,6 +12,7 @@ from tests.pipeline.product import Product
 pytestmark = pytest.mark.slow
 
 KEY = "test_" + "k" * 40
+WAIT_S_MAX = 120
 AUTHORIZED = {"Authorization": f"Bearer {KEY}"}
 RANGE = {"start_date": "2024-01-01", "end_date": "2024-02-01"}
 CSV = b"timestamp,event_type,customer_id,record/id\n2024-01-16T10:00:00Z,call,acme,csv-1\n"
@@ -31,7 +32,11 @@ def product(tmp_path_factory):
 @pytest.fixture(scope="module")
 def described(product):
     """The description that the product gives of itself."""
-    config = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REJECTIONS}}})
+    options = {
+        "checks": {"negative_data_rejection": {"expected-statuses": REJECTIONS}},
+        "request-timeout": WAIT_S_MAX,
+    }
+    config = schemathesis.Config.from_dict(options)
     return schemathesis.openapi.from_url(f"{product.url}/openapi.json", config=config)
 
 
