@@ -15,6 +15,7 @@ import msgspec
 import structlog
 import uvloop
 
+from deploy.output import lose_what_cannot_be_written
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from metering.errors import DataTooNewError, SettingsError
 from metering.http.rate_limits import RateLimits, SharedLimiter
@@ -126,4 +127,5 @@ def _serve_of(kind: str) -> Serve:
 
 
 if __name__ == "__main__":
+    lose_what_cannot_be_written()
     sys.exit(main(msgspec.json.decode(sys.argv[1], type=PartConfig)))
