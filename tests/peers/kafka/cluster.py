@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.peers.kafka.jars import PeerMissingError, kafka_jars
 
-START_S_MAX = 90
+START_S_MAX = 300
 STOP_S_MAX = 30
 JAVA = ("java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 TIED = ("setpriv", "--pdeathsig", "KILL")
