@@ -29,6 +29,7 @@ class Installation:
         self.cluster = None
         self.product = None
         self._holds = []
+        self._over = False
 
     @property
     def kinds(self):
@@ -91,6 +92,7 @@ class Installation:
         deadline = time.monotonic() + READY_S_MAX
         while not self.product.is_ready():
             assert time.monotonic() < deadline, f"not ready:\n{self._said()}"
+            assert not self._over, "the storm ended while it was started again"
             if self.product.process.poll() is not None:
                 assert any(words in self._said() for words in _HELD), f"it ended:\n{self._said()}"
                 self.product.spawn()
@@ -144,6 +146,7 @@ class Installation:
         return self.product.output()[-4_000:]
 
     def _end(self):
+        self._over = True
         self.until_none_is_held()
         if self.product.process.poll() is None:
             self.product.kill_all()  # What it holds goes with the folder.

@@ -111,6 +111,7 @@ async def _storm(installation, plan, tell):
                     tell(outcome)
                 while outcome.answers_cut < plan.cuts * number // plan.rounds:
                     await asyncio.sleep(0.1)
+                    outcome.events = ledger.acknowledged
                     tell(outcome)
                 await asyncio.to_thread(installation.until_none_is_held)
                 await asyncio.to_thread(installation.grant_disk)
