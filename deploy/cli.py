@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deploy.output import lose_what_cannot_be_written
 from deploy.settings import SettingError, Settings, read_settings
 from deploy.version import VERSION
 from metering.errors import MeteringError
@@ -65,6 +66,7 @@ def up() -> None:
     """Start everything in the foreground; Ctrl-C drains and stops."""
     from deploy.up import StartError, run_up
 
+    lose_what_cannot_be_written()
     try:
         sys.exit(run_up(read_settings(), out))
     except StartError as error:

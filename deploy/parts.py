@@ -18,6 +18,7 @@ import structlog
 import uvloop
 
 from deploy.disk_use import places_of
+from deploy.output import lose_what_cannot_be_written
 from deploy.trace_settings import TraceSettings
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from ingest.log.archive.keeper import Keep
@@ -167,5 +168,6 @@ def _serve_of(kind: str) -> Serve:
 
 
 if __name__ == "__main__":
+    lose_what_cannot_be_written()
     told = msgspec.json.decode(sys.argv[1], type=PartConfig)
     sys.exit(main(msgspec.structs.replace(told, registry_url=sys.stdin.read())))
