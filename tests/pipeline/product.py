@@ -17,6 +17,7 @@ from metering.http.json import loads
 
 ROOT = Path(__file__).parents[2]
 READY_S_MAX = 240
+STOPPED_S_MAX = 240
 
 
 def free_port():
@@ -115,7 +116,7 @@ class Product:
         if self.process is None or self.process.poll() is not None:
             return None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=STOPPED_S_MAX)
 
 
 class Client:
