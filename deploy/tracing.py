@@ -5,12 +5,16 @@ The OpenTelemetry SDK is loaded only where traces are exported. Credentials of t
 command line, where they must not be.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from deploy.parts import PartConfig
 from deploy.version import VERSION
+
+FLUSH_WAIT_S_MAX = 3.0
+"""How long a process that ends waits for its last spans to be taken."""
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -36,7 +40,10 @@ def tracer_of(config: PartConfig) -> Iterator["Tracer | None"]:
     try:
         yield provider.get_tracer("meterline", VERSION)
     finally:
-        provider.shutdown()
+        # A collector that does not answer must not hold up the end.
+        flushing = threading.Thread(target=provider.shutdown, name="last-spans", daemon=True)
+        flushing.start()
+        flushing.join(FLUSH_WAIT_S_MAX)
 
 
 def request_tracing(tracer: "Tracer | None") -> "RequestTracing | None":

@@ -21,6 +21,7 @@ from metering.http.json import loads
 ROOT = Path(__file__).parents[2]
 READY_S_MAX = 600
 ANSWER_S_MAX = 300
+STOPPED_S_MAX = 300
 TIED = ("setpriv", "--pdeathsig", "KILL")
 """It goes with the thread that started it, and its parts with it: none outlives a test run that was killed."""
 
@@ -134,7 +135,7 @@ class Product:
         if self.process is None or self.process.poll() is not None:
             return None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=STOPPED_S_MAX)
 
 
 class Client:
