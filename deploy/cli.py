@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deploy.output import lose_what_cannot_be_written
 from deploy.settings import SettingError, Settings, read_settings
 from deploy.version import VERSION
 from metering.errors import MeteringError
@@ -67,6 +68,7 @@ def up() -> None:
     """Start everything in the foreground; Ctrl-C drains and stops."""
     from deploy.up import StartError, run_up
 
+    lose_what_cannot_be_written()
     try:
         sys.exit(run_up(read_settings(), out))
     except StartError as error:
@@ -103,6 +105,29 @@ def rebuild(
 
 
 @app.command()
+def gateway() -> None:
+    """Run one gateway in the foreground: takes events, passes all else on to the APIs."""
+    _role("gateway")
+
+
+@app.command()
+def consumer() -> None:
+    """Run one consumer in the foreground: brings events from the log into the store."""
+    _role("consumer")
+
+
+@app.command()
+def api() -> None:
+    """Run one API in the foreground: answers gateways from the store and the registry, pages too."""
+    _role("api")
+
+
+def _role(name: str) -> NoReturn:
+    from deploy.roles import run_role
+
+    sys.exit(run_role(name, read_settings()))
+
+
 def backup(destination: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
     """Copy this installation, running or not: log, registry, unfinished imports; the store is derived from the log."""
     from deploy.backup.command import run_backup
@@ -205,7 +230,10 @@ def keys_create(
         if found is None:
             fail(f"there is no account {account!r}: see `meterline accounts list`")
         expires_at = None if expires_days is None else now + timedelta(days=expires_days)
-        _, secret = create_key(connection, World(found.id, mode), scope, now, name=name, expires_at=expires_at)
+        try:
+            _, secret = create_key(connection, World(found.id, mode), scope, now, name=name, expires_at=expires_at)
+        except ValueError as error:
+            fail(str(error))
     out.print(secret, markup=False)
 
 

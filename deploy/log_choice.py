@@ -3,6 +3,10 @@
 The client library of Kafka is loaded only where it is used.
 """
 
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from deploy.parts import PartConfig
 from ingest.log.archive.keeper import LogKeeper
 from ingest.log.archive.reader import ArchivedLogReader
@@ -10,9 +14,16 @@ from ingest.log.client import RemoteLogWriter
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.protocol import LogReader, LogWriter
+from ingest.log.spool.state import SpoolState
+from ingest.log.spool.writer import SpoolingLogWriter
 from metering.errors import SettingsError
 
+if TYPE_CHECKING:
+    from ingest.log.kafka.group import KafkaGroup
+
 LOG_WAIT_S_MAX = 60.0
+SPOOL_AFTER_S = 5.0
+"""With a spool an append waits no longer for the log; without one it may, since all it could do is to refuse."""
 
 
 async def open_reader(config: PartConfig) -> LogReader:
@@ -31,12 +42,23 @@ async def open_reader(config: PartConfig) -> LogReader:
 
 
 async def open_writer(config: PartConfig) -> LogWriter:
-    """Open the log for appending; it may come later than whoever appends."""
-    if not config.log_url:
-        return await RemoteLogWriter.open(config.log_socket)
-    from ingest.log.kafka.writer import KafkaLogWriter
+    """Open the log for appending, with its spool if there is one; it may come later than whoever appends."""
+    log = await open_log(config)
+    if not config.spool_dir:
+        return log
+    return SpoolingLogWriter(log, await RemoteLogWriter.open(config.spool_socket), SpoolState(Path(config.spool_dir)))
 
-    return await KafkaLogWriter.open(KafkaAddress.parse(config.log_url))
+
+async def open_log(config: PartConfig) -> LogWriter:
+    """Open the log itself for appending."""
+    if not config.log_url:
+        if config.spool_dir:
+            return await RemoteLogWriter.open(config.log_socket, answer_wait_s_max=SPOOL_AFTER_S)
+        return await RemoteLogWriter.open(config.log_socket)
+    from ingest.log.kafka.writer import APPEND_S_MAX, KafkaLogWriter
+
+    append_s_max = SPOOL_AFTER_S if config.spool_dir else APPEND_S_MAX
+    return await KafkaLogWriter.open(KafkaAddress.parse(config.log_url), append_s_max=append_s_max)
 
 
 def keeper_of(config: PartConfig, writer: LogWriter, log_id: str) -> LogKeeper | None:
@@ -46,11 +68,27 @@ def keeper_of(config: PartConfig, writer: LogWriter, log_id: str) -> LogKeeper |
         SettingsError: the archive cannot be written.
         LogMismatchError: the archive is another log's.
     """
-    if not isinstance(writer, RemoteLogWriter):
+    log = writer.log if isinstance(writer, SpoolingLogWriter) else writer
+    if not isinstance(log, RemoteLogWriter):
         return None
-    keeper = LogKeeper(config.log_dir, config.archive_dir, config.log_keep, writer)
+    keeper = LogKeeper(config.log_dir, config.archive_dir, config.log_keep, log)
     try:
         keeper.prepare(log_id)
     except OSError as error:
         raise SettingsError(f"METERLINE_LOG_ARCHIVE_DIR={config.log_archive_dir!r} cannot be used: {error}") from None
     return keeper
+
+
+async def consumer_group(config: PartConfig) -> "KafkaGroup":
+    """Join the group of those who consume this log; there is one for each topic."""
+    from ingest.log.kafka.group import KafkaGroup
+
+    address = KafkaAddress.parse(config.log_url)
+    return await KafkaGroup.join(address, f"meterline-{address.topic}")
+
+
+def kafka_answers(config: PartConfig) -> Callable[[], Awaitable[object]]:
+    """Give the check of the log for who does not read it: the topic is there, as it must be."""
+    from ingest.log.kafka.topic import TopicAdmin
+
+    return TopicAdmin(KafkaAddress.parse(config.log_url)).open

@@ -1,25 +1,31 @@
-"""`GET /metrics`: what is measured in all processes, for Prometheus.
+"""`GET /metrics`: what is measured, for Prometheus: of all processes by the all-in-one, of itself by each role.
 
-Only from this machine, unless `METERLINE_METRICS_PUBLIC=1`: the figures are of all accounts together. The gateway tells
-who asks (it replaces what a client claims), so behind a proxy on this machine everybody asks from here: such a proxy
-must keep the path to itself.
+Only from this machine or with `METERLINE_METRICS_TOKEN`, unless `METERLINE_METRICS_PUBLIC=1`: the figures are of all
+accounts together. The gateway tells who asks (it replaces what a client claims), so behind a proxy on this machine
+everybody asks from here: such a proxy must keep the path to itself.
 """
 
 import asyncio
-from collections.abc import Mapping
+import hmac
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from aiohttp import web
 
 from deploy.disk_use import disk_use
+from ingest.consumer.meter import CONSUMER_CELLS, CONSUMER_METRICS
 from ingest.consumer.progress import LogProgress
+from ingest.errors import IngestError, LogUnavailableError
 from ingest.gateway.meter import CELLS, DURATIONS, GATEWAY_METRICS
+from ingest.log.clock import now_us
+from ingest.log.spool.state import Spooled, SpoolState
 from metering.errors import MeteringError
 from metering.http.problem import forbidden
 from metering.http.route import Call, Route
+from metering.http.shapes import TEXT
 from metering.metrics import CONTENT_TYPE, Metric, MetricKind, read_tallies, render
 from metering.position import offset_of
 from metering.store.chains import ChainStore
@@ -78,10 +84,33 @@ RESTARTS = Metric(
     "More than now and then: read what that process said before it ended; look for a lack of memory.",
     "part",
 )
-METRICS = (*GATEWAY_METRICS, LAG_EVENTS, LAG_AGE, APPLIED, LOG_BYTES, DISK_BYTES, ROWS, PARTS, RESTARTS)
+SPOOL_EVENTS = Metric(
+    "meterline_spool_events",
+    MetricKind.GAUGE,
+    "Events that wait in the spool (METERLINE_SPOOL_DIR), accepted and not in the log yet.",
+    "Over 0: the log does not take events; read what the spool process says, and mend the log.",
+)
+SPOOL_BYTES = Metric(
+    "meterline_spool_bytes",
+    MetricKind.GAUGE,
+    "Bytes that wait in the spool.",
+    "Near METERLINE_SPOOL_BYTES_MAX: events are refused when it is full.",
+)
+SPOOL_AGE = Metric(
+    "meterline_spool_oldest_age_ms",
+    MetricKind.GAUGE,
+    "Milliseconds since the oldest event in the spool came there, 0 when it is empty.",
+    "Growing: the log does not take events; read what the spool process says, and mend the log.",
+)
+API_METRICS = (LAG_EVENTS, LAG_AGE, APPLIED, ROWS, PARTS)
+SPOOL_METRICS = (SPOOL_EVENTS, SPOOL_BYTES, SPOOL_AGE)
+METRICS = (*GATEWAY_METRICS, *CONSUMER_METRICS, *API_METRICS, LOG_BYTES, DISK_BYTES, *SPOOL_METRICS, RESTARTS)
 
-KINDS = ("log", "core", "gateway")
+KINDS = ("log", "spool", "core", "gateway")
 RESTART_CELLS = tuple(RESTARTS.sample(kind) for kind in KINDS)
+
+APPLIED_S_MAX = 2.0
+"""So long a scrape waits for the log, and so long for the store."""
 
 _TABLES = """
 SELECT table, sum(rows), count()
@@ -99,29 +128,89 @@ class Measured:
     store: Store
     versions: ChainStore
     progress: LogProgress
+    spool: SpoolState | None = None
 
 
-def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], *, public: bool) -> Route:
-    """Give the route; `run_dir` is where all processes count, `places` what lies where (`deploy.disk_use`)."""
+@dataclass(frozen=True, slots=True)
+class Scrapers:
+    """Who may ask for metrics: this machine, whoever shows the token, or everybody."""
+
+    public: bool = False
+    token: str = field(default="", repr=False)
+
+    def check(self, request: web.BaseRequest, address: str | None) -> None:
+        """Let a request from an address pass; None is this machine.
+
+        Raises:
+            ApiError: 403.
+        """
+        shown = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+        if self.token and hmac.compare_digest(shown, f"Bearer {self.token}".encode()):
+            return
+        if not self.public and not _from_here(address):
+            raise forbidden(
+                "metrics are told on this machine alone: set METERLINE_METRICS_PUBLIC=1 to tell everybody, or "
+                "METERLINE_METRICS_TOKEN and send it as `Authorization: Bearer`"
+            )
+
+
+def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], scrapers: Scrapers) -> Route:
+    """Give the route of the all-in-one; `run_dir` is where all processes count, `places` what lies where."""
 
     async def metrics(call: Call) -> web.Response:
-        if not public and not _from_here(call.request.headers.get("X-Forwarded-For")):
-            raise forbidden("metrics are told on this machine alone: set METERLINE_METRICS_PUBLIC=1 to tell everybody")
-        samples = _counted(run_dir)
+        scrapers.check(call.request, call.request.headers.get("X-Forwarded-For"))
+        samples = {**gateway_samples(run_dir), **consumer_samples(run_dir), **_restarts(run_dir)}
         used = await asyncio.to_thread(disk_use, places)
         samples[LOG_BYTES.sample()] = str(used["log"])
         samples |= {DISK_BYTES.sample(part): str(used[part]) for part in used}
-        with suppress(MeteringError):  # What the store cannot tell is absent; the rest is needed then above all.
-            await _add_applied(samples, core)
-        return web.Response(body=render(METRICS, samples).encode(), headers={"Content-Type": CONTENT_TYPE})
+        if core.spool is not None:
+            with suppress(LogUnavailableError):  # Nobody has opened it yet.
+                _add_spooled(samples, await asyncio.to_thread(core.spool.spooled))
+        return metrics_response(METRICS, samples | await applied_samples(core))
 
-    return Route("GET", "/metrics", None, metrics, "What is measured, for Prometheus", "Health")
+    summary = "What is measured, for Prometheus"
+    failures = (400, 403, 503)
+    return Route(
+        "GET", "/metrics", None, metrics, summary, "Health", answer=TEXT, answer_type="text/plain", failures=failures
+    )
 
 
-async def _add_applied(samples: dict[str, str], core: Measured) -> None:
+def metrics_response(metrics: Sequence[Metric], samples: Mapping[str, str]) -> web.Response:
+    """Answer in Prometheus' text format."""
+    return web.Response(body=render(metrics, samples).encode(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def gateway_samples(run_dir: Path) -> dict[str, str]:
+    """Give what gateways count in this folder."""
+    counts: Mapping[str, int] = read_tallies(run_dir, CELLS)
+    plain = {cell: str(counts[cell]) for cell in CELLS if not cell.startswith(DURATIONS.metric.name)}
+    return {**plain, **DURATIONS.samples(counts)}
+
+
+def consumer_samples(run_dir: Path) -> dict[str, str]:
+    """Give what consumers count in this folder."""
+    counts = read_tallies(run_dir, CONSUMER_CELLS)
+    return {cell: str(counts[cell]) for cell in CONSUMER_CELLS}
+
+
+async def applied_samples(core: Measured) -> dict[str, str]:
+    """Give the lag, and what the store can tell; while it does not answer, only the lag, which then is at most this."""
+    samples: dict[str, str] = {}
+    # What nobody can tell, or not soon, is absent; the rest is needed then above all.
+    for add in (_add_lag, _add_applied):
+        with suppress(MeteringError, IngestError, TimeoutError):
+            async with asyncio.timeout(APPLIED_S_MAX):
+                await add(samples, core)
+    return samples
+
+
+async def _add_lag(samples: dict[str, str], core: Measured) -> None:
     lag = await core.progress.lag()
     samples[LAG_EVENTS.sample()] = str(lag.lag_events)
     samples[LAG_AGE.sample()] = str(lag.oldest_unapplied_age_ms)
+
+
+async def _add_applied(samples: dict[str, str], core: Measured) -> None:
     for lane, position in sorted((await core.versions.applied()).bounds.items()):
         samples[APPLIED.sample(str(lane))] = str(offset_of(position))
     for table, rows, parts in await core.store.run(core.store.select, _TABLES):
@@ -129,11 +218,16 @@ async def _add_applied(samples: dict[str, str], core: Measured) -> None:
         samples[PARTS.sample(table)] = str(parts)
 
 
-def _counted(run_dir: Path) -> dict[str, str]:
-    counts: Mapping[str, int] = read_tallies(run_dir, CELLS)
-    plain = {cell: str(counts[cell]) for cell in CELLS if not cell.startswith(DURATIONS.metric.name)}
-    restarts = read_tallies(run_dir, RESTART_CELLS)
-    return {**plain, **DURATIONS.samples(counts), **{cell: str(restarts[cell]) for cell in RESTART_CELLS}}
+def _add_spooled(samples: dict[str, str], spooled: Spooled) -> None:
+    age_us = 0 if spooled.oldest_at_us is None else max(now_us() - spooled.oldest_at_us, 0)
+    samples[SPOOL_EVENTS.sample()] = str(spooled.events)
+    samples[SPOOL_BYTES.sample()] = str(spooled.bytes)
+    samples[SPOOL_AGE.sample()] = str(age_us // 1000)
+
+
+def _restarts(run_dir: Path) -> dict[str, str]:
+    counts = read_tallies(run_dir, RESTART_CELLS)
+    return {cell: str(counts[cell]) for cell in RESTART_CELLS}
 
 
 def _from_here(address: str | None) -> bool:

@@ -1,7 +1,8 @@
 """The processes of the all-in-one: `python -m deploy.parts CONFIG`, one for each part, started by the supervisor.
 
-A part is configured by one JSON argument, ends when it is told to (SIGTERM) or when the supervisor's pipe closes, and
-says on its error output, in one line, why it cannot run before it ends with `EXIT_REFUSED`.
+A part is configured by one JSON argument, and by the registry's URL on its input, for that may hold a password. It ends
+when it is told to (SIGTERM) or when the supervisor's pipe closes, and says on its error output, in one line, why it
+cannot run before it ends with `EXIT_REFUSED`.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,10 +18,12 @@ import structlog
 import uvloop
 
 from deploy.disk_use import places_of
+from deploy.output import lose_what_cannot_be_written
+from deploy.trace_settings import TraceSettings
 from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
 from ingest.log.archive.keeper import Keep
 from ingest.log.local.writer import SEGMENT_BYTES
-from metering.errors import DataTooNewError, SettingsError
+from metering.errors import DataTooNewError, SettingsError, StoreRefusedError, UnavailableError
 from metering.http.rate_limits import RateLimits, SharedLimiter
 
 EXIT_REFUSED = 78
@@ -27,7 +31,10 @@ EXIT_REFUSED = 78
 
 
 class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What a part is told. `lifeline` is a pipe that closes when the supervisor dies; no `log_url`: the local log."""
+    """What a part is told. `lifeline` is a pipe that closes when the supervisor dies.
+
+    No `log_url`: the local log; no `spool_dir`: no spool.
+    """
 
     kind: str
     data_dir: str
@@ -36,11 +43,15 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     registry_url: str
     name: str = ""
     metrics_public: bool = False
+    metrics_token: str = ""
     rate_limits: RateLimits | None = None
     log_url: str = ""
     log_keep: Keep = Keep.ARCHIVE
     log_archive_dir: str = ""
     log_segment_bytes: int = SEGMENT_BYTES
+    spool_dir: str = ""
+    spool_bytes_max: int = 0
+    traces: TraceSettings | None = None
     listener: int = -1
     lifeline: int = -1
 
@@ -68,6 +79,11 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Where gateways reach the log."""
         return Path(self.run_dir) / "log.sock"
 
+    @property
+    def spool_socket(self) -> Path:
+        """Where gateways reach the spool."""
+        return Path(self.run_dir) / "spool.sock"
+
     def limiter(self) -> SharedLimiter | None:
         """Open the counts of requests, None when they are not limited."""
         if self.rate_limits is None:
@@ -85,6 +101,14 @@ Serve = Callable[[PartConfig, asyncio.Event], Awaitable[None]]
 
 def main(config: PartConfig) -> int:
     """Run one part until it is told to stop; gives the exit code."""
+    return run(config.kind, partial(_serve_of(config.kind), config), config.lifeline)
+
+
+def run(name: str, serve: Callable[[asyncio.Event], Awaitable[None]], lifeline: int = -1) -> int:
+    """Run what serves until its event is set, by SIGTERM, SIGINT or the end of the lifeline; gives the exit code.
+
+    Why it cannot run is one line on the error output, which begins with `name`.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -95,27 +119,26 @@ def main(config: PartConfig) -> int:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    serve = _serve_of(config.kind)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_told(serve, config))
-    except (DataTooNewError, SettingsError, LogMismatchError, LogCorruptError) as error:
-        print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
+            runner.run(_until_told(serve, lifeline))
+    except (DataTooNewError, SettingsError, StoreRefusedError, LogMismatchError, LogCorruptError) as error:
+        print(f"meterline {name}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
         return EXIT_REFUSED
-    except LogUnavailableError as error:
-        print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - as above; waiting may help.
+    except (LogUnavailableError, UnavailableError) as error:
+        print(f"meterline {name}: {error}", file=sys.stderr)  # noqa: T201 - as above; waiting may help.
         return 1
     return 0
 
 
-async def _until_told(serve: Serve, config: PartConfig) -> None:
+async def _until_told(serve: Callable[[asyncio.Event], Awaitable[None]], lifeline: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
-    if config.lifeline >= 0:
-        loop.add_reader(config.lifeline, _lifeline_closed, loop, config.lifeline, stop)
-    await serve(config, stop)
+    if lifeline >= 0:
+        loop.add_reader(lifeline, _lifeline_closed, loop, lifeline, stop)
+    await serve(stop)
 
 
 def _lifeline_closed(loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Event) -> None:
@@ -130,6 +153,10 @@ def _serve_of(kind: str) -> Serve:
         from deploy.log_part import serve_log
 
         return serve_log
+    if kind == "spool":
+        from deploy.spool_part import serve_spool
+
+        return serve_spool
     if kind == "core":
         from deploy.core_part import serve_core
 
@@ -141,4 +168,6 @@ def _serve_of(kind: str) -> Serve:
 
 
 if __name__ == "__main__":
-    sys.exit(main(msgspec.json.decode(sys.argv[1], type=PartConfig)))
+    lose_what_cannot_be_written()
+    told = msgspec.json.decode(sys.argv[1], type=PartConfig)
+    sys.exit(main(msgspec.structs.replace(told, registry_url=sys.stdin.read())))

@@ -7,6 +7,7 @@ import signal
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,16 +21,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.data_dir import DataDirError, hold
+from deploy.first_key import bootstrap_key
 from deploy.metrics import KINDS, RESTART_CELLS
 from deploy.parts import PartConfig
 from deploy.settings import Settings
+from deploy.spool_folder import SpoolLeftError, remember_spool
 from deploy.supervisor import Supervisor, listen
+from ingest.errors import IngestError
 from metering.errors import MeteringError
 from metering.http.scope import Scope
 from metering.metrics import Tallies
 from metering.registry.accounts import DEFAULT_ACCOUNT, ensure_account
 from metering.registry.engine import Registry
-from metering.registry.keys import check_secret, create_key, find_key_by_secret
+from metering.registry.keys import create_key
 from metering.registry.migrate import migrate
 from metering.world import Mode, World
 
@@ -71,10 +75,16 @@ def run_up(settings: Settings, console: Console) -> int:
     Raises:
         StartError: it cannot start.
     """
+    if not settings.store_url.startswith("chdb://"):
+        raise StartError(
+            "METERLINE_STORE_URL names a server, and the all-in-one keeps its store itself: unset it, or run "
+            "`meterline gateway`, `meterline consumer` and `meterline api`"
+        )
     try:
         lock = hold(settings.data_dir)
     except DataDirError as error:
         raise StartError(str(error)) from None
+    _check_spool(settings)
     key = _prepare_registry(settings)
     listener = _listen(settings)
     run_dir, temporary = _run_dir(settings)
@@ -101,19 +111,22 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         store_url=settings.store_url,
         registry_url=settings.registry_url,
         metrics_public=settings.metrics_public,
+        metrics_token=settings.metrics_token,
         rate_limits=settings.rate_limits,
         log_url=settings.log_url,
         log_keep=settings.log_keep,
         log_archive_dir=str(settings.log_archive_dir),
         log_segment_bytes=settings.log_segment_bytes,
+        spool_dir="" if settings.spool_dir is None else str(settings.spool_dir),
+        spool_bytes_max=settings.spool_bytes_max,
+        traces=settings.traces,
     )
     stopping = asyncio.create_task(stop.wait())
     try:
         await _start_parts(supervisor, config, settings.gateway_workers, held)
-        ready = asyncio.create_task(_until_ready(settings.host, held.port))
-        waits = (ready, stopping, supervisor.refused)
-        while not (await asyncio.wait(waits, timeout=READY_WAIT_S_MAX, return_when=asyncio.FIRST_COMPLETED))[0]:
-            console.print("[yellow]not ready yet; still trying[/]")
+        slow = f"[yellow]not ready after {READY_WAIT_S_MAX:.0f} s; still trying[/]"
+        ready = asyncio.create_task(_until_ready(settings.host, held.port, lambda: console.print(slow)))
+        await _first(ready, stopping, supervisor.refused)
         if ready.done():
             await ready
             _greet(console, settings, held.port, key)
@@ -140,6 +153,8 @@ async def _first(*waits: asyncio.Future[Any]) -> None:
 async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int, held: Held) -> None:
     if not config.log_url:
         await supervisor.start("log", config, [held.lock])
+    if config.spool_dir:
+        await supervisor.start("spool", replace(config, kind="spool"), [held.lock])
     await supervisor.start("core", replace(config, kind="core"), [held.lock])
     for number in range(workers):
         name = "gateway" if workers == 1 else f"gateway {number + 1}"
@@ -147,22 +162,33 @@ async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int,
         await supervisor.start(name, gateway, [held.lock, held.listener.fileno()])
 
 
-async def _until_ready(host: str, port: int) -> None:
+async def _until_ready(host: str, port: int, say_slow: Callable[[], None]) -> None:
+    """Return once it can answer, however late: only then is the first key shown."""
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound.
     url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/readyz"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-        while True:
-            try:
-                async with session.get(url) as answer:
-                    if answer.status == 200:
-                        return
-            except (aiohttp.ClientError, TimeoutError):
-                pass
-            await asyncio.sleep(0.1)
+    slow = asyncio.get_running_loop().call_later(READY_WAIT_S_MAX, say_slow)
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            while not await _answers(session, url):  # noqa: ASYNC110 - another process sets no event.
+                await asyncio.sleep(0.1)
+    finally:
+        slow.cancel()
+
+
+async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
 
 
 def _prepare_registry(settings: Settings) -> FirstKey:
-    """Migrate the registry, and make the default account with its first key at the first start."""
+    """Migrate the registry, and make the default account with its first key at the first start.
+
+    Raises:
+        StartError: it cannot be used.
+    """
     try:
         registry = Registry(settings.registry_url)
         try:
@@ -181,17 +207,22 @@ def _first_key(connection: sa.Connection, settings: Settings) -> FirstKey:
     wanted = settings.bootstrap_api_key
     if wanted is not None:
         try:
-            mode = check_secret(wanted)
+            bootstrap_key(connection, wanted, now)
         except ValueError as error:
             raise StartError(f"METERLINE_BOOTSTRAP_API_KEY: {error}") from None
-        if find_key_by_secret(connection, wanted) is None:
-            world = World(account.id, mode)
-            create_key(connection, world, [Scope.ADMIN], now, name="bootstrap", secret=wanted)
         return FirstKey(account.name, wanted)
     if not created:
         return FirstKey(account.name, None)
     _, secret = create_key(connection, World(account.id, Mode.TEST), [Scope.ADMIN], now, name="first")
     return FirstKey(account.name, secret)
+
+
+def _check_spool(settings: Settings) -> None:
+    """Refuse to leave events behind in a spool that is not named any more."""
+    try:
+        remember_spool(settings.data_dir, settings.spool_dir)
+    except (SpoolLeftError, IngestError, OSError) as error:
+        raise StartError(str(error)) from None
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -30,15 +30,18 @@ from deploy.rebuild.source import prepare_log
 from deploy.rebuild.steps import Step
 from deploy.settings import Settings
 from deploy.version import VERSION
+from ingest.consumer.progress import LogProgress
 from ingest.core_api import internal_only
 from ingest.log.local.reader import LocalLogReader
 from metering.http.app import json_response
+from metering.http.problem import unavailable
 from metering.http.route import Call, Route
 from metering.store.carried import export
 from metering.store.client import Store
 from metering.timestamps import format_instant
 
 EXPORT_PATH = "/internal/export"
+CATCH_UP_S_MAX = 60.0
 
 
 def run_backup(settings: Settings, destination: Path, console: Console) -> int:
@@ -72,10 +75,12 @@ def run_backup(settings: Settings, destination: Path, console: Console) -> int:
     return 0
 
 
-def export_route(store: Store) -> Route:
+def export_route(store: Store, progress: LogProgress) -> Route:
     """Give the route by which a running core writes down its marks; to be served on its own socket."""
 
     async def write(call: Call) -> web.StreamResponse:
+        if not await progress.wait_until_applied(CATCH_UP_S_MAX):  # What waits in a spool is not in the log yet.
+            raise unavailable("what was accepted before is not in the figures yet: try again", retry_after_s=30)
         await store.run_writing(export, store, Path(call.query("folder") or ""))
         return json_response({})
 

@@ -27,7 +27,7 @@ from deploy.rebuild.exchange import ExchangeError, exchange
 from deploy.rebuild.source import erasures_of, first_missing, prepare_log
 from deploy.rebuild.steps import Step
 from deploy.rebuild.survey import Survey
-from deploy.settings import Settings
+from deploy.settings import Settings, require_embedded
 from deploy.version import VERSION
 from metering.store.digests import ROW_SETS
 
@@ -91,6 +91,7 @@ def run_rebuild(settings: Settings, console: Console, *, replace: bool, restart:
     """
     if not settings.data_dir.exists():
         raise RebuildError(f"there is no installation in {settings.data_dir}: set METERLINE_DATA_DIR")
+    require_embedded(settings, "rebuild")
     try:
         lock = hold(settings.data_dir)
     except DataDirError as error:

@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from ingest.consumer.lanes import next_offsets
 from ingest.consumer.seams import Clock
 from ingest.errors import LogCorruptError
 from ingest.log.protocol import LogReader
+from ingest.log.spool.state import Spooled
 from metering.position import Cutoff
-from metering.store.versions import VersionStore
 
 POLL_S_MIN = 0.01
 POLL_S_MAX = 0.1
@@ -31,7 +32,15 @@ class Lag:
     oldest_unapplied_age_ms: int
 
 
-async def lag_of(log: LogReader, store: VersionStore, lane_of: Mapping[int, int], clock: Clock) -> Lag:
+class Applied(Protocol):
+    """Who knows what is applied: the reading half of a version store."""
+
+    async def applied(self) -> Cutoff:
+        """Give the newest cut-off."""
+        ...
+
+
+async def lag_of(log: LogReader, store: Applied, lane_of: Mapping[int, int], clock: Clock) -> Lag:
     """Give the lag over all partitions.
 
     Raises:
@@ -50,7 +59,16 @@ async def lag_of(log: LogReader, store: VersionStore, lane_of: Mapping[int, int]
     raise AssertionError("unreachable")
 
 
-async def wait_until_applied(store: VersionStore, wanted: Cutoff, timeout_s: float) -> bool:
+def with_spooled(lag: Lag, spooled: Spooled, moment: datetime) -> Lag:
+    """Add what waits in the spool to what waits in the log."""
+    if spooled.oldest_at_us is None:
+        return lag
+    until = min(lag.applied_until, _EPOCH + timedelta(microseconds=spooled.oldest_at_us))
+    age_ms = max((moment - until) // timedelta(milliseconds=1), 1)
+    return Lag(lag.lag_events + spooled.events, until, age_ms)
+
+
+async def wait_until_applied(store: Applied, wanted: Cutoff, timeout_s: float) -> bool:
     """Wait until a cut-off is in the figures; tell whether that came in time.
 
     Raises:

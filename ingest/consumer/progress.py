@@ -1,18 +1,24 @@
 """How far the log is applied, for those who wait for it: the core's answer to gateways, clients and pages."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from ingest.consumer.lag import Lag, lag_of, wait_until_applied
+from ingest.consumer.lag import POLL_S_MAX, Lag, lag_of, wait_until_applied, with_spooled
 from ingest.consumer.lanes import accepted, lanes_of
 from ingest.consumer.seams import Clock, Lanes
 from ingest.core_api import Place
 from ingest.errors import LogUnavailableError
 from ingest.log.protocol import LogReader
-from metering.errors import UnavailableError
-from metering.position import Cutoff, pack
+from ingest.log.spool.state import SpoolState
+from metering.errors import StoreUnavailableError, UnavailableError
+from metering.position import Cutoff, Position, pack
 from metering.store.versions import VersionStore
 from metering.world import World
+
+FORWARD_S_MAX = 5.0
+"""So long the spool is waited for: longer, and the log is down rather than catching up."""
 
 
 class LogSilentError(UnavailableError):
@@ -20,24 +26,37 @@ class LogSilentError(UnavailableError):
 
 
 class LogProgress:
-    """`ingest.core_api.Progress` over a log and the store it is applied to."""
+    """`ingest.core_api.Progress` over a log, its spool if it has one, and the store it is applied to."""
 
-    def __init__(self, log: LogReader, store: VersionStore, lanes: Lanes, clock: Clock) -> None:
+    def __init__(
+        self, log: LogReader, store: VersionStore, lanes: Lanes, clock: Clock, spool: SpoolState | None = None
+    ) -> None:
         self._log = log
         self._store = store
         self._lanes = lanes
         self._clock = clock
+        self._spool = spool
         self._lane_of: dict[int, int] = {}
+        self._last_known: Cutoff | None = None
+
+    @property
+    def is_spooling(self) -> bool:
+        """Whether anything that was accepted waits in the spool."""
+        return self._spool is not None and self._spool.holds
 
     async def wait_until_applied(self, wait_s_max: float) -> bool:
-        """Wait until all that is durable in the log now is in the figures; tell whether it is.
+        """Wait until all that was accepted by now, in the log or the spool, is in the figures; tell whether it is.
 
         Raises:
             LogSilentError: what is durable is not known.
         """
-        with _log_errors():
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + wait_s_max
+        if self._spool is not None and not await _until_forwarded(self._spool, min(wait_s_max, FORWARD_S_MAX)):
+            return False
+        with _log_errors():  # After the spool was looked at: what left it is in the log.
             wanted = await accepted(self._log, await self._partitions())
-        return await wait_until_applied(self._store, wanted, wait_s_max)
+        return await wait_until_applied(self._store, wanted, give_up_at - loop.time())
 
     async def retracted(self, world: World, place: Place, wait_s_max: float) -> int | None:
         """Wait until the deletion at this place is applied and give how many events it took; None if it is not.
@@ -45,26 +64,68 @@ class LogProgress:
         Raises:
             LogSilentError: the log did not say yet who it is.
         """
+        position = await self.reached(place, wait_s_max)
+        return None if position is None else await self._store.count_retracted(world, [position])
+
+    async def reached(self, place: Place, wait_s_max: float) -> Position | None:
+        """Wait until the event at this place is in the figures and give its position, None if it is not.
+
+        Raises:
+            LogSilentError: the log did not say yet who it is.
+        """
         with _log_errors():
             lane = (await self._partitions())[place.partition]
         position = pack(lane, place.offset, place.index)
-        if not await wait_until_applied(self._store, Cutoff({lane: position}), wait_s_max):
-            return None
-        return await self._store.count_retracted(world, [position])
+        return position if await wait_until_applied(self._store, Cutoff({lane: position}), wait_s_max) else None
 
     async def lag(self) -> Lag:
-        """Give the lag now; never 0 while an event already durable is not in the figures.
+        """Give the lag now, spooled events included; never 0 while an event already durable is not in the figures.
+
+        While the store does not answer, what it last said is applied counts: the lag is then at most this.
 
         Raises:
             LogSilentError: what is durable is not known.
+            StoreUnavailableError: the store does not answer, and never has.
         """
         with _log_errors():
-            return await lag_of(self._log, self._store, await self._partitions(), self._clock)
+            # The spool first: what is forwarded meanwhile is found in the log, or counted twice, but never missed.
+            spooled = None if self._spool is None else await asyncio.to_thread(self._spool.spooled)
+            partitions = await self._partitions()
+            try:
+                self._last_known = await self._store.applied()
+            except StoreUnavailableError:
+                if self._last_known is None:
+                    raise
+            lag = await lag_of(self._log, _Known(self._last_known), partitions, self._clock)
+            return lag if spooled is None else with_spooled(lag, spooled, self._clock())
 
     async def _partitions(self) -> dict[int, int]:
         if not self._lane_of:
             self._lane_of = await lanes_of(self._log, self._lanes)
         return self._lane_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is applied, as it was told."""
+
+    cutoff: Cutoff
+
+    async def applied(self) -> Cutoff:
+        return self.cutoff
+
+
+async def _until_forwarded(spool: SpoolState, wait_s_max: float) -> bool:
+    """Wait until what is spooled by now is in the log; tell whether it is."""
+    end = spool.end
+    try:
+        async with asyncio.timeout(wait_s_max):
+            while end is None or not spool.is_forwarded(end):
+                await asyncio.sleep(POLL_S_MAX)
+                end = spool.end if end is None else end
+    except TimeoutError:
+        return False
+    return True
 
 
 @contextmanager

@@ -6,7 +6,7 @@ said, so that the same event sent again is still known, and a store derived from
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -85,12 +85,12 @@ class Redaction:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             if not self.names_us(section.body):
                 return section
-            return wire.Section(section.world, wire.Kind.REDACTED, section.received_at_us, section.events, b"[]")
+            return replace(section, kind=wire.Kind.REDACTED, body=b"[]")
         if all(event is None for event in redacted):
             return section
         kept = [before if after is None else after for before, after in zip(events, redacted, strict=True)]
         body = msgspec.json.encode(kept)
-        return wire.Section(section.world, wire.Kind.REDACTED, section.received_at_us, section.events, body)
+        return replace(section, kind=wire.Kind.REDACTED, body=body)
 
     def _event(self, raw: msgspec.Raw) -> RedactedEvent | None:
         """Give an event without its text, None where nothing has to go."""

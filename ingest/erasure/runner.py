@@ -5,7 +5,7 @@ that it noted first. Nothing waits for ever but for what may come back: imports 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ from metering.store.client import Store
 from metering.store.versions import VersionStore
 
 LOOK_INTERVAL_S = 0.5
+CATCH_UP_S_MAX = 30.0
 RETRY_S_MAX = 30.0
 
 _log = structlog.get_logger(__name__)
@@ -53,6 +54,8 @@ class LogPlace:
 
     reader: LogReader
     lanes: Lanes
+    caught_up: Callable[[float], Awaitable[bool]]
+    """Wait so many seconds until all that was accepted, wherever it waits, is in the figures; tell whether it is."""
     keeper: LogKeeper | None
     archive: Path
 
@@ -103,6 +106,8 @@ class ErasureRunner:
             raise _NotYetError("imports that were asked for before are under way")
         bounds = erasure.bounds
         if bounds is None:
+            if not await self._log.caught_up(CATCH_UP_S_MAX):
+                raise _NotYetError("what was accepted before is not in the log yet")
             bounds = await accepted(self._log.reader, await lanes_of(self._log.reader, self._log.lanes))
             told = {str(lane): str(int(position)) for lane, position in bounds.bounds.items()}
             erasure = await self._note(erasure, status=PROCESSING, step="applying", bounds=told)

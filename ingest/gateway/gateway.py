@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import structlog
 from aiohttp import web
@@ -15,14 +16,15 @@ from aiohttp import web
 from ingest import deletion
 from ingest.errors import LogOverloadedError, LogUnavailableError
 from ingest.event_answer import full_answer, minimal_answer
-from ingest.event_routes import RETRACT, SEND_BATCH, SEND_BATCH_V2, SEND_EVENT, SEND_EVENT_V2
+from ingest.event_routes import PRICE_EVENT, RETRACT, SEND_BATCH, SEND_BATCH_V2, SEND_EVENT, SEND_EVENT_V2
 from ingest.gateway.bodies import body_of
 from ingest.gateway.body_budget import WAITING_BYTES_MAX, BodyBudget
-from ingest.gateway.core_client import Core
+from ingest.gateway.core_client import Core, CoreUnavailableError
 from ingest.gateway.deletion_request import Identifiers, read_deletion
 from ingest.gateway.meter import Meter
 from ingest.gateway.ready_answer import ReadyAnswer
 from ingest.log.protocol import LogWriter, Receipt
+from ingest.prices.wanted import read_wanted
 from ingest.requests import check_batch, check_event
 from ingest.wire import Kind, Section
 from metering.errors import UnavailableError
@@ -38,6 +40,8 @@ _log = structlog.get_logger(__name__)
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+PRICED_AT_ONCE_MAX = 128
+"""Each waits on a connection to the core until its event is in the figures; other requests need some too."""
 SECTION_BYTES = 128
 """What a section takes beside its body, at most, so that an account's share ends before the log's room does."""
 
@@ -55,11 +59,20 @@ _V1 = _Dialect(201, "events_created", ReadyAnswer(201, "Created", b"{}"))
 _V2 = _Dialect(202, "events_accepted", ReadyAnswer(202, "Accepted", b"{}"))
 
 
+class AppendTracing(Protocol):
+    """Who tells a request's trace of its append."""
+
+    async def appended(self, section: Section, append: Callable[[Section], Awaitable[Receipt]]) -> Receipt:
+        """Append a section, with the trace's context in it if this request is traced."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Neighbours:
     """What a gateway works with. `pass_on` answers every request that is not the gateway's own.
 
-    `limiter` None means that nobody's requests are counted, and that this costs nothing.
+    `limiter` None means that nobody's requests are counted, `tracing` None that none is traced; neither then costs
+    anything.
     """
 
     authenticator: Authenticator
@@ -69,6 +82,7 @@ class Neighbours:
     pass_on: Answer
     limiter: Limiter | None = None
     meter: Meter | None = None
+    tracing: AppendTracing | None = None
 
 
 class Gateway:
@@ -99,12 +113,15 @@ class Gateway:
             SEND_EVENT_V2: partial(self._take_event, _V2),
             SEND_BATCH_V2: partial(self._take_batch, _V2),
             RETRACT: self._retract,
+            PRICE_EVENT: self._price_event,
         }
+        self._pricing = 0
         self._meter = neighbours.meter
+        self._tracing = neighbours.tracing
         self._ready = neighbours.limiter is None
         if neighbours.limiter is not None:
             self.own = {place: self._counted(answer, neighbours.limiter) for place, answer in self.own.items()}
-        self._takes_one = (self.own[SEND_EVENT], self.own[SEND_EVENT_V2])
+        self._takes_one = (self.own[SEND_EVENT], self.own[SEND_EVENT_V2], self.own[PRICE_EVENT])
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request; an error is an answer too."""
@@ -124,7 +141,7 @@ class Gateway:
             response = error_response(unavailable(f"not known to be stored: {error}"))
         except UnavailableError as error:
             _log.warning("unavailable", path=path, reason=str(error))
-            response = error_response(unavailable(f"{error}; try again shortly"))
+            response = error_response(unavailable(f"{error.public}; try again shortly"))
         except ConnectionError:
             raise  # The client is gone, or has to see a cut connection.
         except Exception:  # noqa: BLE001 - the last line before the client: log it, tell nothing.
@@ -166,6 +183,24 @@ class Gateway:
                 answer = full_answer(world, checked, dialect.taken_as)
         return web.Response(body=answer, status=dialect.status, content_type="application/json", headers=headers)
 
+    async def _price_event(self, request: web.BaseRequest) -> web.StreamResponse:
+        world = await self._let_in(request)
+        require_json(request)
+        wanted = read_wanted(request.query)
+        event = check_event(await body_of(request, self._budget, world.account_id))
+        if self._pricing >= PRICED_AT_ONCE_MAX:
+            raise unavailable("nothing was stored: too many events wait for their prices")
+        self._pricing += 1
+        try:
+            receipt = await self._append(world, Kind.EVENTS, 1, event)
+            prices = await self._core.prices(world, receipt, event)
+        except CoreUnavailableError as error:
+            message = f"the event is stored, its price is not known yet ({error}): send the same again"
+            raise unavailable(message, retry_after_s=2) from None
+        finally:
+            self._pricing -= 1
+        return json_response({**prices, "result": wanted.of(prices["result"])}, 201, SECURITY_HEADERS)
+
     async def _retract(self, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)
         require_json(request)
@@ -198,7 +233,11 @@ class Gateway:
         size = len(body) + SECTION_BYTES
         self._waiting.take(world.account_id, size)
         try:
-            receipt = await self._log.append(Section(world, kind, self._now_ns() // 1000, events, body))
+            section = Section(world, kind, self._now_ns() // 1000, events, body)
+            if self._tracing is None:
+                receipt = await self._log.append(section)
+            else:
+                receipt = await self._tracing.appended(section, self._log.append)
             if self._meter is not None and kind is Kind.EVENTS:
                 self._meter.accepted(events)
             return receipt

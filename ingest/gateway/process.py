@@ -8,16 +8,17 @@ again, which is harmless.
 import asyncio
 import gc
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from aiohttp import web
 
-from ingest.gateway.core_client import CoreClient
+from ingest.gateway.core_client import ON_SOCKET, CoreClient, CoreUrls
 from ingest.gateway.deletion_request import Identifiers
-from ingest.gateway.gateway import Gateway, Neighbours
+from ingest.gateway.gateway import Answer, AppendTracing, Gateway, Neighbours
 from ingest.gateway.meter import Meter
 from ingest.gateway.proxy import open_session, pass_on
 from ingest.gateway.server import GatewayServer
@@ -31,21 +32,34 @@ COLLECT_EVERY = 50_000
 """New containers between two collections; Python's own 700 costs a tenth of a batch."""
 
 
+class GatewayTracing(AppendTracing, Protocol):
+    """Who traces requests."""
+
+    def traced(self, answer: Answer) -> Answer:
+        """Give the same function, each call of it told as a span."""
+        ...
+
+
 OpenLog = Callable[[], Awaitable[LogWriter]]
 """Open the log for appending; whoever called closes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """Where a worker serves and whom it works with. `listener` is bound and listening; workers share it."""
+    """Where a worker serves and whom it works with. `listener` is bound and listening; workers share it.
+
+    `own` answers some GET paths in the place of the core.
+    """
 
     listener: socket.socket
-    core_socket: Path
+    core: Path | CoreUrls
     open_log: OpenLog
     authenticator: Authenticator
     identifiers: Identifiers
     limiter: Limiter | None = None
     meter: Meter | None = None
+    own: Mapping[str, Answer] = field(default_factory=dict)
+    tracing: GatewayTracing | None = None
 
 
 async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
@@ -59,17 +73,22 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
 
 
 async def _serve(settings: GatewaySettings, log: LogWriter, stop: asyncio.Event) -> None:
-    async with open_session(str(settings.core_socket)) as session:
+    urls = settings.core if isinstance(settings.core, CoreUrls) else ON_SOCKET
+    async with open_session(urls if urls is settings.core else str(settings.core)) as session:
 
         async def forward(request: web.BaseRequest) -> web.StreamResponse:
-            return await pass_on(session, request)
+            own = settings.own.get(request.path) if settings.own and request.method in {"GET", "HEAD"} else None
+            return await pass_on(session, request, urls) if own is None else await own(request)
 
-        core = CoreClient(session)
-        meter = settings.meter
+        core = CoreClient(session, urls)
+        meter, tracing = settings.meter, settings.tracing
+        limiter = settings.limiter
         gateway = Gateway(
-            Neighbours(settings.authenticator, log, core, settings.identifiers, forward, settings.limiter, meter)
+            Neighbours(settings.authenticator, log, core, settings.identifiers, forward, limiter, meter, tracing)
         )
         answer = gateway.answer if meter is None else meter.measured(gateway.answer)
+        if tracing is not None:
+            answer = tracing.traced(answer)
         runner = web.ServerRunner(GatewayServer(answer), shutdown_timeout=DRAIN_S_MAX)
         await runner.setup()
         try:

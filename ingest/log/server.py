@@ -11,7 +11,7 @@ import socket
 import stat
 from functools import partial
 from pathlib import Path
-from typing import Self, cast
+from typing import Protocol, Self, cast
 
 from ingest.errors import LogOverloadedError, LogUnavailableError
 from ingest.log.exchange import (
@@ -24,7 +24,6 @@ from ingest.log.exchange import (
     unpack_request,
 )
 from ingest.log.frames import PAYLOAD_BYTES_MAX
-from ingest.log.local.writer import LocalLogWriter
 from ingest.log.protocol import Receipt
 from ingest.log.waiting import PARTITION
 
@@ -34,10 +33,31 @@ HANG_UP_S_MAX = 1.0
 _BACKLOG = 128
 
 
+class Appends(Protocol):
+    """What a server lets others append to: `LocalLogWriter`, or what stands before one."""
+
+    def put(self, payload: bytes, events: int) -> asyncio.Future[Receipt]:
+        """Put encoded sections into one message; the future is done once they are durable.
+
+        Raises:
+            LogOverloadedError: refused before anything was written.
+            LogUnavailableError: it is closed or its disk failed.
+        """
+        ...
+
+    async def trim(self, before_offset: int) -> int:
+        """Unlink what lies below an offset, and give the first offset that is left."""
+        ...
+
+    async def seal(self) -> int:
+        """End the last segment, and give where the next one begins."""
+        ...
+
+
 class LogServer:
     """The socket of one log; the writer stays its owner's to close."""
 
-    def __init__(self, writer: LocalLogWriter, socket_path: Path, waiting_bytes_max: int) -> None:
+    def __init__(self, writer: Appends, socket_path: Path, waiting_bytes_max: int) -> None:
         self._writer = writer
         self._socket_path = socket_path
         self._waiting_bytes_max = waiting_bytes_max
@@ -50,9 +70,7 @@ class LogServer:
         self._listener: asyncio.Server | None = None
 
     @classmethod
-    async def open(
-        cls, writer: LocalLogWriter, socket_path: Path, *, waiting_bytes_max: int = WAITING_BYTES_MAX
-    ) -> Self:
+    async def open(cls, writer: Appends, socket_path: Path, *, waiting_bytes_max: int = WAITING_BYTES_MAX) -> Self:
         """Listen on a socket that only this user may connect to; one that a dead process left is replaced.
 
         Raises:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from aiohttp import web
 from sqlalchemy.ext.compiler import compiles
 
-from metering.api.customer_fields import CUSTOMER, CUSTOMER_BODY, customer_object, read_customer
+from metering.api.customer_fields import CUSTOMER, CUSTOMER_BODY, NEW_CUSTOMER_BODY, customer_object, read_customer
 from metering.api.services import Services
 from metering.http.app import json_response
 from metering.http.filtering import FilterField, Kind, filter_parameters, filters_by, filters_of
@@ -41,7 +41,15 @@ def customer_routes(services: Services) -> list[Route]:
     body, answer = CUSTOMER_BODY, CUSTOMER
     return [
         Route(
-            "POST", "/v1/customers", Scope.WRITE, api.create, "Create a customer", TAG, 201, body=body, answer=answer
+            "POST",
+            "/v1/customers",
+            Scope.WRITE,
+            api.create,
+            "Create a customer",
+            TAG,
+            201,
+            body=NEW_CUSTOMER_BODY,
+            answer=answer,
         ),
         Route(
             "GET",
@@ -95,7 +103,9 @@ def _detail_in_sqlite(element: DetailText, compiler: Any, **options: Any) -> str
 @compiles(DetailText, "postgresql")
 def _detail_in_postgresql(element: DetailText, compiler: Any, **options: Any) -> str:
     column, name = element.clauses
-    return f"(CAST({compiler.process(column, **options)} AS json) ->> {compiler.process(name, **options)})"
+    # Its JSON functions refuse U+0000 wherever in a document it stands, so another character takes its place.
+    readable = rf"regexp_replace({compiler.process(column, **options)}, '(?<!\\)((\\\\)*)\\u0000', '\1\\ufffd', 'g')"
+    return f'((CAST({readable} AS json) ->> {compiler.process(name, **options)}) COLLATE "C")'
 
 
 FILTERS = (

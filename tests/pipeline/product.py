@@ -1,6 +1,8 @@
 """The whole product as its users start it, for tests: `meterline up` in a folder of its own, on a free port."""
 
 import asyncio
+import contextlib
+import http.client
 import json
 import os
 import re
@@ -9,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +20,10 @@ from metering.http.json import loads
 
 ROOT = Path(__file__).parents[2]
 READY_S_MAX = 600
+ANSWER_S_MAX = 300
+STOPPED_S_MAX = 300
+TIED = ("setpriv", "--pdeathsig", "KILL")
+"""It goes with the thread that started it, and its parts with it: none outlives a test run that was killed."""
 
 
 def free_port():
@@ -56,18 +63,30 @@ class Product:
             timeout=300,
         )
 
-    def start(self):
-        """Start and wait until it is ready."""
-        with self._output.open("ab") as output:
+    def spawn(self, output=None):
+        """Start without waiting. What it says goes to `output()`, or to another file."""
+        with Path(output or self._output).open("ab") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.cli", "up"],
+                [*TIED, sys.executable, "-m", "deploy.cli", "up"],
                 cwd=ROOT,
                 env=self._environment,
-                stdout=output,
+                stdout=said,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
             )
+
+    def is_ready(self):
+        """Tell whether it answers questions now."""
+        try:
+            with urllib.request.urlopen(self.url + "/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def start(self):
+        """Start and wait until it is ready."""
         begun = len(self.output())
+        self.spawn()
         deadline = time.monotonic() + READY_S_MAX
         while "Ctrl-C stops" not in self.output()[begun:]:
             assert self.process.poll() is None, f"it ended:\n{self.output()}"
@@ -87,8 +106,8 @@ class Product:
         return self._output.read_text() if self._output.exists() else ""
 
     def parts(self):
-        """Process ids of the parts alive now, by kind: {"core": [..], "log": [..], "gateway": [..]}."""
-        found = {"core": [], "log": [], "gateway": []}
+        """Process ids of the parts alive now, by kind: {"core": [..], "log": [..], "gateway": [..], "spool": [..]}."""
+        found = {"core": [], "log": [], "gateway": [], "spool": []}
         children = subprocess.run(
             ["ps", "--ppid", str(self.process.pid), "-o", "pid=,args="], capture_output=True, text=True, check=False
         ).stdout
@@ -109,10 +128,11 @@ class Product:
 
     def kill_all(self):
         """kill -9 the supervisor and every part at once, as a machine that loses power would."""
-        for pids in self.parts().values():
-            for pid in pids:
+        parts = [pid for pids in self.parts().values() for pid in pids]
+        self.process.kill()  # First, so that it starts none again.
+        for pid in parts:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.kill()
         self.process.wait()
 
     def stop(self):
@@ -120,7 +140,7 @@ class Product:
         if self.process is None or self.process.poll() is not None:
             return None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=STOPPED_S_MAX)
 
 
 class Client:
@@ -137,11 +157,12 @@ class Client:
     async def __aexit__(self, *_):
         await self.session.close()
 
-    async def send(self, events, tries=400):
+    async def send(self, events):
         """Send a batch until it is acknowledged; gives the answer."""
         body = json.dumps(events, separators=(",", ":")).encode()
         headers = {"Content-Type": "application/json", "Prefer": "return=minimal"}
-        for _ in range(tries):
+        deadline = time.monotonic() + ANSWER_S_MAX
+        while time.monotonic() < deadline:
             try:
                 async with self.session.post(self.url + "/v1/events/batch", data=body, headers=headers) as answer:
                     text = await answer.read()
@@ -158,7 +179,8 @@ class Client:
         """Ask, with 503 and broken connections tried again; gives the decoded answer."""
         body = None if value is None else json.dumps(value).encode()
         sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else headers
-        for _ in range(400):
+        deadline = time.monotonic() + ANSWER_S_MAX
+        while time.monotonic() < deadline:
             try:
                 async with self.session.request(method, self.url + path, data=body, headers=sent) as answer:
                     text = await answer.read()

@@ -114,6 +114,8 @@ class TopicAdmin:
             asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=OFFSETS_S_MAX
         )
         answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()))
+        if any(answer.offset < 0 for answer in answers):  # Told without an error when a leader goes away meanwhile.
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
         return {each.partition: answer.offset for each, answer in zip(futures, answers, strict=True)}
 
     async def _find(self) -> Topic | None:

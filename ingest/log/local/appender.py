@@ -157,9 +157,8 @@ def trim(folder: Path, before_offset: int, now: Trimmed, files: Files = DISK) ->
     firsts = first_offsets(folder, files)
     bound = min(before_offset, now.end.next_offset)
     if len(firsts) > 1 and firsts[-1] == now.end.next_offset == bound:
-        write_trimmed(
-            folder, now, files
-        )  # Before the last frame goes: without either the next start would not know its end.
+        # Before the last frame goes: without either the next start would not know its end.
+        write_trimmed(folder, now, files)
     while len(firsts) > 1 and firsts[1] <= bound:
         files.unlink(segment_path(folder, firsts.pop(0)))  # The oldest first: a crash leaves no gap.
     files.sync_folder(folder)

@@ -41,8 +41,8 @@ class Published:
 class EndWriter:
     """The writer's side; it holds the log's lock."""
 
-    def __init__(self, folder: Path, files: Files = DISK) -> None:
-        path = folder / END
+    def __init__(self, folder: Path, files: Files = DISK, name: str = END) -> None:
+        path = folder / name
         if (files.size(path) or 0) < _PAGE_BYTES:
             write_whole(path, bytes(_PAGE_BYTES), files)  # Real blocks: a store into a hole of a full disk kills us.
         self._page = files.map(path, _PAGE_BYTES, writable=True)
@@ -69,15 +69,18 @@ class EndWriter:
 class EndReader:
     """A reader's side."""
 
-    def __init__(self, page: Page, boot: int) -> None:
+    def __init__(self, page: Page, name: str, boot: int) -> None:
         self._page = page
+        self._name = name
         self._boot = boot
+        self._last = bytes(_SPAN)
+        self._found: Published | None = None
 
     @classmethod
-    def open(cls, folder: Path, files: Files = DISK) -> Self | None:
+    def open(cls, folder: Path, files: Files = DISK, name: str = END) -> Self | None:
         """Map the page, None where no writer has made it yet."""
         try:
-            return cls(files.map(folder / END, _PAGE_BYTES, writable=False), files.boot())
+            return cls(files.map(folder / name, _PAGE_BYTES, writable=False), name, files.boot())
         except (FileNotFoundError, ValueError):  # ValueError: shorter than a page.
             return None
 
@@ -85,11 +88,14 @@ class EndReader:
         """Give what was last published, None where nothing was."""
         for _ in range(_READS_MAX):
             raw = self._page[:_SPAN]
+            if raw == self._last:
+                return self._found
             if (found := _latest(raw, self._boot)) is not None:
+                self._last, self._found = raw, found
                 return found
             if raw == bytes(_SPAN):
                 return None
-        raise LogCorruptError(f"both slots of the file {END!r} are damaged: restart the process that appends")
+        raise LogCorruptError(f"both slots of the file {self._name!r} are damaged: restart the process that appends")
 
     def close(self) -> None:
         """Let go of the page."""

@@ -66,6 +66,19 @@ class Segments:
         assert head is not None, "seek ends at a frame"
         return head
 
+    def bytes_from(self, offset: int) -> int:
+        """Give how many bytes the frames from a durable message on take.
+
+        Raises:
+            LogCorruptError: the message is trimmed, damaged or gone.
+        """
+        place = self._seek(offset)
+        total = -place.at
+        for first in first_offsets(self._folder, self._files):
+            if first >= place.segment:
+                total += self._files.size(segment_path(self._folder, first)) or 0
+        return total
+
     def _frames(self, place: Place, stop: int) -> Iterator[tuple[Head, memoryview, Place]]:
         """Read frames up to the offset `stop`, each with the place behind it; a payload is good until the next."""
         while place.offset < stop:

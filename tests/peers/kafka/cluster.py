@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -20,11 +21,13 @@ from confluent_kafka.admin import AdminClient
 
 from tests.peers.kafka.jars import PeerMissingError, kafka_jars
 
-START_S_MAX = 90
+START_S_MAX = 300
 STOP_S_MAX = 30
 JAVA = ("java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 TIED = ("setpriv", "--pdeathsig", "KILL")
 """A broker goes with the thread that started it, so none outlives a test run that was killed."""
+_STARTER = ThreadPoolExecutor(1, thread_name_prefix="starts-brokers")
+"""That thread: it lives as long as the test run, whichever thread asks."""
 QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
 PROPERTIES = """\
@@ -66,12 +69,14 @@ class Broker:
         """Start it, on the data it had."""
         classes = f"{kafka_jars()}/*"
         with (self.folder / "out").open("ab") as output:
-            self.process = subprocess.Popen(
+            self.process = _STARTER.submit(
+                subprocess.Popen,
                 [*TIED, *JAVA, QUIET, "-cp", classes, "kafka.Kafka", str(self.folder / "server.properties")],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-            )
+                start_new_session=True,  # Ctrl-C is for the tests, which end what they began.
+            ).result()
 
     def wait_until_up(self, deadline):
         """Return once it answers."""

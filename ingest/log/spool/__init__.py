@@ -1,0 +1,1 @@
+"""What was accepted while the log did not take it: see README.md."""

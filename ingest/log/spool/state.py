@@ -1,0 +1,89 @@
+"""Whether anything waits in a spool, and how much: told to any process, without asking the one that forwards.
+
+Two pages of mapped memory say how far the spool is durable and how far it is forwarded. While one of them is not there
+yet, or was last written before the machine started, something may wait; so the answer is that something does.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingest.errors import LogCorruptError, LogUnavailableError
+from ingest.log.local.end import EndReader
+from ingest.log.local.segments import Segments
+from ingest.log.spool.cursor import TOLD
+from ingest.log.waiting import End
+
+_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """What waits: `oldest_at_us` is when the first of it was spooled, microseconds since 1970, None where nothing is.
+
+    `bytes` are those on disk that are not forwarded.
+    """
+
+    events: int
+    bytes: int
+    oldest_at_us: int | None
+
+
+class SpoolState:
+    """One spool, seen from outside."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._segments = Segments(folder)
+        self._pages: tuple[EndReader, EndReader] | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything waits, as far as can be known."""
+        places = self._places()
+        return places is None or places[0].next_offset != places[1].next_offset
+
+    @property
+    def end(self) -> int | None:
+        """The offset behind the last that was spooled; None while nobody can know."""
+        places = self._places()
+        return None if places is None else places[1].next_offset
+
+    def is_forwarded(self, offset: int) -> bool:
+        """Tell whether all that was spooled before an offset is in the log."""
+        places = self._places()
+        return places is not None and places[0].next_offset >= offset
+
+    def spooled(self) -> Spooled:
+        """Say what waits; may read a little from disk.
+
+        Raises:
+            LogUnavailableError: nobody knows yet: the process that forwards has not started.
+        """
+        for attempt in range(1, _TRIES + 1):
+            places = self._places()
+            if places is None:
+                raise LogUnavailableError(f"nobody has opened the spool in {self._folder} yet")
+            forwarded, end = places
+            if forwarded.next_offset == end.next_offset:
+                return Spooled(0, 0, None)
+            try:
+                first = self._segments.head(forwarded.next_offset)
+                size = self._segments.bytes_from(forwarded.next_offset)
+            except LogCorruptError as error:  # It was forwarded and trimmed while we looked.
+                if attempt == _TRIES:
+                    raise LogUnavailableError(f"the spool in {self._folder} cannot be read: {error}") from error
+            else:
+                return Spooled(end.events - forwarded.events, size, first.appended_at_us)
+        raise AssertionError("unreachable")
+
+    def _places(self) -> tuple[End, End] | None:
+        """Give how far it is forwarded and how far it is durable: in this order, so that what is new is not missed."""
+        if self._pages is None:
+            pages = EndReader.open(self._folder, name=TOLD), EndReader.open(self._folder)
+            if pages[0] is None or pages[1] is None:
+                return None
+            self._pages = (pages[0], pages[1])
+        forwarded, end = (page.read() for page in self._pages)
+        if forwarded is None or end is None or not (forwarded.this_boot and end.this_boot):
+            return None
+        return forwarded.end, end.end
