@@ -1,5 +1,5 @@
 # `make run` and `make test` set up what they need on a fresh Debian machine: see deploy/setup.sh.
-.PHONY: run test lint check bench setup setup-test lock clean
+.PHONY: run test torture lint check bench setup setup-test lock clean
 PY := .venv/bin/python
 
 run: setup
@@ -8,6 +8,9 @@ run: setup
 test: setup-test
 	$(PY) -m pytest -n auto -m "not slow"
 	$(PY) -m pytest -m slow
+
+torture: setup-test
+	$(PY) -m tests.torture
 
 lint: setup-test
 	.venv/bin/ruff check .

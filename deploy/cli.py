@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deploy.output import lose_what_cannot_be_written
 from deploy.settings import SettingError, Settings, read_settings
 from deploy.version import VERSION
 from metering.errors import MeteringError
@@ -65,6 +66,7 @@ def up() -> None:
     """Start everything in the foreground; Ctrl-C drains and stops."""
     from deploy.up import StartError, run_up
 
+    lose_what_cannot_be_written()
     try:
         sys.exit(run_up(read_settings(), out))
     except StartError as error:
@@ -122,6 +124,34 @@ def _role(name: str) -> NoReturn:
     from deploy.roles import run_role
 
     sys.exit(run_role(name, read_settings()))
+
+
+def backup(destination: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
+    """Copy this installation, running or not: log, registry, unfinished imports; the store is derived from the log."""
+    from deploy.backup.command import run_backup
+    from deploy.backup.manifest import BackupError
+    from deploy.core_socket import CoreRefusedError, NoCoreError
+    from deploy.rebuild.children import StepError
+    from ingest.errors import IngestError
+
+    try:
+        sys.exit(run_backup(read_settings(), destination, out))
+    except (BackupError, CoreRefusedError, NoCoreError, StepError, IngestError, OSError) as error:
+        fail(str(error))
+
+
+@app.command()
+def restore(source: Annotated[Path, typer.Argument(help="A backup.")]) -> None:
+    """Make an installation from a backup in METERLINE_DATA_DIR, which must be empty; everything is checked."""
+    from deploy.backup.manifest import BackupError
+    from deploy.backup.restore import run_restore
+    from deploy.rebuild.children import StepError
+    from ingest.errors import IngestError
+
+    try:
+        sys.exit(run_restore(read_settings(), source, out))
+    except (BackupError, StepError, IngestError, OSError) as error:
+        fail(str(error))
 
 
 @app.command()
@@ -198,7 +228,10 @@ def keys_create(
         if found is None:
             fail(f"there is no account {account!r}: see `meterline accounts list`")
         expires_at = None if expires_days is None else now + timedelta(days=expires_days)
-        _, secret = create_key(connection, World(found.id, mode), scope, now, name=name, expires_at=expires_at)
+        try:
+            _, secret = create_key(connection, World(found.id, mode), scope, now, name=name, expires_at=expires_at)
+        except ValueError as error:
+            fail(str(error))
     out.print(secret, markup=False)
 
 

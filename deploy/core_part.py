@@ -15,6 +15,7 @@ import billing.api
 import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
+from deploy.backup.command import export_route
 from deploy.key_use import flush_use
 from deploy.log_choice import keeper_of, open_reader, open_writer
 from deploy.metrics import Measured, Scrapers, metrics_route
@@ -24,11 +25,13 @@ from deploy.pages.services import PageServices
 from deploy.parts import PartConfig
 from deploy.status import status_route
 from deploy.store_choice import open_store
+from deploy.tracing import batch_tracing, tracer_of
 from deploy.version import VERSION
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.meter import CONSUMER_CELLS, ConsumerMeter
 from ingest.consumer.progress import LogProgress, LogSilentError
+from ingest.consumer.seams import ApplyTracing
 from ingest.core_api import internal_routes, lag_route
 from ingest.dead_letter_replay import Replayer
 from ingest.dead_letter_routes import dead_letter_routes
@@ -75,6 +78,12 @@ class Core:
 
 
 async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
+    """Be the core: see `_serve`."""
+    with tracer_of(config) as tracer:
+        await _serve(config, stop, batch_tracing(tracer))
+
+
+async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing | None) -> None:
     """Apply the log and serve on the core's socket until told to stop; what is in the log by then is applied.
 
     Raises:
@@ -91,7 +100,9 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     keeper = keeper_of(config, writer, log.log_id)
     hint = keeper.applied_hint if keeper is not None else None
     meter = ConsumerMeter(Tallies(Path(config.run_dir) / config.name, CONSUMER_CELLS))
-    consumer = Consumer(log, versions, lanes, customers, letters, clock=now, applied_hint=hint, told=meter.drained)
+    consumer = Consumer(
+        log, versions, lanes, customers, letters, clock=now, applied_hint=hint, told=meter.drained, tracing=tracing
+    )
     await consumer.start()
     meter.reads(len(await log.ends()))
     spooled = SpoolState(Path(config.spool_dir)) if config.spool_dir else None
@@ -204,6 +215,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         gateway_route(pricing),
         *dead_letter_routes(core.replayer),
         status_route(core.store, core.progress),
+        export_route(core.store),
     ]
     return [*with_docs(public, VERSION), *internal]
 

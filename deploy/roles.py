@@ -115,6 +115,7 @@ class Role:
             registry_url=settings.registry_url,
             rate_limits=settings.rate_limits,
             log_url=settings.log_url,
+            traces=settings.traces,
         )
 
     async def there(self, what: str, open_it: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T:

@@ -104,18 +104,6 @@ def run_rebuild(settings: Settings, console: Console, *, replace: bool, restart:
         os.close(lock)
 
 
-def derive(settings: Settings, console: Console, lock: int, store: Path, carried: Path) -> None:
-    """Fill a store from log and archive, and take over what was carried.
-
-    Raises:
-        RebuildError: the log does not begin at its beginning.
-        StepError: it failed.
-    """
-    rebuild = Rebuild(settings, console, lock)
-    _check_source(settings)
-    rebuild.step("deriving", Step(config=rebuild.config(store), fill=True, takes_over=str(carried)))
-
-
 def _run(rebuild: Rebuild, *, replace: bool, restart: bool) -> int:
     settings, console = rebuild.settings, rebuild.console
     _check_source(settings)
@@ -139,7 +127,12 @@ def _run(rebuild: Rebuild, *, replace: bool, restart: bool) -> int:
         old = msgspec.json.decode(out.read_bytes(), type=Survey)
     out = rebuild.folder / "new.json"
     step = Step(
-        config=rebuild.config(rebuild.derived), fill=True, takes_over=str(rebuild.folder), survey=True, out=str(out)
+        config=rebuild.config(rebuild.derived),
+        fill=True,
+        passes_poison=True,
+        takes_over=str(rebuild.folder),
+        survey=True,
+        out=str(out),
     )
     rebuild.step("deriving", step)
     new = msgspec.json.decode(out.read_bytes(), type=Survey)

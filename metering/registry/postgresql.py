@@ -125,22 +125,24 @@ def meaning_of(error: sa.exc.DBAPIError) -> MeteringError | None:
         return RegistrySettingsError(
             f"the registry's user lacks a right: {reason}; it must own its database, or be granted CREATE on a schema"
         )
+    if state is None and "connection option" in reason:
+        return RegistrySettingsError(f"METERLINE_REGISTRY_URL: {reason}")
     return None
 
 
 def reason_of(error: sa.exc.DBAPIError) -> str:
     """Give one line of what the server or the driver said, with the remedy where there is one; never a password."""
-    lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
-    text = " ".join(lines)
-    for sign, remedy in _REMEDIES:
-        if sign in text:
-            return f"{_essence(text)}: {remedy}"
-    return _essence(text)
+    text = _essence(" ".join(str(error.orig).split()))
+    remedies = (remedy for sign, remedy in _REMEDIES if sign in text)
+    remedy = next(remedies, None)
+    return text if remedy is None else f"{text}: {remedy}"
 
 
 _REMEDIES = (
     ("password authentication failed", "correct user and password in METERLINE_REGISTRY_URL"),
+    ('role "', "correct the user in METERLINE_REGISTRY_URL"),
     ("no password supplied", "write the password into METERLINE_REGISTRY_URL"),
+    ('database "', "create it, or correct METERLINE_REGISTRY_URL"),
     ("no pg_hba.conf entry", "let this user and machine in by the server's pg_hba.conf"),
     ("Connection refused", "start the server, or correct METERLINE_REGISTRY_URL"),
     ("could not translate host name", "correct the host in METERLINE_REGISTRY_URL"),
@@ -153,8 +155,5 @@ def _essence(text: str) -> str:
     """Keep what the server said of a failed connection: libpq repeats the address once for each of the host's."""
     _, fatal, said = text.rpartition("FATAL: ")
     if fatal:
-        text = said.strip()
-        if text.endswith("does not exist") and text.startswith("database"):
-            return f"{text}: create it, or correct METERLINE_REGISTRY_URL"
-        return text
-    return text.partition(" Is the server running")[0]
+        return said.strip()
+    return text.partition(" Is the server running")[0].partition(" LINE ")[0]

@@ -156,6 +156,8 @@ def _write(source: BinaryIO, target: Archived, redact: Redact | None) -> None:
                 kept = payload if redact is None else redact(head.offset, bytes(payload))
                 compressed.write(_head_of(head, bytes(kept)))
                 compressed.write(kept)
+                if head.offset + 1 == target.next:
+                    break  # What lies behind is not asked for: an open segment goes on being written.
         file.flush()
         os.fsync(file.fileno())
     # Read back before it gets its name, and so before the segment may go.
