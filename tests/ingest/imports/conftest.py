@@ -118,7 +118,7 @@ class Site:
         for _ in range(2000):
             _, told = await self.ask(job_id)
             if told["ended_at"] is not None:
-                while self.runner._running:  # The file goes after the job has ended.
+                while self.working is not None and self.spool.holds(job_id):  # The file goes after the job has ended.
                     await asyncio.sleep(0.005)
                 return told
             await asyncio.sleep(0.005)
