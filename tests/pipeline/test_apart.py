@@ -61,7 +61,7 @@ async def send_some(client, sender, model):
                 number += 4
             batch.append(a_version(chance, key, serial))
             serial += 4
-        assert (await client.send(batch, tries=4000))["events_failed"] == []
+        assert (await client.send(batch))["events_failed"] == []
         for event in batch:
             model.receive(event)
         sent.extend(batch)
