@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.output import lose_what_cannot_be_written
-from deploy.settings import SettingError, Settings, read_settings
+from deploy.settings import SettingError, Settings, read_settings, require_embedded
 from deploy.version import VERSION
 from metering.errors import MeteringError
 from metering.http.scope import Scope
@@ -128,6 +128,7 @@ def _role(name: str) -> NoReturn:
     sys.exit(run_role(name, read_settings()))
 
 
+@app.command()
 def backup(destination: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
     """Copy this installation, running or not: log, registry, unfinished imports; the store is derived from the log."""
     from deploy.backup.command import run_backup
@@ -137,7 +138,9 @@ def backup(destination: Annotated[Path, typer.Argument(help="A folder that is no
     from ingest.errors import IngestError
 
     try:
-        sys.exit(run_backup(read_settings(), destination, out))
+        settings = read_settings()
+        require_embedded(settings, "backup")
+        sys.exit(run_backup(settings, destination, out))
     except (BackupError, CoreRefusedError, NoCoreError, StepError, IngestError, OSError) as error:
         fail(str(error))
 
@@ -151,7 +154,9 @@ def restore(source: Annotated[Path, typer.Argument(help="A backup.")]) -> None:
     from ingest.errors import IngestError
 
     try:
-        sys.exit(run_restore(read_settings(), source, out))
+        settings = read_settings()
+        require_embedded(settings, "restore")
+        sys.exit(run_restore(settings, source, out))
     except (BackupError, StepError, IngestError, OSError) as error:
         fail(str(error))
 

@@ -1,5 +1,6 @@
 """The container files say what the code does: no engine runs them here, so each name in them is held to its source."""
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -8,8 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from deploy import settings
-from deploy.cli import app
+from deploy import cli, settings
 from deploy.metrics import METRICS
 from deploy.roles import PORTS, ROLES, check_settings
 from ingest.log.kafka.address import KafkaAddress
@@ -144,7 +144,12 @@ def test_what_the_image_is_made_of_is_there():
 
 
 def test_roles_are_commands():
-    """`docker run meterline gateway` is `meterline gateway`."""
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    """`docker run meterline gateway` is `meterline gateway`; and no function of the command line is left out of it."""
+    apps = [cli.app, *(group.typer_instance for group in cli.app.registered_groups)]
+    commands = {command.callback.__name__ for each in apps for command in each.registered_commands}
+    public = {
+        name for name, value in vars(cli).items() if inspect.isfunction(value) and value.__module__ == cli.__name__
+    }
+    assert {name for name in public if not name.startswith("_")} - {"main", "fail"} == commands
     assert set(ROLES) | {"up"} <= commands
     assert set(PORTS) == set(ROLES)

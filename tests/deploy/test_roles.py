@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from deploy.health import Health
 from deploy.metrics import Scrapers
-from deploy.roles import ROLES, check_settings
+from deploy.roles import ROLES, Role, StoppedError, check_settings
 from deploy.settings import SettingError, read_settings, require_embedded
 from ingest.core_api import INTERNAL_HEADER, SECRET_HEADER, gateways_only
 from ingest.gateway.core_client import CoreClient, CoreUnavailableError, CoreUrls
@@ -157,6 +157,32 @@ async def _served(handler):
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
+
+
+async def test_who_waits_for_a_neighbour_can_be_stopped(tmp_path):
+    """While it asks as well as between two tries; and a neighbour that comes is taken."""
+    role, stop = Role("api", read_settings(WHOLE), tmp_path, None), asyncio.Event()
+    tries = []
+
+    async def comes_late():
+        tries.append(role.health.waits_for)
+        if len(tries) < 3:
+            raise StoreUnavailableError("not yet")
+        return "there"
+
+    assert await role.there("the store", comes_late, stop) == "there"
+    assert tries == ["the store"] * 3
+
+    async def never():
+        await asyncio.Event().wait()
+
+    async def away():
+        stop.set()
+        raise StoreUnavailableError("away")
+
+    for opening in (away, never):
+        with pytest.raises(StoppedError):
+            await role.there("the store", opening, stop)
 
 
 class Asked:

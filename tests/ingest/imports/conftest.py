@@ -118,6 +118,8 @@ class Site:
         for _ in range(2000):
             _, told = await self.ask(job_id)
             if told["ended_at"] is not None:
+                while self.working is not None and self.spool.holds(job_id):  # The file goes after the job has ended.
+                    await asyncio.sleep(0.005)
                 return told
             await asyncio.sleep(0.005)
         raise AssertionError(told)
