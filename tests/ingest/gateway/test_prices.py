@@ -63,7 +63,7 @@ async def test_no_more_events_wait_for_prices_than_leave_room_for_other_requests
         return {"id": "cal_1", "result": []}
 
     gateway.core.prices = wait
-    waiting = [asyncio.create_task(gateway.send("/v1/events/prices", an_event(n))) for n in range(3)]
+    waiting = [asyncio.create_task(gateway.send("/v1/events/prices", an_event())) for _ in range(3)]
     while len(gateway.logged()) < 3:
         await asyncio.sleep(0.01)
     status, told, _ = await gateway.send("/v1/events/prices", an_event())
