@@ -120,7 +120,8 @@ class Installation:
         """Let no file of a process grow beyond some bytes from now on, so that writes fail, maybe half way."""
         size = chance.choice((0, 1, 100, 4_096, 100_000))
         if kind == "log":
-            size += max(path.stat().st_size for path in (self._folder / "data" / "log").glob("*.segment"))
+            segments = (self._folder / "data" / "log").glob("*.segment")
+            size += max((path.stat().st_size for path in segments), default=0)
         return self._limit_files(kind, size)
 
     def grant_disk(self):
