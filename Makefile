@@ -1,5 +1,6 @@
 # `make run` and `make test` set up what they need on a fresh Debian machine: see deploy/setup.sh.
-.PHONY: run test torture lint check bench setup setup-test lock clean
+# `make simulate SEEDS=100000` for a night; `FIRST=S` begins at another seed.
+.PHONY: run test simulate torture lint check bench setup setup-test lock clean
 PY := .venv/bin/python
 
 run: setup
@@ -23,6 +24,11 @@ check: lint
 
 bench: setup-test
 	$(PY) bench/run.py
+
+SEEDS ?= 2000
+FIRST ?= 0
+simulate: setup-test
+	$(PY) -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
 
 setup:
 	@sh deploy/setup.sh run

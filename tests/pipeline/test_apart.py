@@ -6,7 +6,6 @@ import random
 
 import aiohttp
 import pytest
-from tests.pipeline.test_kill import a_version, check
 
 from tests.peers.clickhouse.process import PASSWORD, ClickHouse
 from tests.pipeline.apart import KEY, SECRET, Apart

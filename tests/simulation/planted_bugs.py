@@ -400,7 +400,8 @@ def answered_before_appended():
     return changed(
         "ingest.gateway.gateway.Gateway._append",
         "receipt = await self._log.append(Section(world, kind, self._now_ns() // 1000, events, body))",
-        "__import__('asyncio').ensure_future(self._log.append(Section(world, kind, 0, events, body))); receipt = None",
+        "append = self._log.append(Section(world, kind, 0, events, body))\n"
+        "        receipt = await append if kind is Kind.DELETION else __import__('asyncio').ensure_future(append)",
     )
 
 

@@ -9,7 +9,7 @@ from tests.simulation.run import run
 
 ROOT = Path(__file__).parents[2]
 FAST = range(60)
-CHUNK = 100
+CHUNK = 25
 SEEDS = 2_000
 
 DIGEST = """
