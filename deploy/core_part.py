@@ -132,9 +132,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     runs = [flush_use(core.authenticator), eraser.run(), *([keeper.run()] if keeper is not None else [])]
     beside = [asyncio.create_task(run) for run in runs]
     try:
-        config.core_socket.unlink(missing_ok=True)
-        await web.UnixSite(runner, str(config.core_socket)).start()
-        config.core_socket.chmod(0o600)
+        await _listen(runner, config.core_socket)
         await _first_of(stop, consuming)
         importing.cancel()  # It goes on with the next start.
         if consuming.done():
@@ -157,6 +155,12 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
 
 def _erasing(core: Core, eraser: ErasureRunner) -> Sequence[Route]:
     return erasure_routes(Erasures(core.registry, BillingReferences(), eraser.wake, now))
+
+
+async def _listen(runner: web.AppRunner, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    await web.UnixSite(runner, str(path)).start()
+    path.chmod(0o600)
 
 
 async def _first_of(stop: asyncio.Event, consuming: asyncio.Task[None]) -> None:

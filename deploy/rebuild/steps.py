@@ -181,10 +181,13 @@ def _leave_when_alone() -> None:
 
 
 def main(text: str) -> int:
-    """Do one step; gives the exit code."""
+    """Do one step; gives the exit code. The first line of the input is the registry's URL."""
+    step = msgspec.json.decode(text, type=Step)
+    registry_url = sys.stdin.buffer.readline().decode().rstrip("\n")
+    step = msgspec.structs.replace(step, config=msgspec.structs.replace(step.config, registry_url=registry_url))
     threading.Thread(target=_leave_when_alone, daemon=True).start()
     try:
-        asyncio.run(run(msgspec.json.decode(text, type=Step)))
+        asyncio.run(run(step))
     except (MeteringError, IngestError, OSError) as error:
         _say({"error": str(error)})
         return EXIT_FAILED

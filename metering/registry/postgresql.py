@@ -55,11 +55,17 @@ def connect_arguments(url: sa.URL, busy_s_max: int) -> dict[str, Any]:
     return arguments | {"options": f"{options} {said if isinstance(said, str) else ' '.join(said)}".strip()}
 
 
+def lift_limits(connection: sa.Connection) -> None:
+    """Let this transaction wait and work as long as it takes."""
+    for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+        connection.exec_driver_sql(f"SET LOCAL {name} = 0")
+
+
 def take_turn(connection: sa.Connection, waits_for: str) -> None:
     """Wait until this transaction may write: `waits_for` is an account's id, EVERYBODY or NOBODY.
 
-    Whoever waits for EVERYBODY is waited for by everybody. Must be the first statement of a READ COMMITTED transaction,
-    so that the next one sees what the last holder of the lock committed.
+    Whoever waits for EVERYBODY is waited for by everybody. The transaction must be READ COMMITTED and have read nothing
+    yet, so that what it reads is what the last holder of the lock committed.
     """
     if waits_for == EVERYBODY:
         connection.execute(_ALONE)
@@ -69,12 +75,6 @@ def take_turn(connection: sa.Connection, waits_for: str) -> None:
         # Two accounts of one number wait for one another too, which costs time and nothing else.
         number = zlib.crc32(waits_for.encode()) - (1 << 31)
         connection.execute(_ALONE_IN_ACCOUNT, {"account": number})
-
-
-def be_patient(connection: sa.Connection) -> None:
-    """Let this transaction wait and work as long as it takes."""
-    for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
-        connection.exec_driver_sql(f"SET LOCAL {name} = 0")
 
 
 def require_safe_settings(connection: sa.Connection) -> None:

@@ -72,3 +72,38 @@ def test_a_trace_setting_that_is_none_is_told(name, value):
     """By its name and value."""
     with pytest.raises(SettingError, match=f"{name}={value!r}"):
         read_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", name: value})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://meterline:p%40ss@db:5432/meterline",
+        "postgres://meterline:p%40ss@db/meterline?sslmode=verify-full",
+        "postgresql:///meterline?host=/run/postgresql",
+        "sqlite:////srv/registry.db",
+    ],
+)
+def test_the_registry_may_be_postgresql(url):
+    """A server, its socket, or a file; the settings never show the URL."""
+    settings = read_settings({"METERLINE_REGISTRY_URL": url})
+    assert settings.registry_url == url
+    assert "p%40ss" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("postgresql://u:secret@db", "ends with the name of one database"),
+        ("postgresql://u:secret@db/meterline/more", "in percent form"),
+        ("postgresql://u:secret@db:port/meterline", "this is no URL: write postgresql://user:password@host:5432"),
+        ("postgresql:///meterline", "names no server"),
+        ("mysql://u:secret@db/meterline", "mysql:// is not known"),
+        ("sqlite://", "names no file"),
+        ("secret", "this is no URL"),
+    ],
+)
+def test_a_registry_that_cannot_be_opened_is_told_without_its_password(url, line):
+    """What is wrong, and how it is written."""
+    with pytest.raises(SettingError, match=line) as told:
+        read_settings({"METERLINE_REGISTRY_URL": url})
+    assert not any(part in str(told.value) for part in ("secret@", ":secret"))
