@@ -4,6 +4,7 @@ chDB allows one engine a process and one process a path, so what writes the stor
 """
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     runs = [flush_use(core.authenticator), eraser.run(), *([keeper.run()] if keeper is not None else [])]
     beside = [asyncio.create_task(run) for run in runs]
     try:
-        await _listen(runner, config.core_socket)
+        await web.SockSite(runner, _own_socket(config.core_socket)).start()
         await _first_of(stop, consuming)
         importing.cancel()  # It goes on with the next start.
         if consuming.done():
@@ -157,10 +158,13 @@ def _erasing(core: Core, eraser: ErasureRunner) -> Sequence[Route]:
     return erasure_routes(Erasures(core.registry, BillingReferences(), eraser.wake, now))
 
 
-async def _listen(runner: web.AppRunner, path: Path) -> None:
+def _own_socket(path: Path) -> socket.socket:
+    """Bind a socket that only this user may connect to; one that a dead process left is replaced."""
     path.unlink(missing_ok=True)
-    await web.UnixSite(runner, str(path)).start()
-    path.chmod(0o600)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.bind(str(path))
+    path.chmod(0o600)  # Before it listens: nobody else was ever let in.
+    return bound
 
 
 async def _first_of(stop: asyncio.Event, consuming: asyncio.Task[None]) -> None:

@@ -56,13 +56,16 @@ def run_backup(settings: Settings, destination: Path, console: Console) -> int:
         raise BackupError("METERLINE_LOG_URL names a log in Kafka: back up its cluster; this copies a local log")
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise BackupError(f"{destination} is not empty: name a new folder")
-    if not registry_path(settings.registry_url).exists():
+    registry = registry_path(settings.registry_url)
+    if registry is None:
+        raise BackupError("METERLINE_REGISTRY_URL names a server: back it up with its own tools; this copies SQLite")
+    if not registry.exists():
         raise BackupError(f"there is no installation in {settings.data_dir}: set METERLINE_DATA_DIR")
     partial = destination.with_name(destination.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(mode=0o700, parents=True)
     try:
-        manifest = _take(settings, partial, console)
+        manifest = _take(settings, registry, partial, console)
         partial.rename(destination)  # Last: a folder of this name is a whole backup.
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -87,11 +90,11 @@ def export_route(store: Store, progress: LogProgress) -> Route:
     return Route("POST", EXPORT_PATH, None, internal_only(write), "Write down what the log does not know", "internal")
 
 
-def _take(settings: Settings, folder: Path, console: Console) -> Manifest:
+def _take(settings: Settings, registry: Path, folder: Path, console: Console) -> Manifest:
     lock = _hold_unless_running(settings)
     try:
         created_at = format_instant(datetime.now(UTC))
-        _copy_registry(registry_path(settings.registry_url), folder / "registry.db")
+        _copy_registry(registry, folder / "registry.db")
         _copy_imports(settings.data_dir / "imports", folder / "imports")
         (folder / "carried").mkdir(mode=0o700)
         if lock is None:
