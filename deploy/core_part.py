@@ -123,8 +123,13 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
         writer=writer,
         imports=Imports(registry, spool, importer, now),
     )
-    place = LogPlace(log, lanes, progress.wait_until_applied, keeper, config.archive_dir)
-    eraser = ErasureRunner(registry, store, versions, place, now)
+    eraser = ErasureRunner(
+        registry,
+        store,
+        versions,
+        LogPlace(log, lanes, progress.wait_until_applied, keeper, config.archive_dir),
+        now,
+    )
     app = build_core(core, _measured(config, Measured(store, versions, progress, spooled)), *_erasing(core, eraser))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
