@@ -115,7 +115,7 @@ class Product:
         if self.process is None or self.process.poll() is not None:
             return None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=READY_S_MAX)
 
 
 class Client:
