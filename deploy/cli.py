@@ -31,6 +31,11 @@ app.add_typer(keys_app, name="keys")
 letters_app = typer.Typer(no_args_is_help=True, help="Dead letters: what came through the log and cannot be counted.")
 app.add_typer(letters_app, name="dead-letters")
 
+log_app = typer.Typer(no_args_is_help=True, help="The log: where events are durable before they are counted.")
+app.add_typer(log_app, name="log")
+generations_app = typer.Typer(no_args_is_help=True, help="Generations of a log in Kafka: each has its partitions.")
+log_app.add_typer(generations_app, name="generations")
+
 PIPE_COLUMNS = 240
 """A table for another program is never folded."""
 
@@ -210,6 +215,30 @@ def letters_replay() -> None:
     try:
         sys.exit(replay_dead_letters(read_settings(), out))
     except DeadLettersError as error:
+        fail(str(error))
+
+
+@generations_app.command("list")
+def generations_list() -> None:
+    """List the log's topics with their partitions, oldest first."""
+    from deploy.log_generations import GenerationsError, list_generations
+
+    try:
+        list_generations(read_settings(), out)
+    except GenerationsError as error:
+        fail(str(error))
+
+
+@generations_app.command("add")
+def generations_add(
+    partitions: Annotated[int, typer.Option(min=1, max=1024, help="How many the log has from now on.")],
+) -> None:
+    """Give the log another number of partitions while it is in use; may be run again if it was stopped."""
+    from deploy.log_generations import GenerationsError, add_generation
+
+    try:
+        add_generation(read_settings(), partitions, out)
+    except GenerationsError as error:
         fail(str(error))
 
 

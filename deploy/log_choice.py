@@ -3,9 +3,11 @@
 The client library of Kafka is loaded only where it is used.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from deploy.parts import PartConfig
+from deploy.settings import read_log_security
 from ingest.log.client import RemoteLogWriter
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.local.reader import LocalLogReader
@@ -29,7 +31,16 @@ async def open_reader(config: PartConfig) -> LogReader:
         return await LocalLogReader.open(config.log_dir, wait_s_max=LOG_WAIT_S_MAX)
     from ingest.log.kafka.reader import KafkaLogReader
 
-    return await KafkaLogReader.open(KafkaAddress.parse(config.log_url), wait_s_max=LOG_WAIT_S_MAX)
+    return await KafkaLogReader.open_chain(kafka_address(config.log_url), wait_s_max=LOG_WAIT_S_MAX)
+
+
+def kafka_address(log_url: str) -> KafkaAddress:
+    """Give the log's address with what secures it: each process reads that for itself, for the sake of the secrets.
+
+    Raises:
+        SettingError: a setting is not usable.
+    """
+    return replace(KafkaAddress.parse(log_url), security=read_log_security())
 
 
 async def open_writer(config: PartConfig) -> LogWriter:
@@ -49,4 +60,4 @@ async def open_log(config: PartConfig) -> LogWriter:
     from ingest.log.kafka.writer import APPEND_S_MAX, KafkaLogWriter
 
     append_s_max = SPOOL_AFTER_S if config.spool_dir else APPEND_S_MAX
-    return await KafkaLogWriter.open(KafkaAddress.parse(config.log_url), append_s_max=append_s_max)
+    return await KafkaLogWriter.open(kafka_address(config.log_url), append_s_max=append_s_max)

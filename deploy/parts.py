@@ -15,7 +15,7 @@ import msgspec
 import structlog
 import uvloop
 
-from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
+from ingest.errors import LogCorruptError, LogDeniedError, LogMismatchError, LogUnavailableError
 from metering.errors import DataTooNewError, SettingsError
 from metering.http.rate_limits import RateLimits, SharedLimiter
 
@@ -94,7 +94,7 @@ def main(config: PartConfig) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_told(serve, config))
-    except (DataTooNewError, SettingsError, LogMismatchError, LogCorruptError) as error:
+    except (DataTooNewError, SettingsError, LogMismatchError, LogCorruptError, LogDeniedError) as error:
         print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
         return EXIT_REFUSED
     except LogUnavailableError as error:

@@ -12,6 +12,11 @@
 | `METERLINE_RATE_WINDOW_S` | how long a window is | `10` |
 | `METERLINE_METRICS_PUBLIC` | `1`: tell `/metrics` to everybody, not to this machine alone | `0` |
 | `METERLINE_LOG_URL` | the log: `kafka://host:port[,host:port]/topic?partitions=4` | the local log in the data folder |
+| `METERLINE_LOG_TLS` | `1`: speak TLS with the brokers | `0`, or `1` with any of the next |
+| `METERLINE_LOG_TLS_CA` | PEM file of who may sign their certificates | the system's authorities |
+| `METERLINE_LOG_TLS_CERTIFICATE`, `_KEY`, `_KEY_PASSWORD` | PEM files of ours, where they ask for it | none |
+| `METERLINE_LOG_SASL_USERNAME`, `_PASSWORD` | who we are to the brokers | nobody |
+| `METERLINE_LOG_SASL_MECHANISM` | `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN` (over TLS only) | `SCRAM-SHA-512` |
 | `METERLINE_SPOOL_DIR` | a folder where events are kept durably while the log does not take them | none: 503 |
 | `METERLINE_SPOOL_BYTES_MAX` | bytes of events that may wait there; beyond that 503 | `1073741824` (1 GiB) |
 | `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
@@ -23,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingest.log.kafka.address import KafkaAddress
+from ingest.log.kafka.security import MECHANISMS, KafkaSecurity
 from metering.http.rate_limits import RateLimits
 
 GATEWAY_WORKERS_MAX = 64
@@ -75,7 +81,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """
     env = os.environ if environment is None else environment
     data_dir = Path(env.get("METERLINE_DATA_DIR") or "data").expanduser().resolve()
-    log_url = _log_url(env.get("METERLINE_LOG_URL") or "", data_dir)
+    log_url = _log_url(env, data_dir)
     store_url = env.get("METERLINE_STORE_URL") or f"chdb://{data_dir / 'store'}"
     if not store_url.startswith("chdb://"):
         raise SettingError(f"METERLINE_STORE_URL={store_url!r}: the all-in-one keeps chdb:///absolute/path; unset it")
@@ -100,14 +106,56 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
-def _log_url(url: str, data_dir: Path) -> str:
+def _log_url(env: Mapping[str, str], data_dir: Path) -> str:
+    url = env.get("METERLINE_LOG_URL") or ""
     if url in {"", f"local://{data_dir / 'log'}"}:
         return ""
     try:
         KafkaAddress.parse(url)
     except ValueError as error:
         raise SettingError(f"METERLINE_LOG_URL: {error}; or unset it for the log in METERLINE_DATA_DIR") from None
+    read_log_security(env)  # Each process reads it again; what is wrong with it is told now.
     return url
+
+
+def read_log_security(environment: Mapping[str, str] | None = None) -> KafkaSecurity:
+    """Read what secures the connections to Kafka.
+
+    Raises:
+        SettingError: a variable is not usable. No message holds a secret.
+    """
+    env = os.environ if environment is None else environment
+    files = {name: _file(env, f"METERLINE_LOG_TLS_{name.upper()}") for name in ("ca", "certificate", "key")}
+    if bool(files["certificate"]) != bool(files["key"]):
+        raise SettingError("METERLINE_LOG_TLS_CERTIFICATE and METERLINE_LOG_TLS_KEY belong together: set both or none")
+    tls = bool(_whole(env, "METERLINE_LOG_TLS", int(any(files.values())), 0, 1))
+    if any(files.values()) and not tls:
+        raise SettingError("METERLINE_LOG_TLS=0, but METERLINE_LOG_TLS_CA or _CERTIFICATE is set: unset one of them")
+    username, password = (env.get(f"METERLINE_LOG_SASL_{name}") or "" for name in ("USERNAME", "PASSWORD"))
+    if bool(username) != bool(password):
+        raise SettingError(
+            "METERLINE_LOG_SASL_USERNAME and METERLINE_LOG_SASL_PASSWORD belong together: set both or none"
+        )
+    mechanism = env.get("METERLINE_LOG_SASL_MECHANISM") or (MECHANISMS[0] if username else "")
+    if mechanism and mechanism not in MECHANISMS:
+        raise SettingError(f"METERLINE_LOG_SASL_MECHANISM={mechanism!r} must be one of {', '.join(MECHANISMS)}")
+    if mechanism and not username:
+        raise SettingError("METERLINE_LOG_SASL_MECHANISM needs METERLINE_LOG_SASL_USERNAME and _PASSWORD")
+    if mechanism == "PLAIN" and not tls:
+        raise SettingError(
+            "METERLINE_LOG_SASL_MECHANISM='PLAIN' would show the password to the network: set METERLINE_LOG_TLS=1"
+        )
+    key_password = env.get("METERLINE_LOG_TLS_KEY_PASSWORD") or ""
+    return KafkaSecurity(
+        tls, **files, key_password=key_password, mechanism=mechanism, username=username, password=password
+    )
+
+
+def _file(env: Mapping[str, str], name: str) -> str:
+    path = env.get(name) or ""
+    if path and not os.access(path, os.R_OK):
+        raise SettingError(f"{name}={path!r} is no file that can be read")
+    return path
 
 
 def _default_workers() -> int:

@@ -112,12 +112,11 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
     stopping = asyncio.create_task(stop.wait())
     try:
         await _start_parts(supervisor, config, settings.gateway_workers, held)
-        ready = asyncio.create_task(_until_ready(settings.host, held.port))
+        ready = asyncio.create_task(_until_ready(settings.host, held.port, console))
         await _first(ready, stopping, supervisor.refused)
-        if ready.done() and ready.result():
+        if ready.done():
+            ready.result()
             _greet(console, settings, held.port, key)
-        elif not stopping.done() and not supervisor.refused.done():
-            console.print(f"[yellow]not ready after {READY_WAIT_S_MAX:.0f} s; still trying[/]")
         await _first(stopping, supervisor.refused)
         ready.cancel()
         if supervisor.refused.done():
@@ -150,20 +149,22 @@ async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int,
         await supervisor.start(name, gateway, [held.lock, held.listener.fileno()])
 
 
-async def _until_ready(host: str, port: int) -> bool:
+async def _until_ready(host: str, port: int, console: Console) -> None:
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound.
     url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/readyz"
     deadline = asyncio.get_running_loop().time() + READY_WAIT_S_MAX
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-        while asyncio.get_running_loop().time() < deadline:
+        while True:
             try:
                 async with session.get(url) as answer:
                     if answer.status == 200:
-                        return True
+                        return
             except (aiohttp.ClientError, TimeoutError):
                 pass
+            if deadline and asyncio.get_running_loop().time() > deadline:
+                deadline = 0
+                console.print(f"[yellow]not ready after {READY_WAIT_S_MAX:.0f} s; still trying[/]")
             await asyncio.sleep(0.1)
-    return False
 
 
 def _prepare_registry(settings: Settings) -> FirstKey:

@@ -16,7 +16,7 @@ import aiohttp
 from metering.http.json import loads
 
 ROOT = Path(__file__).parents[2]
-READY_S_MAX = 60
+READY_S_MAX = 300
 
 
 def free_port():
