@@ -77,6 +77,58 @@ def up() -> None:
 
 
 @app.command()
+def status() -> None:
+    """Tell how far the figures are, what is stored, and what it takes on disk; ends with 3 when nothing runs."""
+    from deploy.core_socket import CoreRefusedError
+    from deploy.status import show_status
+
+    try:
+        sys.exit(show_status(read_settings(), out))
+    except CoreRefusedError as error:
+        fail(str(error))
+
+
+@app.command()
+def rebuild(
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Put the derived store in the other's place.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew rather than go on.")] = False,
+) -> None:
+    """Derive the store again from log and archive, Meterline stopped, and compare: ends with 2 if they differ."""
+    from deploy.rebuild.command import RebuildError, run_rebuild
+    from deploy.rebuild.source import NoLogError
+    from ingest.errors import IngestError
+
+    try:
+        sys.exit(run_rebuild(read_settings(), out, replace=replace, restart=restart))
+    except (RebuildError, NoLogError, IngestError) as error:
+        fail(str(error))
+
+
+def gateway() -> None:
+    """Run one gateway in the foreground: takes events, passes all else on to the APIs."""
+    _role("gateway")
+
+
+@app.command()
+def consumer() -> None:
+    """Run one consumer in the foreground: brings events from the log into the store."""
+    _role("consumer")
+
+
+@app.command()
+def api() -> None:
+    """Run one API in the foreground: answers gateways from the store and the registry, pages too."""
+    _role("api")
+
+
+def _role(name: str) -> NoReturn:
+    from deploy.roles import run_role
+
+    sys.exit(run_role(name, read_settings()))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     out.print(f"meterline {VERSION}")

@@ -14,17 +14,20 @@ from aiohttp import web
 import billing.api
 import metering.api
 from billing.references import BillingReferences
-from deploy.adapters import RegistryCustomers, RegistryLanes, now
-from deploy.gateway_part import flush_use
-from deploy.log_choice import open_reader, open_writer
-from deploy.metrics import Measured, metrics_route
+from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
+from deploy.key_use import flush_use
+from deploy.log_choice import keeper_of, open_reader, open_writer
+from deploy.metrics import Measured, Scrapers, metrics_route
 from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from deploy.parts import PartConfig
+from deploy.status import status_route
+from deploy.store_choice import open_store
 from deploy.version import VERSION
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
+from ingest.consumer.meter import CONSUMER_CELLS, ConsumerMeter
 from ingest.consumer.progress import LogProgress, LogSilentError
 from ingest.core_api import internal_routes, lag_route
 from ingest.dead_letter_replay import Replayer
@@ -33,20 +36,23 @@ from ingest.event_routes import event_routes
 from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
 from ingest.imports.spool import Spool
+from ingest.log.protocol import LogWriter
 from ingest.log.spool.state import SpoolState
+from ingest.prices.api import gateway_route, price_routes
+from ingest.prices.pricing import EventPricing
 from metering.api import Services
 from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
 from metering.http.idempotency import Idempotency
 from metering.http.rate_limits import Limiter, RateLimited
 from metering.http.route import Route
+from metering.metrics import Tallies
 from metering.registry.answers import RegistryAnswers
 from metering.registry.authenticator import KeyAuthenticator
 from metering.registry.engine import Registry
 from metering.store.chains import ChainStore
 from metering.store.client import Store
 from metering.store.explorer import Explorer
-from metering.store.migrations import assert_tables, migrate
 from metering.store.usage import UsageReader
 
 DRAIN_S_MAX = 10.0
@@ -58,6 +64,8 @@ class Core:
 
     registry: Registry
     store: Store
+    usage: UsageReader
+    explorer: Explorer
     versions: ChainStore
     progress: LogProgress
     authenticator: KeyAuthenticator
@@ -74,38 +82,46 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         LogUnavailableError: the log was not there in time; start again.
     """
     registry = Registry(config.registry_url)
-    store = await asyncio.to_thread(_open_store, config.store_url)
+    store = await asyncio.to_thread(open_store, config.store_url)
     log = await open_reader(config)
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
     letters = StoreDeadLetters(store)
-    consumer = Consumer(log, versions, lanes, customers, letters, clock=now)
+    writer = await open_writer(config)
+    keeper = keeper_of(config, writer, log.log_id)
+    hint = keeper.applied_hint if keeper is not None else None
+    meter = ConsumerMeter(Tallies(Path(config.run_dir) / config.name, CONSUMER_CELLS))
+    consumer = Consumer(log, versions, lanes, customers, letters, clock=now, applied_hint=hint, told=meter.drained)
     await consumer.start()
+    meter.reads(len(await log.ends()))
     spooled = SpoolState(Path(config.spool_dir)) if config.spool_dir else None
     progress = LogProgress(log, versions, lanes, now, spooled)
-    writer = await open_writer(config)
     spool = Spool(config.imports_dir)
     importer = ImportRunner(registry, writer, spool, now)
     await importer.prepare()
-    imports = Imports(registry, spool, importer, now)
-    authenticator = KeyAuthenticator(registry, now)
-    replayer = Replayer(letters, writer, now)
-    core = Core(registry, store, versions, progress, authenticator, imports, replayer, config.limiter())
-    measured = metrics_route(
-        Measured(store, versions, progress, spooled), Path(config.run_dir), config.log_dir, public=config.metrics_public
+    # The consumer's own version store: what it marks must not come to lie before a moment that was told about.
+    core = make_core(
+        config,
+        registry=registry,
+        store=store,
+        versions=versions,
+        progress=progress,
+        writer=writer,
+        imports=Imports(registry, spool, importer, now),
     )
-    runner = web.AppRunner(_app(core, measured), access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
+    app = build_core(core, _measured(config, Measured(store, versions, progress, spooled)))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
     importing = asyncio.create_task(importer.run())
-    flushing = asyncio.create_task(flush_use(core.authenticator))
+    beside = [asyncio.create_task(flush_use(core.authenticator))]
+    if keeper is not None:
+        beside.append(asyncio.create_task(keeper.run()))
     try:
         config.core_socket.unlink(missing_ok=True)
         await web.UnixSite(runner, str(config.core_socket)).start()
         config.core_socket.chmod(0o600)
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, consuming}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        await _first_of(stop, consuming)
         importing.cancel()  # It goes on with the next start.
         if consuming.done():
             await consuming  # It ends only by an error that a person has to see.
@@ -113,15 +129,52 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
             if not progress.is_spooling:
                 await progress.wait_until_applied(DRAIN_S_MAX)
     finally:
-        for task in (flushing, consuming, importing):
+        for task in (consuming, importing, *beside):
             task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(flushing, consuming, importing, return_exceptions=True)
+            await asyncio.gather(consuming, importing, *beside, return_exceptions=True)
         await runner.cleanup()
+        spool.close()
         await writer.close()
         await log.close()
         await asyncio.to_thread(store.close)
         registry.close()
+
+
+async def _first_of(stop: asyncio.Event, consuming: asyncio.Task[None]) -> None:
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopping, consuming}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+
+
+def _measured(config: PartConfig, measured: Measured) -> Route:
+    scrapers = Scrapers(config.metrics_public, config.metrics_token)
+    return metrics_route(measured, Path(config.run_dir), config.places(), scrapers)
+
+
+def make_core(
+    config: PartConfig,
+    *,
+    registry: Registry,
+    store: Store,
+    versions: ChainStore,
+    progress: LogProgress,
+    writer: LogWriter,
+    imports: Imports,
+) -> Core:
+    """Put together what routes and pages stand on."""
+    return Core(
+        registry=registry,
+        store=store,
+        usage=UsageReader(store),
+        explorer=Explorer(store),
+        versions=versions,
+        progress=progress,
+        authenticator=KeyAuthenticator(registry, now),
+        imports=imports,
+        replayer=Replayer(StoreDeadLetters(store), writer, now),
+        limiter=config.limiter(),
+    )
 
 
 def core_routes(core: Core, *more: Route) -> Sequence[Route]:
@@ -130,22 +183,33 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
     services = Services(
         registry=core.registry,
         store=core.store,
-        usage=UsageReader(core.store),
-        explorer=Explorer(core.store),
+        usage=core.usage,
+        explorer=core.explorer,
         cutoffs=cutoffs,
         clock=now,
         customer_use=references,
         aggregator_use=references,
         subscriptions=references,
     )
-    money = billing.api.Services(registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now)
-    events = [*event_routes(), *import_routes(core.imports), lag_route(core.progress)]
+    money = billing.api.Services(
+        registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now, progress=core.progress
+    )
+    pricing = EventPricing(
+        core.registry, core.store, cutoffs, core.progress, BillingPricer(core.registry, core.store), now
+    )
+    events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
-    internal = [*internal_routes(core.progress), *dead_letter_routes(core.replayer)]
+    internal = [
+        *internal_routes(core.progress),
+        gateway_route(pricing),
+        *dead_letter_routes(core.replayer),
+        status_route(core.store, core.progress),
+    ]
     return [*with_docs(public, VERSION), *internal]
 
 
-def _app(core: Core, *more: Route) -> web.Application:
+def build_core(core: Core, *more: Route) -> web.Application:
+    """Give the application: the API and the pages."""
     around: list[Around] = [Idempotency(RegistryAnswers(core.registry, now))]
     if core.limiter is not None:
         around.insert(0, RateLimited(core.limiter))
@@ -154,8 +218,8 @@ def _app(core: Core, *more: Route) -> web.Application:
         registry=core.registry,
         store=core.store,
         cutoffs=core.versions,
-        usage=UsageReader(core.store),
-        explorer=Explorer(core.store),
+        usage=core.usage,
+        explorer=core.explorer,
         open_invoices=open_invoices_of(core.registry, core.store, now),
         imports=core.imports,
         lag=core.progress.lag,
@@ -163,10 +227,3 @@ def _app(core: Core, *more: Route) -> web.Application:
     )
     add_pages(app, pages)
     return app
-
-
-def _open_store(url: str) -> Store:
-    store = Store.open(url)
-    migrate(store)
-    assert_tables(store)
-    return store

@@ -1,11 +1,11 @@
 """`meterline dead-letters`: what came through the log and could not be counted, for the operator of an installation.
 
-It asks the running core on its socket in the data folder, so whoever may read that folder may ask, and nobody else.
+It asks the running core on its socket in the data folder, so whoever may read that folder may ask, and nobody else; or,
+where METERLINE_API_URL is set, an API, with METERLINE_INTERNAL_SECRET.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.settings import Settings
-from ingest.core_api import INTERNAL_HEADER
+from ingest.core_api import INTERNAL_HEADER, SECRET_HEADER
 from ingest.dead_letter_routes import DEAD_LETTERS_PATH
 from metering.http.json import MalformedJsonError, loads
 
@@ -56,27 +56,34 @@ def replay_dead_letters(settings: Settings, console: Console) -> int:
 
 
 async def _all(method: str, settings: Settings) -> Sequence[Any]:
-    return [item async for item in _each(method, settings.data_dir / "run" / "core.sock")]
+    return [item async for item in _each(method, settings)]
 
 
-async def _each(method: str, core_socket: Path) -> AsyncIterator[Any]:
+async def _each(method: str, settings: Settings) -> AsyncIterator[Any]:
     """Give what the core answers, page after page, until one is empty."""
     timeout = aiohttp.ClientTimeout(total=WAIT_S_MAX)
     first = 0
-    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(core_socket)), timeout=timeout) as session:
-        while page := await _page(session, method, first, core_socket):
+    headers = {INTERNAL_HEADER: "1"}
+    connector: aiohttp.BaseConnector | None = None
+    if settings.api_urls:
+        where, base = "METERLINE_API_URL", settings.api_urls[0]
+        headers[SECRET_HEADER] = settings.internal_secret
+    else:
+        where, base = str(settings.data_dir / "run" / "core.sock"), "http://core"
+        connector = aiohttp.UnixConnector(where)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
+        while page := await _page(session, method, f"{base}{DEAD_LETTERS_PATH}?first={first}", where):
             for item in page:
                 yield item
             first = page[-1]["position"] + 1
 
 
-async def _page(session: aiohttp.ClientSession, method: str, first: int, core_socket: Path) -> Sequence[Any]:
-    url = f"http://core{DEAD_LETTERS_PATH}?first={first}"
+async def _page(session: aiohttp.ClientSession, method: str, url: str, where: str) -> Sequence[Any]:
     try:
-        async with session.request(method, url, headers={INTERNAL_HEADER: "1"}) as answer:
+        async with session.request(method, url) as answer:
             told = loads(await answer.read())
     except (aiohttp.ClientError, OSError, MalformedJsonError) as error:
-        reason = f"no core answers at {core_socket} ({type(error).__name__})"
+        reason = f"no core answers at {where} ({type(error).__name__})"
         raise DeadLettersError(f"{reason}: start Meterline with `meterline up`, or set METERLINE_DATA_DIR") from None
     if answer.status != 200:
         raise DeadLettersError(str(told.get("message", f"status {answer.status}")))

@@ -5,21 +5,15 @@ import socket
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from deploy.adapters import RegistryCustomers, now
+from deploy.key_use import flush_use
 from deploy.log_choice import open_writer
 from deploy.parts import PartConfig
 from ingest.gateway.meter import CELLS, Meter
 from ingest.gateway.process import GatewaySettings, serve
-from metering.errors import MeteringError
 from metering.metrics import Tallies
 from metering.registry.authenticator import KeyAuthenticator
 from metering.registry.engine import Registry
-
-FLUSH_USE_EVERY_S = 5.0
-
-_log = structlog.get_logger(__name__)
 
 
 async def serve_gateway(config: PartConfig, stop: asyncio.Event) -> None:
@@ -33,7 +27,7 @@ async def serve_gateway(config: PartConfig, stop: asyncio.Event) -> None:
         await serve(
             GatewaySettings(
                 listener=socket.socket(fileno=config.listener),
-                core_socket=config.core_socket,
+                core=config.core_socket,
                 open_log=partial(open_writer, config),
                 authenticator=authenticator,
                 identifiers=RegistryCustomers(registry),
@@ -48,13 +42,3 @@ async def serve_gateway(config: PartConfig, stop: asyncio.Event) -> None:
         if limiter is not None:
             limiter.close()
         registry.close()
-
-
-async def flush_use(authenticator: KeyAuthenticator) -> None:
-    """Write down now and then when keys were last used, until cancelled."""
-    while True:
-        await asyncio.sleep(FLUSH_USE_EVERY_S)
-        try:
-            await authenticator.flush_use()
-        except MeteringError as error:
-            _log.warning("last use of keys not written", reason=str(error))

@@ -3,17 +3,25 @@
 The client library of Kafka is loaded only where it is used.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.parts import PartConfig
 from deploy.settings import read_log_security
+from ingest.log.archive.keeper import LogKeeper
+from ingest.log.archive.reader import ArchivedLogReader
 from ingest.log.client import RemoteLogWriter
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.protocol import LogReader, LogWriter
 from ingest.log.spool.state import SpoolState
 from ingest.log.spool.writer import SpoolingLogWriter
+from metering.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ingest.log.kafka.group import KafkaGroup
 
 LOG_WAIT_S_MAX = 60.0
 SPOOL_AFTER_S = 5.0
@@ -21,14 +29,15 @@ SPOOL_AFTER_S = 5.0
 
 
 async def open_reader(config: PartConfig) -> LogReader:
-    """Open the log for the consumer.
+    """Open the log for the consumer, with its archive.
 
     Raises:
         LogUnavailableError: it was not there within `LOG_WAIT_S_MAX`.
         LogMismatchError: the topic is not as it must be.
     """
     if not config.log_url:
-        return await LocalLogReader.open(config.log_dir, wait_s_max=LOG_WAIT_S_MAX)
+        log = await LocalLogReader.open(config.log_dir, wait_s_max=LOG_WAIT_S_MAX)
+        return ArchivedLogReader(log, config.archive_dir)
     from ingest.log.kafka.reader import KafkaLogReader
 
     return await KafkaLogReader.open_chain(kafka_address(config.log_url), wait_s_max=LOG_WAIT_S_MAX)
@@ -61,3 +70,37 @@ async def open_log(config: PartConfig) -> LogWriter:
 
     append_s_max = SPOOL_AFTER_S if config.spool_dir else APPEND_S_MAX
     return await KafkaLogWriter.open(kafka_address(config.log_url), append_s_max=append_s_max)
+
+
+def keeper_of(config: PartConfig, writer: LogWriter, log_id: str) -> LogKeeper | None:
+    """Give who moves the local log's segments into its archive; None for Kafka, which has a retention of its own.
+
+    Raises:
+        SettingsError: the archive cannot be written.
+        LogMismatchError: the archive is another log's.
+    """
+    log = writer.log if isinstance(writer, SpoolingLogWriter) else writer
+    if not isinstance(log, RemoteLogWriter):
+        return None
+    keeper = LogKeeper(config.log_dir, config.archive_dir, config.log_keep, log)
+    try:
+        keeper.prepare(log_id)
+    except OSError as error:
+        raise SettingsError(f"METERLINE_LOG_ARCHIVE_DIR={config.log_archive_dir!r} cannot be used: {error}") from None
+    return keeper
+
+
+async def consumer_group(config: PartConfig) -> "KafkaGroup":
+    """Join the group of those who consume this log; there is one for each topic."""
+    from ingest.log.kafka.group import KafkaGroup
+    from ingest.log.kafka.topic import group_name
+
+    address = kafka_address(config.log_url)
+    return await KafkaGroup.join(address, group_name(address.topic))
+
+
+def kafka_answers(config: PartConfig) -> Callable[[], Awaitable[object]]:
+    """Give the check of the log for who does not read it: the topic is there, as it must be."""
+    from ingest.log.kafka.topic import TopicAdmin
+
+    return TopicAdmin(kafka_address(config.log_url)).open

@@ -1,27 +1,31 @@
-"""`GET /metrics`: what is measured in all processes, for Prometheus.
+"""`GET /metrics`: what is measured, for Prometheus: of all processes by the all-in-one, of itself by each role.
 
-Only from this machine, unless `METERLINE_METRICS_PUBLIC=1`: the figures are of all accounts together. The gateway tells
-who asks (it replaces what a client claims), so behind a proxy on this machine everybody asks from here: such a proxy
-must keep the path to itself.
+Only from this machine or with `METERLINE_METRICS_TOKEN`, unless `METERLINE_METRICS_PUBLIC=1`: the figures are of all
+accounts together. The gateway tells who asks (it replaces what a client claims), so behind a proxy on this machine
+everybody asks from here: such a proxy must keep the path to itself.
 """
 
 import asyncio
-from collections.abc import Mapping
+import hmac
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from aiohttp import web
 
+from deploy.disk_use import disk_use
+from ingest.consumer.meter import CONSUMER_CELLS, CONSUMER_METRICS
 from ingest.consumer.progress import LogProgress
-from ingest.errors import LogUnavailableError
+from ingest.errors import IngestError, LogUnavailableError
 from ingest.gateway.meter import CELLS, DURATIONS, GATEWAY_METRICS
 from ingest.log.clock import now_us
 from ingest.log.spool.state import Spooled, SpoolState
 from metering.errors import MeteringError
 from metering.http.problem import forbidden
 from metering.http.route import Call, Route
+from metering.http.shapes import TEXT
 from metering.metrics import CONTENT_TYPE, Metric, MetricKind, read_tallies, render
 from metering.position import offset_of
 from metering.store.chains import ChainStore
@@ -51,6 +55,13 @@ LOG_BYTES = Metric(
     MetricKind.GAUGE,
     "Bytes of the log on disk.",
     "Near the size of the disk: make room, for events are refused when it is full.",
+)
+DISK_BYTES = Metric(
+    "meterline_disk_bytes",
+    MetricKind.GAUGE,
+    "Bytes on disk, by part: the log, its archive, the store, the registry, files that wait to be imported.",
+    "The archive growing past what you keep: move its oldest files elsewhere, and know that a rebuild needs them.",
+    "part",
 )
 ROWS = Metric(
     "meterline_store_rows",
@@ -91,25 +102,15 @@ SPOOL_AGE = Metric(
     "Milliseconds since the oldest event in the spool came there, 0 when it is empty.",
     "Growing: the log does not take events; read what the spool process says, and mend the log.",
 )
-METRICS = (
-    *GATEWAY_METRICS,
-    LAG_EVENTS,
-    LAG_AGE,
-    APPLIED,
-    LOG_BYTES,
-    SPOOL_EVENTS,
-    SPOOL_BYTES,
-    SPOOL_AGE,
-    ROWS,
-    PARTS,
-    RESTARTS,
-)
+API_METRICS = (LAG_EVENTS, LAG_AGE, APPLIED, ROWS, PARTS)
+SPOOL_METRICS = (SPOOL_EVENTS, SPOOL_BYTES, SPOOL_AGE)
+METRICS = (*GATEWAY_METRICS, *CONSUMER_METRICS, *API_METRICS, LOG_BYTES, DISK_BYTES, *SPOOL_METRICS, RESTARTS)
 
 KINDS = ("log", "spool", "core", "gateway")
 RESTART_CELLS = tuple(RESTARTS.sample(kind) for kind in KINDS)
 
 APPLIED_S_MAX = 2.0
-"""So long a scrape waits to hear how far the figures are behind."""
+"""So long a scrape waits for the log, and so long for the store."""
 
 _TABLES = """
 SELECT table, sum(rows), count()
@@ -130,24 +131,83 @@ class Measured:
     spool: SpoolState | None = None
 
 
-def metrics_route(core: Measured, run_dir: Path, log_dir: Path, *, public: bool) -> Route:
-    """Give the route; `run_dir` is where all processes count."""
+@dataclass(frozen=True, slots=True)
+class Scrapers:
+    """Who may ask for metrics: this machine, whoever shows the token, or everybody."""
+
+    public: bool = False
+    token: str = field(default="", repr=False)
+
+    def check(self, request: web.BaseRequest, address: str | None) -> None:
+        """Let a request from an address pass; None is this machine.
+
+        Raises:
+            ApiError: 403.
+        """
+        shown = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+        if self.token and hmac.compare_digest(shown, f"Bearer {self.token}".encode()):
+            return
+        if not self.public and not _from_here(address):
+            raise forbidden(
+                "metrics are told on this machine alone: set METERLINE_METRICS_PUBLIC=1 to tell everybody, or "
+                "METERLINE_METRICS_TOKEN and send it as `Authorization: Bearer`"
+            )
+
+
+def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], scrapers: Scrapers) -> Route:
+    """Give the route of the all-in-one; `run_dir` is where all processes count, `places` what lies where."""
 
     async def metrics(call: Call) -> web.Response:
-        if not public and not _from_here(call.request.headers.get("X-Forwarded-For")):
-            raise forbidden("metrics are told on this machine alone: set METERLINE_METRICS_PUBLIC=1 to tell everybody")
-        samples = _counted(run_dir)
-        samples[LOG_BYTES.sample()] = str(await asyncio.to_thread(_bytes_in, log_dir))
+        scrapers.check(call.request, call.request.headers.get("X-Forwarded-For"))
+        samples = {**gateway_samples(run_dir), **consumer_samples(run_dir), **_restarts(run_dir)}
+        used = await asyncio.to_thread(disk_use, places)
+        samples[LOG_BYTES.sample()] = str(used["log"])
+        samples |= {DISK_BYTES.sample(part): str(used[part]) for part in used}
         if core.spool is not None:
             with suppress(LogUnavailableError):  # Nobody has opened it yet.
                 _add_spooled(samples, await asyncio.to_thread(core.spool.spooled))
-        # What the store or the log cannot tell is absent; the rest is needed then above all.
-        with suppress(MeteringError, TimeoutError):
-            async with asyncio.timeout(APPLIED_S_MAX):
-                await _add_applied(samples, core)
-        return web.Response(body=render(METRICS, samples).encode(), headers={"Content-Type": CONTENT_TYPE})
+        return metrics_response(METRICS, samples | await applied_samples(core))
 
-    return Route("GET", "/metrics", None, metrics, "What is measured, for Prometheus", "Health")
+    summary = "What is measured, for Prometheus"
+    failures = (400, 403, 503)
+    return Route(
+        "GET", "/metrics", None, metrics, summary, "Health", answer=TEXT, answer_type="text/plain", failures=failures
+    )
+
+
+def metrics_response(metrics: Sequence[Metric], samples: Mapping[str, str]) -> web.Response:
+    """Answer in Prometheus' text format."""
+    return web.Response(body=render(metrics, samples).encode(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def gateway_samples(run_dir: Path) -> dict[str, str]:
+    """Give what gateways count in this folder."""
+    counts: Mapping[str, int] = read_tallies(run_dir, CELLS)
+    plain = {cell: str(counts[cell]) for cell in CELLS if not cell.startswith(DURATIONS.metric.name)}
+    return {**plain, **DURATIONS.samples(counts)}
+
+
+def consumer_samples(run_dir: Path) -> dict[str, str]:
+    """Give what consumers count in this folder."""
+    counts = read_tallies(run_dir, CONSUMER_CELLS)
+    return {cell: str(counts[cell]) for cell in CONSUMER_CELLS}
+
+
+async def applied_samples(core: Measured) -> dict[str, str]:
+    """Give the lag, and what the store can tell; while it does not answer, only the lag, which then is at most this."""
+    samples: dict[str, str] = {}
+    # What nobody can tell, or not soon, is absent; the rest is needed then above all.
+    for add in (_add_lag, _add_applied):
+        with suppress(MeteringError, IngestError, TimeoutError):
+            async with asyncio.timeout(APPLIED_S_MAX):
+                await add(samples, core)
+    return samples
+
+
+async def _add_lag(samples: dict[str, str], core: Measured) -> None:
+    lag = await core.progress.lag()
+    samples[LAG_EVENTS.sample()] = str(lag.lag_events)
+    samples[LAG_AGE.sample()] = str(lag.oldest_unapplied_age_ms)
 
 
 async def _add_applied(samples: dict[str, str], core: Measured) -> None:
@@ -156,9 +216,6 @@ async def _add_applied(samples: dict[str, str], core: Measured) -> None:
     for table, rows, parts in await core.store.run(core.store.select, _TABLES):
         samples[ROWS.sample(table)] = str(rows)
         samples[PARTS.sample(table)] = str(parts)
-    lag = await core.progress.lag()  # Last: while the log is silent, the others are told all the same.
-    samples[LAG_EVENTS.sample()] = str(lag.lag_events)
-    samples[LAG_AGE.sample()] = str(lag.oldest_unapplied_age_ms)
 
 
 def _add_spooled(samples: dict[str, str], spooled: Spooled) -> None:
@@ -168,11 +225,9 @@ def _add_spooled(samples: dict[str, str], spooled: Spooled) -> None:
     samples[SPOOL_AGE.sample()] = str(age_us // 1000)
 
 
-def _counted(run_dir: Path) -> dict[str, str]:
-    counts: Mapping[str, int] = read_tallies(run_dir, CELLS)
-    plain = {cell: str(counts[cell]) for cell in CELLS if not cell.startswith(DURATIONS.metric.name)}
-    restarts = read_tallies(run_dir, RESTART_CELLS)
-    return {**plain, **DURATIONS.samples(counts), **{cell: str(restarts[cell]) for cell in RESTART_CELLS}}
+def _restarts(run_dir: Path) -> dict[str, str]:
+    counts = read_tallies(run_dir, RESTART_CELLS)
+    return {cell: str(counts[cell]) for cell in RESTART_CELLS}
 
 
 def _from_here(address: str | None) -> bool:
@@ -185,11 +240,3 @@ def _from_here(address: str | None) -> bool:
         return False
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     return found.is_loopback or (mapped is not None and mapped.is_loopback)
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # Old segments are unlinked while we look.
-            total += path.stat().st_size if path.is_file() else 0
-    return total

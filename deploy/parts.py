@@ -1,22 +1,27 @@
 """The processes of the all-in-one: `python -m deploy.parts CONFIG`, one for each part, started by the supervisor.
 
-A part is configured by one JSON argument, ends when it is told to (SIGTERM) or when the supervisor's pipe closes, and
-says on its error output, in one line, why it cannot run before it ends with `EXIT_REFUSED`.
+A part is configured by one JSON argument, and by the registry's URL on its input, for that may hold a password. It ends
+when it is told to (SIGTERM) or when the supervisor's pipe closes, and says on its error output, in one line, why it
+cannot run before it ends with `EXIT_REFUSED`.
 """
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import structlog
 import uvloop
 
+from deploy.disk_use import places_of
 from ingest.errors import LogCorruptError, LogDeniedError, LogMismatchError, LogUnavailableError
-from metering.errors import DataTooNewError, SettingsError
+from ingest.log.archive.keeper import Keep
+from ingest.log.local.writer import SEGMENT_BYTES
+from metering.errors import DataTooNewError, SettingsError, StoreRefusedError, UnavailableError
 from metering.http.rate_limits import RateLimits, SharedLimiter
 
 EXIT_REFUSED = 78
@@ -36,8 +41,12 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     registry_url: str
     name: str = ""
     metrics_public: bool = False
+    metrics_token: str = ""
     rate_limits: RateLimits | None = None
     log_url: str = ""
+    log_keep: Keep = Keep.ARCHIVE
+    log_archive_dir: str = ""
+    log_segment_bytes: int = SEGMENT_BYTES
     spool_dir: str = ""
     spool_bytes_max: int = 0
     listener: int = -1
@@ -47,6 +56,15 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     def log_dir(self) -> Path:
         """Where the local log lies."""
         return Path(self.data_dir) / "log"
+
+    def places(self) -> Mapping[str, Path]:
+        """Name what lies where."""
+        return places_of(Path(self.data_dir), self.archive_dir, self.store_url, self.registry_url)
+
+    @property
+    def archive_dir(self) -> Path:
+        """Where the local log is archived."""
+        return Path(self.log_archive_dir)
 
     @property
     def imports_dir(self) -> Path:
@@ -75,11 +93,21 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.run_dir) / "core.sock"
 
 
+_REFUSALS = (DataTooNewError, SettingsError, StoreRefusedError, LogMismatchError, LogCorruptError, LogDeniedError)
+
 Serve = Callable[[PartConfig, asyncio.Event], Awaitable[None]]
 
 
 def main(config: PartConfig) -> int:
     """Run one part until it is told to stop; gives the exit code."""
+    return run(config.kind, partial(_serve_of(config.kind), config), config.lifeline)
+
+
+def run(name: str, serve: Callable[[asyncio.Event], Awaitable[None]], lifeline: int = -1) -> int:
+    """Run what serves until its event is set, by SIGTERM, SIGINT or the end of the lifeline; gives the exit code.
+
+    Why it cannot run is one line on the error output, which begins with `name`.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -90,27 +118,26 @@ def main(config: PartConfig) -> int:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    serve = _serve_of(config.kind)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_told(serve, config))
-    except (DataTooNewError, SettingsError, LogMismatchError, LogCorruptError, LogDeniedError) as error:
-        print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
+            runner.run(_until_told(serve, lifeline))
+    except _REFUSALS as error:
+        print(f"meterline {name}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
         return EXIT_REFUSED
-    except LogUnavailableError as error:
-        print(f"meterline {config.kind}: {error}", file=sys.stderr)  # noqa: T201 - as above; waiting may help.
+    except (LogUnavailableError, UnavailableError) as error:
+        print(f"meterline {name}: {error}", file=sys.stderr)  # noqa: T201 - as above; waiting may help.
         return 1
     return 0
 
 
-async def _until_told(serve: Serve, config: PartConfig) -> None:
+async def _until_told(serve: Callable[[asyncio.Event], Awaitable[None]], lifeline: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, stop.set)
-    if config.lifeline >= 0:
-        loop.add_reader(config.lifeline, _lifeline_closed, loop, config.lifeline, stop)
-    await serve(config, stop)
+    if lifeline >= 0:
+        loop.add_reader(lifeline, _lifeline_closed, loop, lifeline, stop)
+    await serve(stop)
 
 
 def _lifeline_closed(loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Event) -> None:
@@ -140,4 +167,5 @@ def _serve_of(kind: str) -> Serve:
 
 
 if __name__ == "__main__":
-    sys.exit(main(msgspec.json.decode(sys.argv[1], type=PartConfig)))
+    told = msgspec.json.decode(sys.argv[1], type=PartConfig)
+    sys.exit(main(msgspec.structs.replace(told, registry_url=sys.stdin.read())))

@@ -6,37 +6,59 @@
 | `METERLINE_DATA_DIR` | where everything is kept | `./data` |
 | `METERLINE_GATEWAY_WORKERS` | gateway processes behind the address | one for each core but one, 1 to 4 |
 | `METERLINE_STORE_URL` | the store | chDB in the data folder |
-| `METERLINE_REGISTRY_URL` | the registry | SQLite in the data folder |
+| `METERLINE_REGISTRY_URL` | the registry: `postgresql://user:password@host:5432/database` | SQLite in the data folder |
 | `METERLINE_RATE_LIMITS` | `1`: limit the requests of each key | `0` |
 | `METERLINE_RATE_INGEST`, `_READS`, `_WRITES` | requests of a key in each window | `1000`, `200`, `50` |
 | `METERLINE_RATE_WINDOW_S` | how long a window is | `10` |
 | `METERLINE_METRICS_PUBLIC` | `1`: tell `/metrics` to everybody, not to this machine alone | `0` |
+| `METERLINE_METRICS_TOKEN` | tell `/metrics` also to who sends `Authorization: Bearer` with this | none |
 | `METERLINE_LOG_URL` | the log: `kafka://host:port[,host:port]/topic?partitions=4` | the local log in the data folder |
 | `METERLINE_LOG_TLS` | `1`: speak TLS with the brokers | `0`, or `1` with any of the next |
 | `METERLINE_LOG_TLS_CA` | PEM file of who may sign their certificates | the system's authorities |
 | `METERLINE_LOG_TLS_CERTIFICATE`, `_KEY`, `_KEY_PASSWORD` | PEM files of ours, where they ask for it | none |
 | `METERLINE_LOG_SASL_USERNAME`, `_PASSWORD` | who we are to the brokers | nobody |
 | `METERLINE_LOG_SASL_MECHANISM` | `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN` (over TLS only) | `SCRAM-SHA-512` |
+| `METERLINE_LOG_KEEP` | what becomes of the local log once it is applied: `archive`, `all`, `none` | `archive` |
+| `METERLINE_LOG_ARCHIVE_DIR` | where the local log is archived | `log-archive` in the data folder |
+| `METERLINE_LOG_SEGMENT_MIB` | size of a segment of the local log, the unit that is archived | `256` |
 | `METERLINE_SPOOL_DIR` | a folder where events are kept durably while the log does not take them | none: 503 |
 | `METERLINE_SPOOL_BYTES_MAX` | bytes of events that may wait there; beyond that 503 | `1073741824` (1 GiB) |
 | `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
+| `METERLINE_STORE_REPLICATED` | `1`: the store's database is of the engine Replicated | `0` |
+| `METERLINE_API_URL` | gateways: where the APIs are, `http://host:port[,http://host:port]` | none |
+| `METERLINE_INTERNAL_SECRET` | gateways and APIs: what an API lets gateways in by, 32 characters or more | none |
+| `METERLINE_IMPORTS_DIR` | APIs: where uploaded files wait; APIs may share it | `imports` in the data folder |
+
+`meterline up` is all of it on one machine; `meterline gateway`, `consumer` and `api` are its parts apart. What a part
+needs is checked when it starts: `deploy/roles.py`.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ingest.log.archive.keeper import Keep
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.kafka.security import MECHANISMS, KafkaSecurity
+from ingest.log.local.writer import SEGMENT_BYTES
 from metering.http.rate_limits import RateLimits
+from metering.registry.address import parse_address
 
 GATEWAY_WORKERS_MAX = 64
+STORE_SCHEMES = ("chdb://", "http://", "https://")
+SECRET_CHARACTERS_MIN = 32
+SECRET_CHARACTERS_MAX = 256
 RATE_MAX = 1_000_000_000
 RATE_WINDOW_S_MAX = 3600
+SEGMENT_MIB_MAX = 4096
 SPOOL_BYTES_DEFAULT = 1 << 30
 SPOOL_BYTES_MIN = 1 << 20
 SPOOL_BYTES_MAX = 1 << 50
+
+_API_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_SECRET = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class SettingError(ValueError):
@@ -51,15 +73,25 @@ class Settings:
     port: int
     data_dir: Path
     gateway_workers: int
-    store_url: str
-    registry_url: str
+    store_url: str = field(repr=False)
+    registry_url: str = field(repr=False)
     log_url: str
     """Empty for the local log."""
     bootstrap_api_key: str | None = field(repr=False)
     rate_limits: RateLimits | None = None
     metrics_public: bool = False
+    log_keep: Keep = Keep.ARCHIVE
+    log_archive_dir: Path = Path()
+    log_segment_bytes: int = SEGMENT_BYTES
     spool_dir: Path | None = None
     spool_bytes_max: int = SPOOL_BYTES_DEFAULT
+    metrics_token: str = field(default="", repr=False)
+    store_replicated: bool = False
+    api_urls: tuple[str, ...] = ()
+    internal_secret: str = field(default="", repr=False)
+    imports_dir: Path = Path()
+    given: frozenset[str] = frozenset()
+    """The variables that are set, whatever they say."""
 
     @property
     def url(self) -> str:
@@ -83,12 +115,10 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     data_dir = Path(env.get("METERLINE_DATA_DIR") or "data").expanduser().resolve()
     log_url = _log_url(env, data_dir)
     store_url = env.get("METERLINE_STORE_URL") or f"chdb://{data_dir / 'store'}"
-    if not store_url.startswith("chdb://"):
-        raise SettingError(f"METERLINE_STORE_URL={store_url!r}: the all-in-one keeps chdb:///absolute/path; unset it")
-    registry_url = env.get("METERLINE_REGISTRY_URL") or f"sqlite:///{data_dir / 'registry.db'}"
-    if not registry_url.startswith("sqlite:///"):
+    if not store_url.startswith(STORE_SCHEMES):
         raise SettingError(
-            f"METERLINE_REGISTRY_URL={_scheme(registry_url)}: this release keeps sqlite:///absolute/path"
+            f"METERLINE_STORE_URL={_scheme(store_url)}: write http://user:password@host:8123/database, or https, or "
+            "chdb:///absolute/path"
         )
     return Settings(
         host=env.get("METERLINE_HOST") or "127.0.0.1",
@@ -96,14 +126,56 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         data_dir=data_dir,
         gateway_workers=_whole(env, "METERLINE_GATEWAY_WORKERS", _default_workers(), 1, GATEWAY_WORKERS_MAX),
         store_url=store_url,
-        registry_url=registry_url,
+        registry_url=_registry_url(env.get("METERLINE_REGISTRY_URL") or "", data_dir),
         log_url=log_url,
         bootstrap_api_key=env.get("METERLINE_BOOTSTRAP_API_KEY") or None,
         rate_limits=_rate_limits(env),
         metrics_public=bool(_whole(env, "METERLINE_METRICS_PUBLIC", 0, 0, 1)),
+        log_keep=_keep(env.get("METERLINE_LOG_KEEP") or Keep.ARCHIVE),
+        log_archive_dir=_archive_dir(env.get("METERLINE_LOG_ARCHIVE_DIR"), data_dir),
+        log_segment_bytes=1024 * 1024 * _whole(env, "METERLINE_LOG_SEGMENT_MIB", 256, 1, SEGMENT_MIB_MAX),
         spool_dir=Path(spool_dir).expanduser().resolve() if (spool_dir := env.get("METERLINE_SPOOL_DIR")) else None,
         spool_bytes_max=_whole(env, "METERLINE_SPOOL_BYTES_MAX", SPOOL_BYTES_DEFAULT, SPOOL_BYTES_MIN, SPOOL_BYTES_MAX),
+        metrics_token=_secret(env, "METERLINE_METRICS_TOKEN"),
+        store_replicated=bool(_whole(env, "METERLINE_STORE_REPLICATED", 0, 0, 1)),
+        api_urls=_api_urls(env.get("METERLINE_API_URL") or ""),
+        internal_secret=_secret(env, "METERLINE_INTERNAL_SECRET"),
+        imports_dir=Path(env.get("METERLINE_IMPORTS_DIR") or data_dir / "imports").expanduser().resolve(),
+        given=frozenset(name for name, value in env.items() if name.startswith("METERLINE_") and value),
     )
+
+
+def _keep(text: str) -> Keep:
+    try:
+        return Keep(text)
+    except ValueError:
+        raise SettingError(f"METERLINE_LOG_KEEP={text!r} must be one of {', '.join(Keep)}") from None
+
+
+def _archive_dir(text: str | None, data_dir: Path) -> Path:
+    folder = Path(text).expanduser().resolve() if text else data_dir / "log-archive"
+    if folder in (data_dir, data_dir / "log"):
+        raise SettingError(f"METERLINE_LOG_ARCHIVE_DIR={text!r} must be a folder of its own")
+    return folder
+
+
+def _api_urls(text: str) -> tuple[str, ...]:
+    urls = tuple(url.rstrip("/") for url in text.split(",") if url)
+    for url in urls:
+        if not _API_URL.fullmatch(url):
+            raise SettingError(f"METERLINE_API_URL: {url[:100]!r} must be http://host:port, nothing more")
+    return urls
+
+
+def _secret(env: Mapping[str, str], name: str) -> str:
+    """Give a secret, whose text is told nowhere; empty when it is not set."""
+    text = env.get(name) or ""
+    if text and not (SECRET_CHARACTERS_MIN <= len(text) <= SECRET_CHARACTERS_MAX and _SECRET.fullmatch(text)):
+        raise SettingError(
+            f"{name} must have {SECRET_CHARACTERS_MIN} to {SECRET_CHARACTERS_MAX} letters, digits, `_` or `-`: "
+            "make one with `openssl rand -hex 32`"
+        )
+    return text
 
 
 def _log_url(env: Mapping[str, str], data_dir: Path) -> str:
@@ -115,6 +187,21 @@ def _log_url(env: Mapping[str, str], data_dir: Path) -> str:
     except ValueError as error:
         raise SettingError(f"METERLINE_LOG_URL: {error}; or unset it for the log in METERLINE_DATA_DIR") from None
     read_log_security(env)  # Each process reads it again; what is wrong with it is told now.
+    return url
+
+
+def _scheme(url: str) -> str:
+    """Name a URL without the password it may carry."""
+    return repr(url.partition("://")[0] + "://...")
+
+
+def _registry_url(url: str, data_dir: Path) -> str:
+    if not url:
+        return f"sqlite:///{data_dir / 'registry.db'}"
+    try:
+        parse_address(url)
+    except ValueError as error:
+        raise SettingError(f"METERLINE_REGISTRY_URL: {error}; or unset it for SQLite in METERLINE_DATA_DIR") from None
     return url
 
 
@@ -179,8 +266,3 @@ def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: in
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise SettingError(f"{name}={text!r} must be a whole number from {least} to {most}")
     return int(text)
-
-
-def _scheme(url: str) -> str:
-    """Name a URL without the password it may carry."""
-    return repr(url.partition("://")[0] + "://...")

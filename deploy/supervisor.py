@@ -70,18 +70,23 @@ class Supervisor:
             await asyncio.gather(*(self._end(part) for part in self._parts if part.config.kind == kind))
 
     async def _spawn(self, part: Part) -> None:
-        config = msgspec.json.encode(
-            msgspec.structs.replace(part.config, name=part.name, lifeline=self._lifeline)
-        ).decode()
-        part.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "deploy.parts",
-            config,
-            pass_fds=part.fds,
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the supervisor, which stops the parts in order.
-        )
+        config = msgspec.structs.replace(part.config, name=part.name, lifeline=self._lifeline, registry_url="")
+        told, tell = os.pipe()
+        try:
+            # Every user of the machine may read the arguments of its processes, and this may hold a password.
+            with os.fdopen(tell, "w") as secret:
+                secret.write(part.config.registry_url)
+            part.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "deploy.parts",
+                msgspec.json.encode(config).decode(),
+                pass_fds=part.fds,
+                stdin=told,
+                start_new_session=True,  # Ctrl-C is for the supervisor, which stops the parts in order.
+            )
+        finally:
+            os.close(told)
 
     async def _keep(self, part: Part) -> None:
         pause = RESTART_PAUSE_S_MIN

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.data_dir import DataDirError, hold
+from deploy.first_key import bootstrap_key
 from deploy.metrics import KINDS, RESTART_CELLS
 from deploy.parts import PartConfig
 from deploy.settings import Settings
@@ -31,7 +32,7 @@ from metering.http.scope import Scope
 from metering.metrics import Tallies
 from metering.registry.accounts import DEFAULT_ACCOUNT, ensure_account
 from metering.registry.engine import Registry
-from metering.registry.keys import check_secret, create_key, find_key_by_secret
+from metering.registry.keys import create_key
 from metering.registry.migrate import migrate
 from metering.world import Mode, World
 
@@ -73,6 +74,11 @@ def run_up(settings: Settings, console: Console) -> int:
     Raises:
         StartError: it cannot start.
     """
+    if not settings.store_url.startswith("chdb://"):
+        raise StartError(
+            "METERLINE_STORE_URL names a server, and the all-in-one keeps its store itself: unset it, or run "
+            "`meterline gateway`, `meterline consumer` and `meterline api`"
+        )
     try:
         lock = hold(settings.data_dir)
     except DataDirError as error:
@@ -104,18 +110,24 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         store_url=settings.store_url,
         registry_url=settings.registry_url,
         metrics_public=settings.metrics_public,
+        metrics_token=settings.metrics_token,
         rate_limits=settings.rate_limits,
         log_url=settings.log_url,
+        log_keep=settings.log_keep,
+        log_archive_dir=str(settings.log_archive_dir),
+        log_segment_bytes=settings.log_segment_bytes,
         spool_dir="" if settings.spool_dir is None else str(settings.spool_dir),
         spool_bytes_max=settings.spool_bytes_max,
     )
     stopping = asyncio.create_task(stop.wait())
     try:
         await _start_parts(supervisor, config, settings.gateway_workers, held)
-        ready = asyncio.create_task(_until_ready(settings.host, held.port, console))
-        await _first(ready, stopping, supervisor.refused)
+        ready = asyncio.create_task(_until_ready(settings.host, held.port))
+        waits = (ready, stopping, supervisor.refused)
+        while not (await asyncio.wait(waits, timeout=READY_WAIT_S_MAX, return_when=asyncio.FIRST_COMPLETED))[0]:
+            console.print("[yellow]not ready yet; still trying[/]")
         if ready.done():
-            ready.result()
+            await ready
             _greet(console, settings, held.port, key)
         await _first(stopping, supervisor.refused)
         ready.cancel()
@@ -149,10 +161,9 @@ async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int,
         await supervisor.start(name, gateway, [held.lock, held.listener.fileno()])
 
 
-async def _until_ready(host: str, port: int, console: Console) -> None:
+async def _until_ready(host: str, port: int) -> None:
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound.
     url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/readyz"
-    deadline = asyncio.get_running_loop().time() + READY_WAIT_S_MAX
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
         while True:
             try:
@@ -161,14 +172,15 @@ async def _until_ready(host: str, port: int, console: Console) -> None:
                         return
             except (aiohttp.ClientError, TimeoutError):
                 pass
-            if deadline and asyncio.get_running_loop().time() > deadline:
-                deadline = 0
-                console.print(f"[yellow]not ready after {READY_WAIT_S_MAX:.0f} s; still trying[/]")
             await asyncio.sleep(0.1)
 
 
 def _prepare_registry(settings: Settings) -> FirstKey:
-    """Migrate the registry, and make the default account with its first key at the first start."""
+    """Migrate the registry, and make the default account with its first key at the first start.
+
+    Raises:
+        StartError: it cannot be used.
+    """
     try:
         registry = Registry(settings.registry_url)
         try:
@@ -187,12 +199,9 @@ def _first_key(connection: sa.Connection, settings: Settings) -> FirstKey:
     wanted = settings.bootstrap_api_key
     if wanted is not None:
         try:
-            mode = check_secret(wanted)
+            bootstrap_key(connection, wanted, now)
         except ValueError as error:
             raise StartError(f"METERLINE_BOOTSTRAP_API_KEY: {error}") from None
-        if find_key_by_secret(connection, wanted) is None:
-            world = World(account.id, mode)
-            create_key(connection, world, [Scope.ADMIN], now, name="bootstrap", secret=wanted)
         return FirstKey(account.name, wanted)
     if not created:
         return FirstKey(account.name, None)

@@ -1,10 +1,12 @@
 """What the core process serves to gateways about how far the log is applied, and `GET /v1/ingest/lag` to clients.
 
-The internal paths are for gateways on the core's Unix socket. They answer only requests that carry `INTERNAL_HEADER`,
-which the public proxy drops, so no spelling of a path reaches them from outside.
+The internal paths are for gateways. They answer only requests that carry `INTERNAL_HEADER`, which the public proxy
+drops, so no spelling of a path reaches them from outside. What keeps everybody else off the core is its socket, which
+only its own user may open, or, where it listens to the network, a secret: see `gateways_only`.
 """
 
-from collections.abc import Sequence
+import hmac
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,16 +14,19 @@ from aiohttp import web
 
 from ingest.consumer.lag import Lag
 from metering.http.app import json_response
-from metering.http.problem import invalid_field, not_found, unavailable
+from metering.http.problem import forbidden, invalid_field, not_found, unavailable
 from metering.http.route import Call, Handler, Route
 from metering.http.scope import Scope
+from metering.position import Position
 from metering.timestamps import format_instant
 from metering.world import Mode, World
 
 INTERNAL_HEADER = "X-Meterline-Internal"
+SECRET_HEADER = "X-Meterline-Gateway-Secret"  # noqa: S105 - a name.
 INTERNAL_PREFIX = "/internal/"
 WAIT_APPLIED_PATH = "/internal/wait-applied"
 RETRACTED_PATH = "/internal/retracted"
+PRICES_PATH = "/internal/event-prices"
 
 APPLIED_WAIT_S_MAX = 30.0
 
@@ -46,6 +51,10 @@ class Progress(Protocol):
         """Wait until the deletion at this place is applied and give how many events it retracted, None if it is not."""
         ...
 
+    async def reached(self, place: Place, wait_s_max: float) -> Position | None:
+        """Wait until the event at this place is in the figures and give its position, None if it is not."""
+        ...
+
     async def lag(self) -> Lag:
         """Give the lag now; never 0 while an event already durable is not in the figures."""
         ...
@@ -60,9 +69,7 @@ def internal_routes(progress: Progress) -> Sequence[Route]:
         return json_response({})
 
     async def retracted(call: Call) -> web.StreamResponse:
-        place = Place(*(_whole(call, name) for name in ("partition", "offset", "index")))
-        world = World(call.query("account") or "", Mode(call.query("mode") or ""))
-        count = await progress.retracted(world, place, APPLIED_WAIT_S_MAX)
+        count = await progress.retracted(world_of(call), place_of(call), APPLIED_WAIT_S_MAX)
         if count is None:
             raise unavailable("the deletion is in the log and not applied yet", retry_after_s=5)
         return json_response({"count": count})
@@ -71,6 +78,26 @@ def internal_routes(progress: Progress) -> Sequence[Route]:
         Route("POST", WAIT_APPLIED_PATH, None, internal_only(wait_applied), "Wait until all is applied", "internal"),
         Route("GET", RETRACTED_PATH, None, internal_only(retracted), "Count what a deletion retracted", "internal"),
     )
+
+
+Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def gateways_only(secret: str) -> Callable[[web.Request, Serve], Awaitable[web.StreamResponse]]:
+    """Make the middleware of a core that listens to the network: it answers who knows the secret.
+
+    Who asks, by which address and protocol, is told by gateways in headers that anybody could write; so nobody else is
+    answered.
+    """
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Serve) -> web.StreamResponse:
+        shown = request.headers.get(SECRET_HEADER, "")
+        if hmac.compare_digest(shown.encode(errors="surrogateescape"), secret.encode()):
+            return await handler(request)
+        raise forbidden("this address is for gateways alone: send the request to one of them")
+
+    return guard
 
 
 def lag_route(progress: Progress) -> Route:
@@ -93,6 +120,7 @@ def lag_route(progress: Progress) -> Route:
             "applied_until": {"type": "string", "format": "date-time"},
             "oldest_unapplied_age_ms": {"type": "integer"},
         },
+        "required": ["lag_events", "applied_until", "oldest_unapplied_age_ms"],
     }
     summary = "How far the figures are behind what was accepted"
     return Route("GET", "/v1/ingest/lag", Scope.READ, lag, summary, "Events", answer=answer)
@@ -107,6 +135,16 @@ def internal_only(handler: Handler) -> Handler:
         return await handler(call)
 
     return guarded
+
+
+def world_of(call: Call) -> World:
+    """Read whose data a gateway asks about."""
+    return World(call.query("account") or "", Mode(call.query("mode") or ""))
+
+
+def place_of(call: Call) -> Place:
+    """Read which place in the log a gateway asks about."""
+    return Place(*(_whole(call, name) for name in ("partition", "offset", "index")))
 
 
 def _whole(call: Call, name: str) -> int:

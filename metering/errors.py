@@ -3,11 +3,13 @@
 MeteringError
 +-- UnavailableError          wait and do it again; repeating is harmless
 |   +-- StoreUnavailableError     the store did not answer; of a write the outcome is unknown
-|   +-- RegistryUnavailableError  the registry did not answer, or was locked too long; nothing changed
+|   +-- RegistryUnavailableError  the registry did not answer, or was locked too long; nothing changed, unless the
+|                                 message says that a commit was cut off
 +-- QueryLimitError           ask for less: the question cost more than one question may
 +-- StoreRefusedError         stop: a statement is wrong here, or rights or tables are missing there
 +-- SettingsError             stop: what durability or exactness rests on is not as it must be
 |   +-- StoreSettingsError
+|   +-- RegistrySettingsError
 +-- DataTooNewError           stop: a newer release has written here
     +-- StoreTooNewError
 """
@@ -26,7 +28,7 @@ class StoreUnavailableError(UnavailableError):
 
 
 class RegistryUnavailableError(UnavailableError):
-    """The registry did not answer; its transaction was rolled back."""
+    """The registry did not answer; its transaction was rolled back, unless the message says otherwise."""
 
 
 class QueryLimitError(MeteringError):
@@ -43,6 +45,10 @@ class SettingsError(MeteringError):
 
 class StoreSettingsError(SettingsError):
     """A table or a session lacks a setting that the promises rest on."""
+
+
+class RegistrySettingsError(SettingsError):
+    """The registry's server, or its user's rights there, are not as they must be."""
 
 
 class DataTooNewError(MeteringError):

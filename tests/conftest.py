@@ -11,12 +11,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import billing.tables  # noqa: F401 - declares its tables in the registry's metadata.
+import ingest.imports.tables  # noqa: F401 - declares its table in the same metadata.
 from metering.ids import new_id
+from metering.registry.engine import Registry
+from metering.registry.migrate import migrate as migrate_registry
+from metering.registry.tables import metadata
 from metering.store.client import Store
 from metering.store.migrations import migrate
 from metering.world import Mode, World
 from tests.peers.clickhouse.process import ClickHouse
 from tests.peers.kafka.cluster import Cluster
+from tests.peers.postgres.server import Postgres
 from tests.pipeline.product import Product
 
 # How long one example takes says more of the machine at that moment than of the code.
@@ -59,6 +65,44 @@ def kafka() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL that all tests of a process share; a test stays apart by a database of its own."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_registry(postgres: Postgres) -> str:
+    """The address of a migrated registry, shared by all tests of a process."""
+    url = postgres.url(postgres.database())
+    registry = Registry(url)
+    migrate_registry(registry)
+    registry.close()
+    return url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
+    """A migrated registry without a row; whoever asks for it is tested on both databases."""
+    on_sqlite = request.param == "sqlite"
+    opened = Registry(f"sqlite:///{tmp_path}/registry.db" if on_sqlite else _emptied(request))
+    if on_sqlite:
+        migrate_registry(opened)
+    yield opened
+    opened.close()
+
+
+def _emptied(request: pytest.FixtureRequest) -> str:
+    """Give PostgreSQL's registry, emptied: quicker than a new one by far."""
+    url: str = request.getfixturevalue("postgres_registry")
+    registry = Registry(url)
+    with registry.writing() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    registry.close()
+    return url
+
+
 def _killable_kafka() -> Iterator[Cluster]:
     with Cluster() as cluster:
         yield cluster
@@ -78,7 +122,7 @@ def own_kafka(_killable_kafka: Cluster) -> Cluster:
 @pytest.fixture(autouse=True)
 def _short_cutoffs(request: pytest.FixtureRequest) -> None:
     """Forget the lanes of earlier tests: each has its own, and a cut-off names every lane in the request's line."""
-    if "tests/metering/api/" in request.path.as_posix() or "tests/billing/api/" in request.path.as_posix():
+    if any(folder in request.path.as_posix() for folder in ("metering/api/", "billing/api/", "deploy/prices/")):
         request.getfixturevalue("store").command("TRUNCATE TABLE applied")
 
 

@@ -20,17 +20,22 @@ from metering.http.paging import PARAMETERS, page_of, paged
 from metering.http.problem import not_found
 from metering.http.route import Call, Parameter, Route
 from metering.http.scope import Scope
+from metering.http.shapes import DAY_OR_INSTANT, one_of
 from metering.http.shapes import page_of as page_shape
 
 TAG = "Invoices"
 _STARTS = "period_starts_at"
 
 _FILTERS = (
-    Parameter("status", "open gives the live invoices; without it they are hidden. As `status__in` several."),
+    Parameter(
+        "status",
+        "open gives the live invoices; without it they are hidden. As `status__in` several.",
+        one_of([status.value for status in InvoiceStatus]),
+    ),
     Parameter("customer_id", "Our id or the external id; as `customer_id__in` several."),
     Parameter("subscription_id", "As `subscription_id__in` several."),
-    Parameter(f"{_STARTS}__gte", "Periods that start then or later; also __gt."),
-    Parameter(f"{_STARTS}__lt", "Periods that start before; also __lte."),
+    Parameter(f"{_STARTS}__gte", "Periods that start then or later; also __gt.", DAY_OR_INSTANT),
+    Parameter(f"{_STARTS}__lt", "Periods that start before; also __lte.", DAY_OR_INSTANT),
     asof.PARAMETER,
 )
 

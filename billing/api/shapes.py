@@ -1,29 +1,37 @@
 """What billing's requests and answers look like, as JSON Schema fragments."""
 
 from billing.catalog.model import ProductStatus, ProductType
+from billing.interval import COUNT_MAX
 from billing.invoices.model import InvoiceStatus
+from billing.money import AMOUNT_MAX
 from billing.pricing import MODELS
 from billing.subscriptions.model import SubscriptionStatus
+from billing.subscriptions.reading import PRODUCTS_MAX
 from metering.api.aggregator_fields import AGGREGATOR, FILTER
 from metering.http.shapes import (
     ANY_OBJECT,
     BOOLEAN,
     INSTANT,
     INTEGER,
+    NAME,
     NUMBER,
     OPTIONAL_INSTANT,
+    OPTIONAL_NAME,
     OPTIONAL_TEXT,
     TEXT,
     Shape,
     array_of,
+    bounded,
     described,
     object_of,
     one_of,
+    request_of,
 )
 from metering.windows import Period
 
 _OPTIONAL_NUMBER: Shape = {"type": ["number", "null"]}
-_OPTIONAL_INTEGER: Shape = {"type": ["integer", "null"]}
+_CURRENCY: Shape = {**TEXT, "pattern": "^[A-Z]{3}$"}
+_AMOUNT = bounded(INTEGER, 0, AMOUNT_MAX)
 _MODES = one_of(("pro_rata", "pay_in_full", "do_not_charge"), optional=True)
 
 
@@ -31,7 +39,12 @@ def _optional(shape: Shape) -> Shape:
     return {"anyOf": [shape, {"type": "null"}]}
 
 
-INTERVAL = object_of({"period": one_of([period.value for period in Period]), "count": INTEGER}, title="Interval")
+_INTERVAL_FIELDS = {
+    "period": one_of([period.value for period in Period]),
+    "count": bounded(INTEGER, 1, COUNT_MAX),
+}
+INTERVAL = object_of(_INTERVAL_FIELDS, title="Interval")
+NEW_INTERVAL = request_of(_INTERVAL_FIELDS, title="NewInterval", required=("period",))
 ROW = object_of(
     {
         "type": one_of(list(MODELS)),
@@ -53,14 +66,22 @@ ROW = object_of(
 ROWS = array_of(ROW)
 METERING_FILTER = object_of({"name": OPTIONAL_TEXT, "configuration": FILTER}, title="MeteringFilter", required=())
 _CONFIGURATION_FIELDS = {
-    "currency": described(TEXT, "ISO 4217."),
+    "currency": described(_CURRENCY, "ISO 4217."),
     "countries": described(_optional(array_of(TEXT)), "null is everywhere, [] customers without a country."),
     "billing_interval": _optional(INTERVAL),
     "commitment_interval": _optional(INTERVAL),
     "metering_filter": _optional(METERING_FILTER),
     "prices": ROWS,
 }
-NEW_CONFIGURATION = object_of(_CONFIGURATION_FIELDS, title="NewPriceConfiguration", required=("currency", "prices"))
+NEW_CONFIGURATION = request_of(
+    {
+        **_CONFIGURATION_FIELDS,
+        "billing_interval": NEW_INTERVAL,
+        "commitment_interval": NEW_INTERVAL,
+    },
+    title="NewPriceConfiguration",
+    required=("currency", "prices"),
+)
 CONFIGURATION = object_of(
     {
         "id": TEXT,
@@ -85,16 +106,16 @@ _DETAILS = {
 }
 _PRODUCT_TYPE = one_of([kind.value for kind in ProductType if kind is not ProductType.CREDIT])
 _PRODUCT_FIELDS = {
-    "name": TEXT,
+    "name": NAME,
     "aggregator_id": described(OPTIONAL_TEXT, "What a dynamic product is counted by."),
     "aggregator": described(ANY_OBJECT, "In its place: an aggregator by its id, or one to be created."),
     "price_configurations": array_of(NEW_CONFIGURATION),
     **_DETAILS,
 }
-NEW_PRODUCT_BODY = object_of(
+NEW_PRODUCT_BODY = request_of(
     {"type": _PRODUCT_TYPE, **_PRODUCT_FIELDS}, title="NewProduct", required=("name", "type", "price_configurations")
 )
-PRODUCT_BODY = object_of(_PRODUCT_FIELDS, title="ProductFields", required=())
+PRODUCT_BODY = request_of(_PRODUCT_FIELDS, title="ProductFields", never_null=("name",))
 PRODUCT = object_of(
     {
         "id": TEXT,
@@ -113,29 +134,31 @@ PRODUCT = object_of(
 
 _TERMS = {
     "count": described(NUMBER, "1 when absent."),
-    "min_amount": _OPTIONAL_INTEGER,
-    "max_amount": _OPTIONAL_INTEGER,
+    "min_amount": _optional(_AMOUNT),
+    "max_amount": _optional(_AMOUNT),
     "min_committed_count": _OPTIONAL_NUMBER,
 }
-NEW_SUBSCRIPTION_BODY = object_of(
+NEW_SUBSCRIPTION_BODY = request_of(
     {
-        "customer_id": described(TEXT, "Our id or the external id."),
-        "name": OPTIONAL_TEXT,
-        "currency": described(OPTIONAL_TEXT, "The customer's when absent."),
-        "commitment_interval": _optional(INTERVAL),
-        "starts_at": described(TEXT, "A date-time, or a date in the customer's time zone."),
+        "customer_id": described(NAME, "Our id or the external id."),
+        "name": OPTIONAL_NAME,
+        "currency": described(_CURRENCY, "The customer's when absent."),
+        "commitment_interval": NEW_INTERVAL,
+        "starts_at": described({**NAME, "maxLength": 64}, "A date-time, or a date in the customer's time zone."),
         "activation_strategy": one_of(("start_date",)),
         "products": array_of(
-            object_of(
+            request_of(
                 {
-                    "id": TEXT,
-                    "payment_interval": INTERVAL,
+                    "id": NAME,
+                    "payment_interval": NEW_INTERVAL,
                     **_TERMS,
-                    "prices": described(_optional(ROWS), "In place of the catalog's."),
+                    "prices": described(ROWS, "In place of the catalog's."),
                 },
                 title="NewSubscriptionProduct",
                 required=("id", "payment_interval"),
-            )
+            ),
+            least=1,
+            most=PRODUCTS_MAX,
         ),
     },
     title="NewSubscription",
@@ -212,9 +235,9 @@ INVOICE = object_of(
     title="Invoice",
 )
 
-PREVIEW_BODY = object_of(
+PREVIEW_BODY = request_of(
     {
-        "currency": TEXT,
+        "currency": _CURRENCY,
         "prices": ROWS,
         "quantities": array_of(NUMBER),
         "events": described(array_of(NUMBER), "In place of quantities, for prices of each event."),

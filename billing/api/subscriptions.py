@@ -25,16 +25,18 @@ from metering.http.app import json_response
 from metering.http.choices import choices_of, values_of
 from metering.http.filtering import FilterField, Kind, filter_parameters, filters_of
 from metering.http.paging import PARAMETERS, Page, page_of, paged
-from metering.http.problem import ApiError, Fault, not_found
+from metering.http.problem import ApiError, Fault, not_found, unavailable
 from metering.http.reading import read_object
 from metering.http.route import Call, Parameter, Route
 from metering.http.scope import Scope
+from metering.http.shapes import object_of, one_of
 from metering.http.shapes import page_of as page_shape
 from metering.registry.customers import resolve, resolve_many
 from metering.timestamps import format_instant
 from metering.world import World
 
 TAG = "Subscriptions"
+REFRESH_WAIT_S_MAX = 30.0
 
 FILTERS = (
     FilterField("id", subscriptions.c.id, nullable=False),
@@ -47,7 +49,11 @@ FILTERS = (
 )
 _OWN_PARAMETERS = (
     Parameter("customer_id", "Our id or the external id; as `customer_id__in` several."),
-    Parameter("status", "pending, active or cancelled; as `status__in` several."),
+    Parameter(
+        "status",
+        "pending, active or cancelled; as `status__in` several.",
+        one_of([status.value for status in SubscriptionStatus]),
+    ),
 )
 
 
@@ -59,6 +65,7 @@ def subscription_routes(services: Services) -> list[Route]:
     create = "Subscribe a customer to products at the prices of today"
     listing = "List subscriptions, newest first"
     cancel = "End a subscription now: no period begins any more, and the one that runs ends"
+    refresh = "Wait until all usage that was accepted is in open invoices; they are live, so nothing else is to be done"
     return [
         Route(
             "POST",
@@ -85,6 +92,7 @@ def subscription_routes(services: Services) -> list[Route]:
             Route(method, "/v1/subscriptions/{id}/cancel", write, api.cancel, cancel, TAG, answer=SUBSCRIPTION)
             for method in ("POST", "PUT")
         ),
+        Route("POST", "/v1/subscriptions/refresh", write, api.refresh, refresh, TAG, answer=object_of({})),
     ]
 
 
@@ -92,11 +100,17 @@ class _Subscriptions:
     def __init__(self, services: Services) -> None:
         self._registry = services.registry
         self._clock = services.clock
+        self._progress = services.progress
 
     async def create(self, call: Call) -> web.Response:
         asked = read_subscription(await read_object(call.request))
         made, names = await self._registry.write(self._create, call.world, asked)
         return json_response(subscription_object(made, names, self._clock()), 201)
+
+    async def refresh(self, _: Call) -> web.Response:
+        if not await self._progress.wait_until_applied(REFRESH_WAIT_S_MAX):
+            raise unavailable("what was accepted earlier is not in the figures yet: try again", retry_after_s=5)
+        return json_response({})
 
     async def list(self, call: Call) -> web.Response:
         page, conditions, now = page_of(call), filters_of(call, FILTERS), self._clock()

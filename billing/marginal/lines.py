@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
+from billing.catalog.model import PriceGroup
 from billing.catalog.rows import filter_of, is_matrix, prices_of
 from billing.invoices.lines import Counted, charged
 from billing.marginal.model import CountedEvent, Group, MarginalPrice
@@ -33,9 +34,13 @@ _DIGEST_CHARACTERS = 16
 
 @dataclass(frozen=True, slots=True)
 class TouchedLine:
-    """A line that an event is in: of which product and period, by the prices of which group it is charged."""
+    """A line that an event is in: of which product and period, by the prices of which group it is charged.
 
-    subscription: Subscription
+    `subscription` is None for what the catalog offers to everybody.
+    """
+
+    subscription: Subscription | None
+    currency: str
     product: SubscriptionProduct
     aggregator: StoredAggregator
     window: Window
@@ -64,12 +69,10 @@ def touched_lines(event: CountedEvent, agreed: Agreed) -> list[TouchedLine]:
     for subscription in agreed.subscriptions:
         for product in subscription.products:
             aggregator = agreed.aggregators.get(product.aggregator_id or "")
-            if aggregator is None or not matches(aggregator.counted().where, event.record):
-                continue
-            group = _group_of(event, product)
+            group = None if aggregator is None else group_of(event, aggregator, product.groups)
             window = _window(event, subscription, product)
-            if group is not None and window is not None:
-                found.append(TouchedLine(subscription, product, aggregator, window, group))
+            if aggregator is not None and group is not None and window is not None:
+                found.append(TouchedLine(subscription, subscription.currency, product, aggregator, window, group))
     return found
 
 
@@ -87,14 +90,31 @@ def marginal_price(event: CountedEvent, line: TouchedLine, others: Others) -> Ma
         at = bisect_left(others.values, place, key=lambda one: (one.timestamp_us, one.record_id))
         values = [*values[:at], added, *values[at:]]
     amount = MONEY.subtract(_amount(line, replace(without, totals=totals, values=values)), _amount(line, without))
+    subscription = line.subscription
     return MarginalPrice(
-        line.subscription.customer_id,
-        line.subscription.id,
+        None if subscription is None else subscription.customer_id,
+        None if subscription is None else subscription.id,
         line.product.product_id,
         _named_group(line),
-        line.subscription.currency,
+        line.currency,
         amount,
     )
+
+
+def group_of(event: CountedEvent, aggregator: StoredAggregator, groups: Sequence[PriceGroup]) -> int | None:
+    """Give the group of prices that an event is charged by, None when it is not counted or nothing takes it.
+
+    It is the first whose filter the event meets, else the one that takes what is left.
+    """
+    if not matches(aggregator.counted().where, event.record):
+        return None
+    rest = None
+    for index, group in enumerate(groups):
+        if group.metering_filter is None:
+            rest = index if rest is None else rest
+        elif matches(filter_of(group), event.record):
+            return index
+    return rest
 
 
 def _amount(line: TouchedLine, counted: Counted) -> Decimal:
@@ -106,17 +126,6 @@ def _value(event: CountedEvent, aggregator: StoredAggregator) -> Decimal:
     if aggregator.operation not in NEEDS_PROPERTY:
         return Decimal(1)
     return value_of(event.record, aggregator.property) or Decimal(0)
-
-
-def _group_of(event: CountedEvent, product: SubscriptionProduct) -> int | None:
-    """Give the first group whose filter the event meets, else the one that takes what is left, None without one."""
-    rest = None
-    for index, group in enumerate(product.groups):
-        if group.metering_filter is None:
-            rest = index if rest is None else rest
-        elif matches(filter_of(group), event.record):
-            return index
-    return rest
 
 
 def _window(event: CountedEvent, subscription: Subscription, product: SubscriptionProduct) -> Window | None:

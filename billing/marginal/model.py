@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class CountedEvent:
-    """One version of an event. `customer_id` is as it was sent; `record` holds the id, numbers as int or Decimal."""
+    """One version of an event. `record` holds the id, numbers as int or Decimal.
 
-    customer_id: str
+    `customer_id` is as it was sent, None for somebody who has agreed nothing.
+    """
+
+    customer_id: str | None
     event_type: str
     record_id: str
     timestamp_us: int
@@ -26,10 +29,13 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MarginalPrice:
-    """What an event adds to one line. `amount` is minor units, not rounded to whole ones; below 0 it takes away."""
+    """What an event adds to one line. `amount` is minor units, not rounded to whole ones; below 0 it takes away.
 
-    customer_id: str
-    subscription_id: str
+    `customer_id` and `subscription_id` are None together: then it is what the catalog says.
+    """
+
+    customer_id: str | None
+    subscription_id: str | None
     product_id: str
     group: Group | None
     currency: str

@@ -10,6 +10,7 @@ from itertools import islice
 
 from billing.catalog.rows import filter_of
 from billing.invoices.asking import EVENTS_PRICED_MAX, too_many_to_price
+from billing.marginal.catalog import catalog_prices, read_offers
 from billing.marginal.lines import Others, TouchedLine, marginal_price, touched_lines
 from billing.marginal.model import CountedEvent, MarginalPrice
 from billing.marginal.registry import read_agreed
@@ -28,9 +29,13 @@ async def marginal_prices(
 ) -> list[MarginalPrice]:
     """Give what an event adds on top of the other events within the cut-off; none where nothing counts it.
 
+    Somebody who has agreed nothing pays what the catalog says, and has used nothing.
+
     Raises:
         QueryLimitError: there is too much to count for one answer.
     """
+    if event.customer_id is None:
+        return catalog_prices(event, await registry.read(read_offers, world, event.event_type))
     agreed = await registry.read(read_agreed, world, event.event_type, event.customer_id)
     lines = touched_lines(event, agreed)
     if not lines:

@@ -21,6 +21,7 @@ from deploy.pages.origin import came_from_us, local_path
 from deploy.pages.serving import PageHandler, Visit, see_other
 from deploy.pages.sessions import end_session, find_session, may_read, open_session
 from metering.http.problem import forbidden
+from metering.registry.engine import NOBODY
 from metering.registry.keys import SECRET_CHARACTERS_MAX, ApiKey, find_key_by_secret, record_use, well_formed
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -77,7 +78,7 @@ async def sign_out(visit: Visit) -> web.Response:
     fields = await read_form(visit.request)
     if not hmac.compare_digest(fields.get("token", "").encode(), session.csrf_token.encode()):
         raise forbidden("This form had gone stale: reload the page and sign out again.")
-    await visit.services.registry.write(end_session, session.token)
+    await visit.services.registry.write(end_session, session.token, waits_for=NOBODY)
     response = see_other("/sign-in")
     drop_session_cookie(response)
     return response

@@ -73,8 +73,14 @@ class Consumer:
         applied_hint: AppliedHint | None = None,
         offload: Offload = asyncio.to_thread,
         only: frozenset[int] | None = None,
+        poison_stops: bool = True,
+        told: Callable[[Drained], None] = lambda _: None,
     ) -> None:
-        """`only` names the partitions to read where others read the rest; None: all."""
+        """`only` names the partitions to read where others read the rest; None: all. `told` hears of each batch.
+
+        `poison_stops` is False where everything was applied before: what was passed then has to pass again.
+        """
+        self._poison_stops = poison_stops
         self._log = log
         self._store = store
         self._lanes = lanes
@@ -87,6 +93,7 @@ class Consumer:
         self._only = only
         self._shares: Mapping[int, Share] = {}
         self._grown = False
+        self._told = told
         self._lane_of: Mapping[int, int] = {}
         self._next_offsets: dict[int, int] = {}
         self._seen = SeenKeys()
@@ -109,6 +116,7 @@ class Consumer:
         # After what is applied was read: the filter has to know every key up to there.
         self._seen = await seen_keys_of(self._store)
         self._grown = False
+        await self._hint()
 
     async def run(self) -> None:
         """Drain until cancelled, through outages of the log, the store and the registry.
@@ -166,7 +174,7 @@ class Consumer:
 
     async def _apply(self, batch: Batch) -> Drained:
         """Write a batch: facts in the order in which a crash may cut them off, then the mark that shows them."""
-        if len(batch.dead) >= POISONED_SECTIONS_MIN and 2 * len(batch.dead) > batch.sections:
+        if self._poison_stops and len(batch.dead) >= POISONED_SECTIONS_MIN and 2 * len(batch.dead) > batch.sections:
             raise LogPoisonedError(
                 f"{len(batch.dead)} of {batch.sections} sections cannot be understood, the first because: "
                 f"{batch.dead[0].reason}"
@@ -185,7 +193,9 @@ class Consumer:
         await self._dead_letters.put(batch.dead)
         await self._mark(batch)  # Last: until here a crash costs a replay, not an event.
         events = sum(len(part) for part in batch.parts if isinstance(part, Versions))
-        return Drained(events, stored, superseded, deletions, len(batch.dead))
+        drained = Drained(events, stored, superseded, deletions, len(batch.dead))
+        self._told(drained)
+        return drained
 
     async def _judge(self, arrivals: Versions) -> Verdict:
         asked = arrivals.key_hash[self._seen.maybe(arrivals.key_hash)]
@@ -199,5 +209,8 @@ class Consumer:
         self._marked_at = max(self._clock(), self._marked_at or datetime.min.replace(tzinfo=UTC))
         await self._store.mark_applied(batch.marks, self._marked_at)
         self._next_offsets |= batch.next_offsets
+        await self._hint()
+
+    async def _hint(self) -> None:
         if self._applied_hint is not None:
             await self._applied_hint(dict(self._next_offsets))

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from ingest.consumer.lanes import next_offsets
 from ingest.consumer.seams import Clock
@@ -15,7 +16,6 @@ from ingest.errors import LogCorruptError
 from ingest.log.protocol import LogReader
 from ingest.log.spool.state import Spooled
 from metering.position import Cutoff
-from metering.store.versions import VersionStore
 
 POLL_S_MIN = 0.01
 POLL_S_MAX = 0.1
@@ -32,7 +32,15 @@ class Lag:
     oldest_unapplied_age_ms: int
 
 
-async def lag_of(log: LogReader, store: VersionStore, lane_of: Mapping[int, int], clock: Clock) -> Lag:
+class Applied(Protocol):
+    """Who knows what is applied: the reading half of a version store."""
+
+    async def applied(self) -> Cutoff:
+        """Give the newest cut-off."""
+        ...
+
+
+async def lag_of(log: LogReader, store: Applied, lane_of: Mapping[int, int], clock: Clock) -> Lag:
     """Give the lag over all partitions.
 
     Raises:
@@ -60,7 +68,7 @@ def with_spooled(lag: Lag, spooled: Spooled, moment: datetime) -> Lag:
     return Lag(lag.lag_events + spooled.events, until, age_ms)
 
 
-async def wait_until_applied(store: VersionStore, wanted: Cutoff, timeout_s: float) -> bool:
+async def wait_until_applied(store: Applied, wanted: Cutoff, timeout_s: float) -> bool:
     """Wait until a cut-off is in the figures; tell whether that came in time.
 
     Raises:

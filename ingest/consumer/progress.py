@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ingest.consumer.lag import POLL_S_MAX, Lag, lag_of, wait_until_applied, with_spooled
 from ingest.consumer.lanes import accepted, lanes_of
@@ -11,8 +12,8 @@ from ingest.core_api import Place
 from ingest.errors import LogUnavailableError
 from ingest.log.protocol import LogReader
 from ingest.log.spool.state import SpoolState
-from metering.errors import UnavailableError
-from metering.position import Cutoff, pack
+from metering.errors import StoreUnavailableError, UnavailableError
+from metering.position import Cutoff, Position, pack
 from metering.store.versions import VersionStore
 from metering.world import World
 
@@ -36,6 +37,7 @@ class LogProgress:
         self._clock = clock
         self._spool = spool
         self._lane_of: dict[int, int] = {}
+        self._last_known: Cutoff | None = None
 
     @property
     def is_spooling(self) -> bool:
@@ -62,31 +64,57 @@ class LogProgress:
         Raises:
             LogSilentError: the log did not say yet who it is.
         """
+        position = await self.reached(place, wait_s_max)
+        return None if position is None else await self._store.count_retracted(world, [position])
+
+    async def reached(self, place: Place, wait_s_max: float) -> Position | None:
+        """Wait until the event at this place is in the figures and give its position, None if it is not.
+
+        Raises:
+            LogSilentError: the log did not say yet who it is.
+        """
         with _log_errors():
             lane = (await self._partitions()).get(place.partition)
         if lane is None:
             raise LogSilentError(f"partition {place.partition} of the log is not known here yet: ask again")
         position = pack(lane, place.offset, place.index)
-        if not await wait_until_applied(self._store, Cutoff({lane: position}), wait_s_max):
-            return None
-        return await self._store.count_retracted(world, [position])
+        return position if await wait_until_applied(self._store, Cutoff({lane: position}), wait_s_max) else None
 
     async def lag(self) -> Lag:
         """Give the lag now, spooled events included; never 0 while an event already durable is not in the figures.
 
+        While the store does not answer, what it last said is applied counts: the lag is then at most this.
+
         Raises:
             LogSilentError: what is durable is not known.
+            StoreUnavailableError: the store does not answer, and never has.
         """
         with _log_errors():
             # The spool first: what is forwarded meanwhile is found in the log, or counted twice, but never missed.
             spooled = None if self._spool is None else await asyncio.to_thread(self._spool.spooled)
-            lag = await lag_of(self._log, self._store, await self._partitions(), self._clock)
+            partitions = await self._partitions()
+            try:
+                self._last_known = await self._store.applied()
+            except StoreUnavailableError:
+                if self._last_known is None:
+                    raise
+            lag = await lag_of(self._log, _Known(self._last_known), partitions, self._clock)
             return lag if spooled is None else with_spooled(lag, spooled, self._clock())
 
     async def _partitions(self) -> dict[int, int]:
         if (await self._log.ends()).keys() != self._lane_of.keys():  # At first, and whenever the log has grown.
             self._lane_of = await lanes_of(self._log, self._lanes)
         return self._lane_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is applied, as it was told."""
+
+    cutoff: Cutoff
+
+    async def applied(self) -> Cutoff:
+        return self.cutoff
 
 
 async def _until_forwarded(spool: SpoolState, wait_s_max: float) -> bool:

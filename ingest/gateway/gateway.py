@@ -15,14 +15,15 @@ from aiohttp import web
 from ingest import deletion
 from ingest.errors import LogOverloadedError, LogUnavailableError
 from ingest.event_answer import full_answer, minimal_answer
-from ingest.event_routes import RETRACT, SEND_BATCH, SEND_BATCH_V2, SEND_EVENT, SEND_EVENT_V2
+from ingest.event_routes import PRICE_EVENT, RETRACT, SEND_BATCH, SEND_BATCH_V2, SEND_EVENT, SEND_EVENT_V2
 from ingest.gateway.bodies import body_of
 from ingest.gateway.body_budget import WAITING_BYTES_MAX, BodyBudget
-from ingest.gateway.core_client import Core
+from ingest.gateway.core_client import Core, CoreUnavailableError
 from ingest.gateway.deletion_request import Identifiers, read_deletion
 from ingest.gateway.meter import Meter
 from ingest.gateway.ready_answer import ReadyAnswer
 from ingest.log.protocol import LogWriter, Receipt
+from ingest.prices.wanted import read_wanted
 from ingest.requests import check_batch, check_event
 from ingest.wire import Kind, Section
 from metering.errors import UnavailableError
@@ -38,6 +39,8 @@ _log = structlog.get_logger(__name__)
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+PRICED_AT_ONCE_MAX = 128
+"""Each waits on a connection to the core until its event is in the figures; other requests need some too."""
 SECTION_BYTES = 128
 """What a section takes beside its body, at most, so that an account's share ends before the log's room does."""
 
@@ -99,12 +102,14 @@ class Gateway:
             SEND_EVENT_V2: partial(self._take_event, _V2),
             SEND_BATCH_V2: partial(self._take_batch, _V2),
             RETRACT: self._retract,
+            PRICE_EVENT: self._price_event,
         }
+        self._pricing = 0
         self._meter = neighbours.meter
         self._ready = neighbours.limiter is None
         if neighbours.limiter is not None:
             self.own = {place: self._counted(answer, neighbours.limiter) for place, answer in self.own.items()}
-        self._takes_one = (self.own[SEND_EVENT], self.own[SEND_EVENT_V2])
+        self._takes_one = (self.own[SEND_EVENT], self.own[SEND_EVENT_V2], self.own[PRICE_EVENT])
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer any request; an error is an answer too."""
@@ -165,6 +170,24 @@ class Gateway:
             else:
                 answer = full_answer(world, checked, dialect.taken_as)
         return web.Response(body=answer, status=dialect.status, content_type="application/json", headers=headers)
+
+    async def _price_event(self, request: web.BaseRequest) -> web.StreamResponse:
+        world = await self._let_in(request)
+        require_json(request)
+        wanted = read_wanted(request.query)
+        event = check_event(await body_of(request, self._budget, world.account_id))
+        if self._pricing >= PRICED_AT_ONCE_MAX:
+            raise unavailable("nothing was stored: too many events wait for their prices")
+        self._pricing += 1
+        try:
+            receipt = await self._append(world, Kind.EVENTS, 1, event)
+            prices = await self._core.prices(world, receipt, event)
+        except CoreUnavailableError as error:
+            message = f"the event is stored, its price is not known yet ({error}): send the same again"
+            raise unavailable(message, retry_after_s=2) from None
+        finally:
+            self._pricing -= 1
+        return json_response({**prices, "result": wanted.of(prices["result"])}, 201, SECURITY_HEADERS)
 
     async def _retract(self, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
-from ingest.event_routes import RETRACT, SEND_BATCH, SEND_BATCH_V2, SEND_EVENT, SEND_EVENT_V2
+from ingest.event_routes import PRICE_EVENT, RETRACT, SEND_BATCH, SEND_BATCH_V2, SEND_EVENT, SEND_EVENT_V2
 from metering.metrics import Durations, Metric, MetricKind, Tallies
 
 ACCEPTED = Metric(
@@ -53,7 +53,7 @@ CODES = (
 STATUSES = ("400", "401", "403", "404", "408", "409", "413", "415", "417", "422", "429", "500", "503", "other")
 DURATIONS = Durations(
     DURATION,
-    ("event", "batch", "retract", "read", "write", "page"),
+    ("event", "batch", "retract", "price", "read", "write", "page"),
     (1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000),
 )
 CELLS = (
@@ -66,8 +66,8 @@ CELLS = (
 _CODE = {code: CELLS.index(REJECTED.sample(code)) for code in CODES}
 _STATUS = {status: CELLS.index(REFUSED.sample(status)) for status in STATUSES}
 _FIRST_DURATION = len(CELLS) - len(DURATIONS.cells())
-_OWN = {SEND_EVENT: 0, SEND_EVENT_V2: 0, SEND_BATCH: 1, SEND_BATCH_V2: 1, RETRACT: 2}
-_READ, _WRITE, _PAGE = 3, 4, 5
+_OWN = {SEND_EVENT: 0, SEND_EVENT_V2: 0, SEND_BATCH: 1, SEND_BATCH_V2: 1, RETRACT: 2, PRICE_EVENT: 3}
+_READ, _WRITE, _PAGE = 4, 5, 6
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

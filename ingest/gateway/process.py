@@ -8,16 +8,16 @@ again, which is harmless.
 import asyncio
 import gc
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
 
-from ingest.gateway.core_client import CoreClient
+from ingest.gateway.core_client import ON_SOCKET, CoreClient, CoreUrls
 from ingest.gateway.deletion_request import Identifiers
-from ingest.gateway.gateway import Gateway, Neighbours
+from ingest.gateway.gateway import Answer, Gateway, Neighbours
 from ingest.gateway.meter import Meter
 from ingest.gateway.proxy import open_session, pass_on
 from ingest.gateway.server import GatewayServer
@@ -37,15 +37,19 @@ OpenLog = Callable[[], Awaitable[LogWriter]]
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """Where a worker serves and whom it works with. `listener` is bound and listening; workers share it."""
+    """Where a worker serves and whom it works with. `listener` is bound and listening; workers share it.
+
+    `own` answers some GET paths in the place of the core.
+    """
 
     listener: socket.socket
-    core_socket: Path
+    core: Path | CoreUrls
     open_log: OpenLog
     authenticator: Authenticator
     identifiers: Identifiers
     limiter: Limiter | None = None
     meter: Meter | None = None
+    own: Mapping[str, Answer] = field(default_factory=dict)
 
 
 async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
@@ -59,12 +63,14 @@ async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
 
 
 async def _serve(settings: GatewaySettings, log: LogWriter, stop: asyncio.Event) -> None:
-    async with open_session(str(settings.core_socket)) as session:
+    urls = settings.core if isinstance(settings.core, CoreUrls) else ON_SOCKET
+    async with open_session(urls if urls is settings.core else str(settings.core)) as session:
 
         async def forward(request: web.BaseRequest) -> web.StreamResponse:
-            return await pass_on(session, request)
+            own = settings.own.get(request.path) if settings.own and request.method in {"GET", "HEAD"} else None
+            return await pass_on(session, request, urls) if own is None else await own(request)
 
-        core = CoreClient(session)
+        core = CoreClient(session, urls)
         meter = settings.meter
         gateway = Gateway(
             Neighbours(settings.authenticator, log, core, settings.identifiers, forward, settings.limiter, meter)

@@ -1,4 +1,4 @@
-"""Pass a request on to the core over its Unix socket, and the answer back, both as streams.
+"""Pass a request on to the core, over its Unix socket or to an API elsewhere, and the answer back, both as streams.
 
 Bytes are neither kept nor changed: encodings stay as they are, and a slow reader slows the writer on the other side.
 Headers that belong to one connection stay on it (RFC 9110, 7.6.1). When the client hangs up, the task is cancelled and
@@ -13,8 +13,8 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from ingest.core_api import INTERNAL_HEADER, INTERNAL_PREFIX
-from ingest.gateway.core_client import CORE
+from ingest.core_api import INTERNAL_HEADER, INTERNAL_PREFIX, SECRET_HEADER
+from ingest.gateway.core_client import ON_SOCKET, CoreUrls
 from metering.http.problem import ApiError, not_found, unavailable
 
 CONNECTIONS_MAX = 256
@@ -41,10 +41,19 @@ _REPLACED = frozenset({"expect", "forwarded", "x-forwarded-for", "x-forwarded-ho
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def open_session(core_socket: str) -> aiohttp.ClientSession:
-    """Make the session that `pass_on` and `CoreClient` use; cookies are the clients' own and not kept."""
+def open_session(core: str | CoreUrls) -> aiohttp.ClientSession:
+    """Make the session that `pass_on` and `CoreClient` use; cookies are the clients' own and not kept.
+
+    `core` is the path of its Unix socket, or where APIs are; these are shown the secret with every request.
+    """
+    connector: aiohttp.BaseConnector
+    if isinstance(core, CoreUrls):
+        connector, secret = aiohttp.TCPConnector(limit=CONNECTIONS_MAX), {SECRET_HEADER: core.secret}
+    else:
+        connector, secret = aiohttp.UnixConnector(core, limit=CONNECTIONS_MAX), {}
     return aiohttp.ClientSession(
-        connector=aiohttp.UnixConnector(core_socket, limit=CONNECTIONS_MAX),
+        connector=connector,
+        headers=secret,
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_WAIT_S_MAX, sock_read=SILENCE_S_MAX),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
@@ -54,23 +63,27 @@ def open_session(core_socket: str) -> aiohttp.ClientSession:
     )
 
 
-async def pass_on(session: aiohttp.ClientSession, request: web.BaseRequest) -> web.StreamResponse:
-    """Let the core answer.
+async def pass_on(
+    session: aiohttp.ClientSession, request: web.BaseRequest, core: CoreUrls = ON_SOCKET
+) -> web.StreamResponse:
+    """Let the core answer; of several that one that can be connected to.
 
     Raises:
         ApiError: 404 for what is internal, 405 for methods that nobody serves, 503 when the core does not answer.
     """
-    url = _url(request)
-    body = _body(request) if request.can_read_body else None
-    try:
-        async with session.request(
-            request.method, url, headers=_request_headers(request), data=body, allow_redirects=False
-        ) as answer:
-            return await _pass_back(answer, request)
-    except aiohttp.ClientConnectorError:
-        raise unavailable("starting or restarting: send again shortly") from None
-    except (TimeoutError, aiohttp.ClientError) as error:
-        raise unavailable(f"no answer came from the core ({type(error).__name__}): send again shortly") from None
+    for base in core.in_turn():
+        url = _url(base, request)
+        body = _body(request) if request.can_read_body else None
+        try:
+            async with session.request(
+                request.method, url, headers=_request_headers(request), data=body, allow_redirects=False
+            ) as answer:
+                return await _pass_back(answer, request)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            continue  # Nothing was sent, not a byte of the body was read.
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise unavailable(f"no answer came from the core ({type(error).__name__}): send again shortly") from None
+    raise unavailable("starting or restarting: send again shortly")
 
 
 async def _pass_back(answer: aiohttp.ClientResponse, request: web.BaseRequest) -> web.StreamResponse:
@@ -87,13 +100,13 @@ async def _pass_back(answer: aiohttp.ClientResponse, request: web.BaseRequest) -
     return response
 
 
-def _url(request: web.BaseRequest) -> URL:
+def _url(base: str, request: web.BaseRequest) -> URL:
     if request.method not in _METHODS:
         raise ApiError(405, f"{request.method[:20]} is not served here", headers={"Allow": ", ".join(sorted(_METHODS))})
     # The absolute form names a host, which is ours whatever it says; `//x` must not be read as one.
     path = request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
     try:
-        url = URL(f"{CORE}{path}", encoded=True)
+        url = URL(f"{base}{path}", encoded=True)
     except ValueError:
         raise not_found("this is no path") from None
     if url.path.lower().startswith(INTERNAL_PREFIX):
@@ -103,7 +116,7 @@ def _url(request: web.BaseRequest) -> URL:
 
 def _request_headers(request: web.BaseRequest) -> CIMultiDict[str]:
     headers = _end_to_end(request.headers)
-    for name in (*_REPLACED, INTERNAL_HEADER):
+    for name in (*_REPLACED, INTERNAL_HEADER, SECRET_HEADER):
         headers.popall(name, None)
     headers["X-Forwarded-For"] = request.remote or "unknown"
     headers["X-Forwarded-Proto"] = request.headers.get("X-Forwarded-Proto", "http")

@@ -144,9 +144,10 @@ def import_routes(imports: Imports) -> Sequence[Route]:
             body=_FORM,
             body_type="multipart/form-data",
             answer=_BEGUN,
+            failures=(400, 401, 403, 408, 413, 415, 429, 503),
         ),
         Route("GET", "/v1/imports/{id}", ingest, tell, tell_summary, TAG, answer=_IMPORT),
-        Route("GET", template_path, ingest, template, template_summary, TAG),
+        Route("GET", template_path, ingest, template, template_summary, TAG, answer=TEXT, answer_type="text/csv"),
     )
 
 

@@ -3,13 +3,17 @@
 For each step: append, await the log, then record how far the job is. A crash in between costs a step that is appended
 again, and equal versions are stored once. A job that was interrupted goes on where it was recorded: its rows are not
 sent again, so a correction that came meanwhile stands. A log or registry that is away is waited for.
+
+Several processes may do this over one registry. A job is worked off where its file lies; where a folder is shared, by
+the one process that holds it. A file that is nowhere to be seen may lie with a process that is away, so its job is
+given up only after `LOST_AFTER`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -22,10 +26,13 @@ from ingest.imports.steps import Step, read_steps
 from ingest.log.protocol import LogWriter
 from ingest.wire import Kind, Section
 from metering.errors import UnavailableError
-from metering.registry.engine import Registry
+from metering.registry.engine import NOBODY, Registry
 from metering.timestamps import microseconds
 
 RUNNING_MAX = 2
+LOST_AFTER = timedelta(hours=24)
+LOOK_EVERY_S = 2.0
+"""Another process may have made a job whose file lies here, or may have left work to be taken over."""
 PAUSE_S_MIN = 0.1
 PAUSE_S_MAX = 5.0
 
@@ -37,19 +44,42 @@ T = TypeVar("T")
 class ImportRunner:
     """Works off the jobs of one installation."""
 
-    def __init__(self, registry: Registry, log: LogWriter, spool: Spool, clock: Callable[[], datetime]) -> None:
-        """`clock` gives aware date-times."""
+    def __init__(
+        self,
+        registry: Registry,
+        log: LogWriter,
+        spool: Spool,
+        clock: Callable[[], datetime],
+        *,
+        lost_after: timedelta | None = None,
+    ) -> None:
+        """`clock` gives aware date-times.
+
+        `lost_after`: how long a job may wait whose file does not lie here; None: nobody else has it.
+        """
         self._registry = registry
         self._log = log
         self._spool = spool
         self._clock = clock
+        self._lost_after = lost_after
         self._changed = asyncio.Event()
         self._running: set[str] = set()
 
     async def prepare(self) -> None:
-        """Drop what an earlier crash left in the spool; before any upload is taken."""
-        jobs = await self._registry.read(unfinished_jobs)
-        await asyncio.to_thread(self._spool.sweep, {job.id for job in jobs})
+        """Drop what an earlier crash left in the spool; before any upload is taken.
+
+        Raises:
+            RegistryUnavailableError: call again.
+        """
+        if not await asyncio.to_thread(self._spool.enter):
+            return
+        try:
+            jobs = await self._registry.read(unfinished_jobs)
+            await asyncio.to_thread(self._spool.sweep, {job.id for job in jobs})
+            await asyncio.to_thread(self._spool.stay)
+        except BaseException:
+            self._spool.close()  # Else the next call would wait for this one.
+            raise
 
     def wake(self) -> None:
         """Tell that there may be a new job."""
@@ -57,14 +87,30 @@ class ImportRunner:
 
     async def run(self) -> None:
         """Work until cancelled; what is interrupted then goes on with the next start."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                self._changed.clear()
-                for job in await _until_available(lambda: self._registry.read(unfinished_jobs)):
-                    if len(self._running) < RUNNING_MAX and job.world.account_id not in self._running:
-                        self._running.add(job.world.account_id)
-                        group.create_task(self._work(job))
-                await self._changed.wait()
+        while not await asyncio.to_thread(self._spool.claim):  # noqa: ASYNC110 - the holder is another process.
+            await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._changed.clear()
+                    for job in await self._ours():
+                        if len(self._running) < RUNNING_MAX and job.world.account_id not in self._running:
+                            self._running.add(job.world.account_id)
+                            group.create_task(self._work(job))
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._changed.wait(), LOOK_EVERY_S)
+        finally:
+            self._spool.give_up()
+
+    async def _ours(self) -> Sequence[ImportJob]:
+        """Give the jobs that are to be worked off, or given up, here."""
+        jobs = await _until_available(lambda: self._registry.read(unfinished_jobs))
+        if self._lost_after is None:
+            return jobs
+        lost_before = self._clock() - self._lost_after
+        return [
+            job for job in jobs if job.created_at < lost_before or await asyncio.to_thread(self._spool.holds, job.id)
+        ]
 
     async def _work(self, job: ImportJob) -> None:
         try:
@@ -108,7 +154,8 @@ class ImportRunner:
         await _until_available(lambda: self._log.append(section))
 
     async def _record(self, job: ImportJob, *, rejects_too: bool = False) -> None:
-        await _until_available(lambda: self._registry.write(partial(record, rejects_too=rejects_too), job))
+        change = partial(record, rejects_too=rejects_too)
+        await _until_available(lambda: self._registry.write(change, job, waits_for=NOBODY))
 
     async def _end(self, job: ImportJob, failure: str | None) -> None:
         await self._record(job.ended(failure, self._clock()))

@@ -2,8 +2,12 @@
 
 A file gets its name only when all of it is on the disk; its job is made after that. So a job always has its file, and
 what a crash leaves behind is a file without a job, which the next start sweeps away.
+
+Processes may share the folder (over NFS too, whose locks hold for `flock`): each holds `.users` as long as it lives, so
+that nobody sweeps away what another is just receiving, and one of them at a time holds `.worker` and works jobs off.
 """
 
+import fcntl
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -11,18 +15,55 @@ from typing import BinaryIO
 
 
 class Spool:
-    """One folder, used by one process at a time. All methods block, none for long but `keep`."""
+    """One folder. All methods block, none for long but `keep`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._users = -1
+        self._worker = -1
+
+    def enter(self) -> bool:
+        """Make the folder and begin to use it; tell whether nobody else does, who then stays out until `stay`."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._users = self._open_lock(".users")
+        if _locked(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            return True
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+        return False
 
     def sweep(self, wanted: Collection[str]) -> None:
-        """Make the folder, and remove every file whose job is not wanted; before any upload begins."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Remove every file whose job is not wanted. Only for who is alone: jobs are made after their files."""
         names = {f"{job_id}.csv" for job_id in wanted}
         for path in self._folder.iterdir():
-            if path.name not in names:
+            if path.suffix in {".csv", ".part"} and path.name not in names:
                 path.unlink(missing_ok=True)
+
+    def stay(self) -> None:
+        """Let others use the folder too."""
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+
+    def claim(self) -> bool:
+        """Try to become the one who works off the jobs whose files lie here; it ends with `give_up` or the process."""
+        if self._worker < 0:
+            self._worker = self._open_lock(".worker")
+        return _locked(self._worker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def give_up(self) -> None:
+        """Let another work jobs off."""
+        if self._worker >= 0:
+            os.close(self._worker)
+            self._worker = -1
+
+    def close(self) -> None:
+        """Use the folder no longer."""
+        self.give_up()
+        if self._users >= 0:
+            os.close(self._users)
+            self._users = -1
+
+    def holds(self, job_id: str) -> bool:
+        """Tell whether the file of a job lies here, whole."""
+        return self.path_of(job_id).exists()
 
     def path_of(self, job_id: str) -> Path:
         """Where the file of a job lies."""
@@ -49,5 +90,16 @@ class Spool:
         self._unfinished(job_id).unlink(missing_ok=True)
         self.path_of(job_id).unlink(missing_ok=True)
 
+    def _open_lock(self, name: str) -> int:
+        return os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
     def _unfinished(self, job_id: str) -> Path:
         return self._folder / f"{job_id}.part"
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how)
+    except BlockingIOError:
+        return False
+    return True

@@ -92,13 +92,15 @@ class RemoteLogWriter:
         Raises:
             LogUnavailableError: no answer came; call it again.
         """
-        try:
-            async with asyncio.timeout(self._connect_wait_s_max):
-                await self._connected.wait()
-        except TimeoutError:
-            raise LogUnavailableError(self._no_connection()) from None
-        assert self._connection is not None
-        return await self._connection.trim(before_offset)
+        return await (await self._reach()).ask(RequestKind.TRIM, before_offset)
+
+    async def seal(self) -> int:
+        """Have the last segment ended, and give where the next one begins.
+
+        Raises:
+            LogUnavailableError: no answer came; call it again.
+        """
+        return await (await self._reach()).ask(RequestKind.SEAL, 0)
 
     async def close(self) -> None:
         """Wait for what is under way, each within its limit, then hang up; may be called again."""
@@ -131,6 +133,15 @@ class RemoteLogWriter:
         self._waiting_bytes -= sum(len(append.payload) for append in appends)
         if self._closed and not self._waiting_bytes:
             self._drained.set()
+
+    async def _reach(self) -> "_Connection":
+        try:
+            async with asyncio.timeout(self._connect_wait_s_max):
+                await self._connected.wait()
+        except TimeoutError:
+            raise LogUnavailableError(self._no_connection()) from None
+        assert self._connection is not None
+        return self._connection
 
     async def _stay_connected(self) -> None:
         retry_s = _RETRY_S_MIN
@@ -170,7 +181,7 @@ class _Connection(asyncio.Protocol):
         self._unread = bytearray()
         self._next_request_id = 0
         self._appends: dict[int, list[Waiting]] = {}
-        self._trims: dict[int, asyncio.Future[int]] = {}
+        self._asked: dict[int, asyncio.Future[int]] = {}
         self._sent_at: deque[tuple[float, int]] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self.lost: asyncio.Future[None] = self._loop.create_future()
@@ -193,14 +204,14 @@ class _Connection(asyncio.Protocol):
             parts.extend(append.payload for append in shared)
         self._transport.write(b"".join(parts))
 
-    async def trim(self, before_offset: int) -> int:
-        """Send a trim and wait for its answer."""
+    async def ask(self, kind: RequestKind, argument: int) -> int:
+        """Send a request without a body and wait for the offset that answers it."""
         if self._transport is None:
             raise LogUnavailableError("the connection to the log process is lost: call again")
         request_id = self._new_request_id()
-        self._trims[request_id] = self._loop.create_future()
-        self._transport.write(pack_request(Request(RequestKind.TRIM, 0, request_id, before_offset)))
-        return await self._trims[request_id]
+        self._asked[request_id] = self._loop.create_future()
+        self._transport.write(pack_request(Request(kind, 0, request_id, argument)))
+        return await self._asked[request_id]
 
     def hang_up(self) -> None:
         """Close the connection; what is not answered by now fails."""
@@ -217,11 +228,11 @@ class _Connection(asyncio.Protocol):
             self._watch.cancel()
         for appends in self._appends.values():
             self._refuse(appends)
-        for trim in self._trims.values():
-            if not trim.done():
-                trim.set_exception(LogUnavailableError("the connection to the log process was lost: call again"))
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_exception(LogUnavailableError("the connection to the log process was lost: call again"))
         self._appends.clear()
-        self._trims.clear()
+        self._asked.clear()
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -233,13 +244,13 @@ class _Connection(asyncio.Protocol):
         del self._unread[:whole]
 
     def _take(self, found: Answer) -> None:
-        trim = self._trims.pop(found.request_id, None)
-        if trim is not None:
-            if not trim.done():
+        asked = self._asked.pop(found.request_id, None)
+        if asked is not None:
+            if not asked.done():
                 if found.status == Status.DONE:
-                    trim.set_result(found.offset)
+                    asked.set_result(found.offset)
                 else:
-                    trim.set_exception(LogUnavailableError("the log process could not trim: see what it says"))
+                    asked.set_exception(LogUnavailableError("the log process could not do it: see what it says"))
             return
         appends = self._appends.pop(found.request_id)
         self._writer.settle(appends)
@@ -261,7 +272,7 @@ class _Connection(asyncio.Protocol):
 
     def _check_age(self) -> None:
         """Hang up when the oldest request has waited too long, which fails all that is under way."""
-        while self._sent_at and self._sent_at[0][1] not in self._appends and self._sent_at[0][1] not in self._trims:
+        while self._sent_at and self._sent_at[0][1] not in self._appends and self._sent_at[0][1] not in self._asked:
             self._sent_at.popleft()
         now = self._loop.time()
         oldest = self._sent_at[0][0] if self._sent_at else now

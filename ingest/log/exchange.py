@@ -8,7 +8,8 @@ are pipelined, and answers come as they are ready.
 
 APPEND: the argument is the number of events, the body encoded sections that take one message together; the answer says
 where their first event rests. TRIM: the argument is the offset before which nothing is needed any more, there is no
-body; the answer's offset is the first that is left.
+body; the answer's offset is the first that is left. SEAL: the last segment ends;
+the answer's offset is where the next one begins.
 """
 
 import struct
@@ -26,6 +27,7 @@ class RequestKind(IntEnum):
 
     APPEND = 1
     TRIM = 2
+    SEAL = 3
 
 
 class Status(IntEnum):

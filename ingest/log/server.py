@@ -49,6 +49,10 @@ class Appends(Protocol):
         """Unlink what lies below an offset, and give the first offset that is left."""
         ...
 
+    async def seal(self) -> int:
+        """End the last segment, and give where the next one begins."""
+        ...
+
 
 class LogServer:
     """The socket of one log; the writer stays its owner's to close."""
@@ -105,10 +109,11 @@ class LogServer:
 
     def take(self, connection: "_Connection", request: Request, body: bytes) -> None:
         """Begin one request, and answer it once it is done."""
+        work: asyncio.Future[Receipt] | asyncio.Task[int]
         if request.kind == RequestKind.TRIM:
-            work: asyncio.Future[Receipt] | asyncio.Task[int] = asyncio.ensure_future(
-                self._writer.trim(request.argument)
-            )
+            work = asyncio.ensure_future(self._writer.trim(request.argument))
+        elif request.kind == RequestKind.SEAL:
+            work = asyncio.ensure_future(self._writer.seal())
         else:
             try:
                 work = self._writer.put(body, request.argument)

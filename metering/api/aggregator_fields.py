@@ -6,19 +6,24 @@ from typing import Any
 
 from metering.aggregation import NEEDS_PROPERTY, Operation
 from metering.filters import FilterError, Operator, decode_filter, kept_filter
-from metering.http.fields import Fields
+from metering.http.fields import ITEMS_MAX, Fields
 from metering.http.problem import Fault
 from metering.http.shapes import (
     BOOLEAN,
     INSTANT,
+    INTEGER,
+    NAME,
     NUMBER,
-    OPTIONAL_TEXT,
+    OPTIONAL_LONG_TEXT,
+    OPTIONAL_NAME,
     TEXT,
     Shape,
     array_of,
+    bounded,
     described,
     object_of,
     one_of,
+    request_of,
 )
 from metering.registry.aggregators import AggregatorStatus, StoredAggregator
 from metering.timestamps import format_instant
@@ -200,28 +205,37 @@ FILTER: Shape = object_of(
     required=(),
 )
 _OPTIONAL_FILTER: Shape = {"anyOf": [FILTER, {"type": "null"}]}
+_THRESHOLD: Mapping[str, Shape] = {
+    "name": OPTIONAL_NAME,
+    "threshold_value": bounded(NUMBER, -THRESHOLD_MAX, THRESHOLD_MAX),
+    "comparison_operator": one_of(("gte",)),
+}
 _OWN_SHAPES: Mapping[str, Shape] = {
-    "name": TEXT,
-    "entity": described(TEXT, "The event_type whose events are counted."),
+    "name": NAME,
+    "entity": described(NAME, "The event_type whose events are counted."),
     "operation": one_of([operation.value for operation in Operation]),
-    "property": described(OPTIONAL_TEXT, "The property that is summed."),
+    "property": described(OPTIONAL_NAME, "The property that is summed; needed unless events are counted."),
     "where": _OPTIONAL_FILTER,
-    "unit_name": OPTIONAL_TEXT,
+    "unit_name": OPTIONAL_NAME,
     "status": one_of([status.value for status in AggregatorStatus]),
     "type": one_of([kind.value for kind in AggregatorType]),
-    "description": OPTIONAL_TEXT,
-    "custom_event_name": OPTIONAL_TEXT,
-    "exposed_event_keys": array_of(TEXT),
+    "description": OPTIONAL_LONG_TEXT,
+    "custom_event_name": OPTIONAL_NAME,
+    "exposed_event_keys": array_of(NAME, most=ITEMS_MAX),
     "allow_negative_values": BOOLEAN,
     "aggregate_on_customers_enabled": BOOLEAN,
-    "default_interval_count": {"type": ["integer", "null"]},
+    "default_interval_count": {**bounded(INTEGER, 1, INTERVAL_COUNT_MAX), "type": ["integer", "null"]},
     "default_interval_period": one_of([period.value for period in IntervalPeriod], optional=True),
+    "thresholds": array_of(object_of(_THRESHOLD), most=THRESHOLDS_MAX),
+}
+_SENT_SHAPES: Mapping[str, Shape] = {
+    **_OWN_SHAPES,
     "thresholds": array_of(
-        object_of({"name": OPTIONAL_TEXT, "threshold_value": NUMBER, "comparison_operator": one_of(("gte",))})
+        request_of(_THRESHOLD, title="NewThreshold", required=("threshold_value",)), most=THRESHOLDS_MAX
     ),
 }
-AGGREGATOR_BODY: Shape = object_of(_OWN_SHAPES, title="AggregatorFields", required=())
-NEW_AGGREGATOR_BODY: Shape = object_of(_OWN_SHAPES, title="NewAggregator", required=_REQUIRED)
+AGGREGATOR_BODY: Shape = request_of(_SENT_SHAPES, title="AggregatorFields", never_null=_REQUIRED)
+NEW_AGGREGATOR_BODY: Shape = request_of(_SENT_SHAPES, title="NewAggregator", required=_REQUIRED)
 AGGREGATOR: Shape = object_of(
     {"id": TEXT, **_OWN_SHAPES, "created_at": INSTANT, "updated_at": INSTANT}, title="Aggregator"
 )

@@ -7,19 +7,25 @@ come back with the values below when they never were.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from metering.http.fields import Fields
+from metering.http.fields import ITEMS_MAX, Fields
 from metering.http.json import dumps
 from metering.http.problem import too_large
 from metering.http.shapes import (
     ANY_OBJECT,
     INSTANT,
+    INTEGER,
+    NUMBER,
+    OPTIONAL_LONG_TEXT,
+    OPTIONAL_NAME,
     OPTIONAL_TEXT,
     TEXT,
     Shape,
     array_of,
+    bounded,
     described,
     object_of,
     one_of,
+    request_of,
 )
 from metering.iso import country_codes, currency_codes
 from metering.registry.customers import Customer, CustomerStatus, CustomerType
@@ -195,42 +201,52 @@ _DETAILS: Mapping[str, Callable[[Fields, str], Any]] = {
 }
 
 _OPTIONAL_OBJECT: Shape = {"type": ["object", "null"], "additionalProperties": True}
-_OPTIONAL_NUMBER: Shape = {"type": ["number", "null"]}
+_PERCENT: Shape = {**bounded(NUMBER, 0, PERCENT_MAX), "type": ["number", "null"]}
+_COUNTRY: Shape = {**OPTIONAL_TEXT, "pattern": "^[A-Z]{2}$"}
+_CURRENCY: Shape = {**OPTIONAL_TEXT, "pattern": "^[A-Z]{3}$"}
+_EMAIL: Shape = {"type": "string", "maxLength": 254}
 _ADDRESS_SHAPE: Shape = {
-    **object_of(dict.fromkeys((*_ADDRESS_LINES, "country"), OPTIONAL_TEXT), required=()),
+    **object_of({**dict.fromkeys(_ADDRESS_LINES, OPTIONAL_LONG_TEXT), "country": _COUNTRY}, required=()),
     "type": ["object", "null"],
 }
 _DETAIL_SHAPES: Mapping[str, Shape] = {
-    "billing_email": OPTIONAL_TEXT,
+    "billing_email": {**_EMAIL, "type": ["string", "null"]},
     "billing_address": _ADDRESS_SHAPE,
     "shipping_address": _ADDRESS_SHAPE,
-    "invoice_emails": array_of(TEXT),
-    "language": OPTIONAL_TEXT,
-    "domain": OPTIONAL_TEXT,
-    "registration_number": OPTIONAL_TEXT,
-    "vat_number": OPTIONAL_TEXT,
-    "tax_ids": array_of({}),
-    "tax_rate_custom": _OPTIONAL_NUMBER,
-    "vat_rate_custom": _OPTIONAL_NUMBER,
+    "invoice_emails": array_of(_EMAIL, most=ITEMS_MAX),
+    "language": OPTIONAL_LONG_TEXT,
+    "domain": OPTIONAL_LONG_TEXT,
+    "registration_number": OPTIONAL_LONG_TEXT,
+    "vat_number": OPTIONAL_LONG_TEXT,
+    "tax_ids": array_of({}, most=ITEMS_MAX),
+    "tax_rate_custom": _PERCENT,
+    "vat_rate_custom": _PERCENT,
     "taxability": one_of(TAXABILITIES, optional=True),
-    "organisation_id": OPTIONAL_TEXT,
+    "organisation_id": OPTIONAL_NAME,
     "organisation_invoicing": {"type": ["boolean", "null"]},
-    "invoicing_entity_id": OPTIONAL_TEXT,
-    "payment_method_type": OPTIONAL_TEXT,
-    "custom_payment_delay": described({"type": ["integer", "null"]}, "Days until an invoice is due."),
+    "invoicing_entity_id": OPTIONAL_NAME,
+    "payment_method_type": OPTIONAL_LONG_TEXT,
+    "custom_payment_delay": described(
+        {**bounded(INTEGER, 0, PAYMENT_DELAY_DAYS_MAX), "type": ["integer", "null"]}, "Days until an invoice is due."
+    ),
     "custom_properties": ANY_OBJECT,
     "properties": ANY_OBJECT,
 }
 _COLUMN_SHAPES: Mapping[str, Shape] = {
-    "external_id": described(OPTIONAL_TEXT, "Your id of the customer; events may name it."),
-    "name": OPTIONAL_TEXT,
-    "currency": described(OPTIONAL_TEXT, "ISO 4217."),
-    "country": described(OPTIONAL_TEXT, "ISO 3166-1 alpha-2; the billing address's when absent."),
-    "timezone": described(OPTIONAL_TEXT, "IANA name; UTC when there is none."),
+    "external_id": described(OPTIONAL_NAME, "Your id of the customer; events may name it."),
+    "name": OPTIONAL_NAME,
+    "currency": described(_CURRENCY, "ISO 4217."),
+    "country": described(_COUNTRY, "ISO 3166-1 alpha-2; the billing address's when absent."),
+    "timezone": described(OPTIONAL_NAME, "IANA name; UTC when there is none."),
 }
-CUSTOMER_BODY: Shape = object_of(
-    {"type": one_of(("corporate", "person")), **_COLUMN_SHAPES, **_DETAIL_SHAPES}, title="CustomerFields", required=()
+CUSTOMER_BODY: Shape = request_of(
+    {"type": one_of(("corporate", "person")), **_COLUMN_SHAPES, **_DETAIL_SHAPES}, title="CustomerFields"
 )
+NEW_CUSTOMER_BODY: Shape = {
+    **CUSTOMER_BODY,
+    "title": "NewCustomer",
+    "anyOf": [object_of({"name": TEXT}), object_of({"external_id": TEXT})],
+}
 CUSTOMER: Shape = object_of(
     {
         "id": TEXT,

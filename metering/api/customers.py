@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from aiohttp import web
 from sqlalchemy.ext.compiler import compiles
 
-from metering.api.customer_fields import CUSTOMER, CUSTOMER_BODY, customer_object, read_customer
+from metering.api.customer_fields import CUSTOMER, CUSTOMER_BODY, NEW_CUSTOMER_BODY, customer_object, read_customer
 from metering.api.services import Services
 from metering.http.app import json_response
 from metering.http.filtering import FilterField, Kind, filter_parameters, filters_by, filters_of
@@ -41,7 +41,15 @@ def customer_routes(services: Services) -> list[Route]:
     body, answer = CUSTOMER_BODY, CUSTOMER
     return [
         Route(
-            "POST", "/v1/customers", Scope.WRITE, api.create, "Create a customer", TAG, 201, body=body, answer=answer
+            "POST",
+            "/v1/customers",
+            Scope.WRITE,
+            api.create,
+            "Create a customer",
+            TAG,
+            201,
+            body=NEW_CUSTOMER_BODY,
+            answer=answer,
         ),
         Route(
             "GET",

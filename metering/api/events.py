@@ -24,12 +24,14 @@ from metering.http.scope import Scope
 from metering.http.shapes import (
     ANY_OBJECT,
     BOOLEAN,
+    DAY_OR_INSTANT,
     INSTANT,
     INTEGER,
     OPTIONAL_INSTANT,
     TEXT,
     described,
     object_of,
+    one_of,
 )
 from metering.http.shapes import page_of as page_shape
 from metering.registry.customers import identifiers_of, resolve_many
@@ -72,10 +74,10 @@ _FILTERS = (
     Parameter("event_type", "Events of this type; as `event_type__in` of several."),
     Parameter("customer_id", "Events of this customer, under whichever of its ids; as `customer_id__in` of several."),
     Parameter("record_id", "Events with one of these record ids, separated by commas; `record_id__equals` takes one."),
-    Parameter("timestamp__gte", "Events at or after this date-time; also `timestamp__gt`."),
-    Parameter("timestamp__lte", "Events at or before this date-time; also `timestamp__lt`."),
-    Parameter("order", "asc or desc, by timestamp; desc when absent."),
-    Parameter("sort", "timestamp, which is all there is to sort by."),
+    Parameter("timestamp__gte", "Events at or after this date-time; also `timestamp__gt`.", DAY_OR_INSTANT),
+    Parameter("timestamp__lte", "Events at or before this date-time; also `timestamp__lt`.", DAY_OR_INSTANT),
+    Parameter("order", "asc or desc, by timestamp; desc when absent.", one_of(("asc", "desc"))),
+    Parameter("sort", "timestamp, which is all there is to sort by.", one_of(("timestamp",))),
     asof.PARAMETER,
 )
 

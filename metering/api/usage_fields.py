@@ -8,6 +8,7 @@ from metering.api import asof
 from metering.http.problem import ApiError, Fault, invalid_field
 from metering.http.route import Call, Parameter
 from metering.http.shapes import (
+    DAY_OR_INSTANT,
     INSTANT,
     INTEGER,
     NUMBER,
@@ -17,6 +18,7 @@ from metering.http.shapes import (
     array_of,
     described,
     object_of,
+    one_of,
 )
 from metering.http.shapes import page_of as page_shape
 from metering.ranges import Range, RangeError, parse_range
@@ -25,13 +27,15 @@ from metering.timestamps import format_instant
 from metering.windows import Granularity, Window, WindowsError, windows
 
 RANGE_PARAMETERS = (
-    Parameter("start_date", "Date or date-time, included; the current calendar month when both are absent."),
-    Parameter("end_date", "Date or date-time, excluded."),
+    Parameter(
+        "start_date", "Date or date-time, included; the current calendar month when both are absent.", DAY_OR_INSTANT
+    ),
+    Parameter("end_date", "Date or date-time, excluded.", DAY_OR_INSTANT),
     Parameter("timezone", "IANA name whose clocks dates follow; UTC when absent."),
     asof.PARAMETER,
 )
 SERIES_PARAMETERS = (
-    Parameter("granularity", f"{', '.join(Granularity)}; day when absent."),
+    Parameter("granularity", f"{', '.join(Granularity)}; day when absent.", one_of(list(Granularity))),
     *RANGE_PARAMETERS,
 )
 

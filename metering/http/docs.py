@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from metering.http.openapi import describe, operation_id
 from metering.http.route import Call, Route
+from metering.http.shapes import TEXT
 
 TAG = "Description"
 PAGE_HEADERS: Mapping[str, str] = {
@@ -33,7 +34,7 @@ def with_docs(routes: Sequence[Route], version: str) -> list[Route]:
             TAG,
             answer={"type": "object", "additionalProperties": True},
         ),
-        Route("GET", "/docs", None, docs.page, "This description, to read", TAG),
+        Route("GET", "/docs", None, docs.page, "This description, to read", TAG, answer=TEXT, answer_type="text/html"),
     ]
     docs.tell(every)
     return every

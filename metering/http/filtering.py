@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from metering.http.problem import invalid_field
 from metering.http.route import Call, Parameter
+from metering.http.shapes import INSTANT, LINE
 from metering.timestamps import EPOCH, TimestampError, parse_iso
 
 FILTERS_MAX = 50
@@ -107,7 +108,11 @@ def filters_by(call: Call, name: str) -> bool:
 def filter_parameters(fields: Sequence[FilterField]) -> tuple[Parameter, ...]:
     """Describe the filters of a list."""
     return tuple(
-        Parameter(field.name, f"Filter; as `{field.name}__operator` also: {', '.join(operators_of(field))}.")
+        Parameter(
+            field.name,
+            f"Filter; as `{field.name}__operator` also: {', '.join(operators_of(field))}.",
+            LINE if field.kind is Kind.TEXT else INSTANT,
+        )
         for field in fields
     )
 

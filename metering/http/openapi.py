@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metering.http.idempotency import HEADER, KEY_CHARACTERS_MAX, KEY_CHARACTERS_MIN, heeds_key
+from metering.http.idempotency import HEADER, KEY_CHARACTERS_MAX, KEY_CHARACTERS_MIN, REPLAYED_HEADER, heeds_key
 from metering.http.route import Route
-from metering.http.shapes import TEXT, array_of, object_of
+from metering.http.shapes import TEXT, array_of, object_of, one_of
 
 _PATH_PARAMETER = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 
@@ -33,6 +33,7 @@ _FAILURES: Mapping[str, str] = {
     "401": "No key, or none that is good.",
     "403": "The key lacks the scope.",
     "404": "No such thing in this account and mode: what the path or the body names.",
+    "408": "The body did not come in time.",
     "409": "What is there already stands against it.",
     "413": "Larger than a limit.",
     "415": "A content type or encoding that is not read.",
@@ -44,6 +45,25 @@ _FAILURES: Mapping[str, str] = {
 _KEY_DESCRIPTION = (
     "A new UUIDv4 for each write. Sent again with the same key within 24 hours, the write is not carried out again: "
     "its first answer is given once more."
+)
+_RETRY_AFTER = {
+    "Retry-After": {
+        "required": True,
+        "description": "Seconds to wait before the same request is sent again.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    }
+}
+_FAILURE_HEADERS: Mapping[str, Any] = {
+    "401": {"WWW-Authenticate": {"required": True, "description": "How to tell the key.", "schema": TEXT}},
+    "429": _RETRY_AFTER,
+    "503": _RETRY_AFTER,
+}
+_MINIMAL = "`return=minimal`: the answer counts the events that were taken instead of giving them back (RFC 7240)."
+AS_OF = "as_of"
+CUTOFF_HEADER = "X-Usage-Cutoff"
+_CUTOFF_DESCRIPTION = "What was counted: sent as `as_of`, it gives the same figure again."
+_REPLAYED_DESCRIPTION = (
+    "That the write was carried out before under this Idempotency-Key, and this is its first answer."
 )
 _WITH_KEY = ("401", "403", "429")
 _WITH_BODY = ("404", "409", "413", "415", "422")
@@ -65,7 +85,11 @@ def describe(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "components": {
             "schemas": dict(sorted(shapes.items())),
             "responses": {
-                f"Error{status}": {"description": text, "content": {"application/json": {"schema": error}}}
+                f"Error{status}": {
+                    "description": text,
+                    "headers": _FAILURE_HEADERS.get(status, {}),
+                    "content": {"application/json": {"schema": error}},
+                }
                 for status, text in _FAILURES.items()
             },
             "securitySchemes": {
@@ -112,13 +136,15 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
             "in": "query",
             "required": False,
             "description": parameter.description,
-            "schema": {"type": parameter.type},
+            "schema": parameter.shape,
         }
         for parameter in route.parameters
     ]
 
 
 def _header_parameters(route: Route) -> list[dict[str, Any]]:
+    if route.minimal_answer:
+        return [{"name": "Prefer", "in": "header", "required": False, "description": _MINIMAL, "schema": TEXT}]
     if not heeds_key(route):
         return []
     schema = {"type": "string", "minLength": KEY_CHARACTERS_MIN, "maxLength": KEY_CHARACTERS_MAX}
@@ -128,15 +154,33 @@ def _header_parameters(route: Route) -> list[dict[str, Any]]:
 def _responses(route: Route, shapes: dict[str, Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": route.summary}
     if route.answer is not None:
-        success["content"] = {"application/json": {"schema": _hoisted(route.answer, shapes)}}
+        success["content"] = {route.answer_type: {"schema": _hoisted(route.answer, shapes)}}
+    headers = _answer_headers(route)
+    if headers:
+        success["headers"] = headers
+    failures = _failures(route) if route.failures is None else set(map(str, route.failures))
+    references = {status: {"$ref": f"#/components/responses/Error{status}"} for status in sorted(failures)}
+    return {str(route.status): success, **references}
+
+
+def _answer_headers(route: Route) -> dict[str, Any]:
+    found = {}
+    if any(parameter.name == AS_OF for parameter in route.parameters):
+        found[CUTOFF_HEADER] = {"required": True, "description": _CUTOFF_DESCRIPTION, "schema": TEXT}
+    if heeds_key(route):
+        found[REPLAYED_HEADER] = {"description": _REPLAYED_DESCRIPTION, "schema": one_of(("true",))}
+    return found
+
+
+def _failures(route: Route) -> set[str]:
+    """Give the statuses that a route of this kind may fail with."""
     failures = {"400", "503"}
     failures |= set(_WITH_KEY) if route.scope is not None else set()
     failures |= {"404"} if _PATH_PARAMETER.search(route.path) else set()
     failures |= set(_WITH_BODY) if route.body is not None else set()
     failures |= {"409"} if route.method == "DELETE" else set()
     failures |= {"409", "417"} if heeds_key(route) else set()
-    references = {status: {"$ref": f"#/components/responses/Error{status}"} for status in sorted(failures)}
-    return {str(route.status): success, **references}
+    return failures
 
 
 def _hoisted(shape: Any, shapes: dict[str, Any]) -> Any:

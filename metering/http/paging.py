@@ -6,14 +6,17 @@ from typing import Any
 
 from metering.http.problem import invalid_field
 from metering.http.route import Call, Parameter
+from metering.http.shapes import INTEGER, bounded
 
 TAKE_DEFAULT = 50
 TAKE_MAX = 100
 SKIP_MAX = 10_000_000
 
 PARAMETERS = (
-    Parameter("take", f"How many to return: 0 to {TAKE_MAX}, {TAKE_DEFAULT} when absent.", "integer"),
-    Parameter("skip", "How many to pass over first.", "integer"),
+    Parameter(
+        "take", f"How many to return: 0 to {TAKE_MAX}, {TAKE_DEFAULT} when absent.", bounded(INTEGER, 0, TAKE_MAX)
+    ),
+    Parameter("skip", "How many to pass over first.", bounded(INTEGER, 0, SKIP_MAX)),
 )
 
 

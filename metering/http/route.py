@@ -5,12 +5,13 @@ raises an `ApiError`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from metering.http.problem import unauthorized
 from metering.http.scope import Scope
+from metering.http.shapes import LINE, Shape
 from metering.world import World
 
 
@@ -52,19 +53,20 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter, for the API's description."""
+    """A query parameter, for the API's description. An empty text is the same as none."""
 
     name: str
     description: str
-    type: str = "string"
+    shape: Shape = field(default_factory=lambda: LINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """One method and path. `path` is aiohttp's form: `/v1/customers/{id}`.
 
-    `body` and `answer` are JSON Schema fragments for the API's description, None where there is none; `body_type` is
-    the body's content type. `tag` groups routes there. `status` is the answer's when all goes well.
+    `body` and `answer` are JSON Schema fragments for the API's description, None where there is none; `body_type` and
+    `answer_type` are their content types. `tag` groups routes there. `status` is the answer's when all goes well,
+    `failures` are its others: None for those that routes of its kind have.
     """
 
     method: str
@@ -78,3 +80,7 @@ class Route:
     body: dict[str, object] | None = None
     answer: dict[str, object] | None = None
     body_type: str = "application/json"
+    answer_type: str = "application/json"
+    failures: Sequence[int] | None = None
+    minimal_answer: bool = False
+    """Whether it heeds `Prefer: return=minimal`."""

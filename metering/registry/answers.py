@@ -14,7 +14,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from metering.http.idempotency import Attempt, KeptAnswer, Standing
-from metering.registry.engine import Registry, along_with
+from metering.registry.engine import NOBODY, Registry, along_with
 from metering.registry.tables import kept_answers
 from metering.world import World
 
@@ -28,7 +28,7 @@ _NOBODY = ""
 
 
 class RegistryAnswers:
-    """Keeps answers in the registry; safe to use from many threads and processes."""
+    """Keeps answers in the registry; safe to use from many threads, processes and machines with clocks that agree."""
 
     def __init__(self, registry: Registry, clock: Callable[[], datetime], attempt_s_max: float = ATTEMPT_S_MAX) -> None:
         """`clock` gives aware datetimes."""
@@ -58,16 +58,15 @@ class RegistryAnswers:
         """Note the answer: see `AnswerKeeper`."""
         values = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
         statement = kept_answers.update().where(*_is(attempt)).values(**values)
-        await self._registry.write(sa.Connection.execute, statement)
+        await self._registry.write(sa.Connection.execute, statement, waits_for=NOBODY)
 
     async def give_up(self, attempt: Attempt) -> None:
         """Let the request be tried again: see `AnswerKeeper`."""
-        await self._registry.write(_give_up, attempt)
+        await self._registry.write(_give_up, attempt, waits_for=NOBODY)
 
     def _begin(
         self, connection: sa.Connection, world: World, key: str, fingerprint: str, now: datetime
     ) -> Attempt | KeptAnswer | Standing:
-        _forget(connection, now)
         row = connection.execute(kept_answers.select().where(*_under(world, key)).with_for_update()).first()
         if row is not None and now - row.started_at < KEPT:
             found = self._standing(row, fingerprint, now)
@@ -85,6 +84,7 @@ class RegistryAnswers:
                 started_at=now,
             )
         )
+        _forget(connection, now)  # Last: who holds rows of others must not wait for any row more.
         return attempt
 
     def _standing(self, row: Any, fingerprint: str, now: datetime) -> KeptAnswer | Standing | None:
@@ -104,11 +104,15 @@ def _give_up(connection: sa.Connection, attempt: Attempt) -> None:
 
 
 def _forget(connection: sa.Connection, now: datetime) -> None:
-    """Delete what is too old, a bounded number at once, so that no request waits for a long clearance."""
+    """Delete what is too old, a bounded number at once, so that no request waits for a long clearance.
+
+    They are of all accounts: what another process deletes just now is passed over.
+    """
     table = kept_answers.c
     identity = sa.tuple_(table.account_id, table.mode, table.key)
     old = sa.select(table.account_id, table.mode, table.key).where(table.started_at <= now - KEPT)
-    connection.execute(kept_answers.delete().where(identity.in_(old.limit(FORGOTTEN_AT_ONCE_MAX))))
+    some = old.limit(FORGOTTEN_AT_ONCE_MAX).with_for_update(skip_locked=True)
+    connection.execute(kept_answers.delete().where(identity.in_(some)))
 
 
 def _under(world: World, key: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from metering.http.problem import ApiError, unauthorized
 from metering.http.route import Principal
-from metering.registry.engine import Registry
+from metering.registry.engine import NOBODY, Registry
 from metering.registry.keys import SECRET_CHARACTERS_MAX, ApiKey, find_key_by_secret, record_use, well_formed
 
 CHECK_EVERY_S = 0.02
@@ -90,7 +90,7 @@ class KeyAuthenticator:
                 self._note_use(known.principal.key_id, self._clock())
         if self._used:
             used, self._used = self._used, {}
-            await self._registry.write(record_use, used)
+            await self._registry.write(record_use, used, waits_for=NOBODY)
             self._recorded.update(used)
 
     def _note_use(self, key_id: str, now: datetime) -> None:

@@ -82,7 +82,8 @@ def create_customer(connection: sa.Connection, world: World, fields: Mapping[str
         return update_customer(connection, holder, adopted, now)
     customer_id = new_id("cus")
     _insert(connection, world, customer_id, fields, now)
-    _attach(connection, world, customer_id, [customer_id, *([external_id] if external_id is not None else [])])
+    held = [customer_id] if external_id is None else [customer_id, external_id]
+    _attach(connection, world, [(customer_id, identifier) for identifier in held])
     found = resolve(connection, world, customer_id)
     assert found is not None
     return found
@@ -125,7 +126,7 @@ def delete_customer(connection: sa.Connection, customer: Customer, now: datetime
     connection.execute(customers.delete().where(customers.c.id == customer.id))
     details = {_GONE: sorted({customer.id, *others})}
     automatic = _make_automatic(connection, customer.world, external_id, now, details)
-    _attach(connection, customer.world, automatic, others)
+    _attach(connection, customer.world, [(automatic, identifier) for identifier in others])
 
 
 def resolve(connection: sa.Connection, world: World, identifier: str) -> Customer | None:
@@ -183,10 +184,12 @@ def identifiers_of(connection: sa.Connection, customer: Customer) -> list[str]:
 def ensure_customers(connection: sa.Connection, world: World, identifiers: Iterable[str], now: datetime) -> int:
     """Make an automatically created customer of each id that nobody has; tell how many. Harmless to repeat."""
     wanted = sorted(set(identifiers))
-    known = resolve_many(connection, world, wanted)
-    made = [identifier for identifier in wanted if identifier not in known]
-    for identifier in made:
-        _make_automatic(connection, world, identifier, now)
+    known = owners_of(connection, world, wanted)
+    made = [(new_id("cus"), identifier) for identifier in wanted if identifier not in known]
+    if made:
+        rows = [_row(world, customer_id, _automatic(external_id), now) for customer_id, external_id in made]
+        connection.execute(customers.insert(), rows)
+        _attach(connection, world, [(own, identifier) for own, name in made for identifier in (own, name)])
     return len(made)
 
 
@@ -219,7 +222,7 @@ def _adopt(connection: sa.Connection, customer: Customer, external_id: str) -> N
         )
         connection.execute(customers.delete().where(customers.c.id == holder.id))
     elif holder is None:
-        _attach(connection, customer.world, customer.id, [external_id])
+        _attach(connection, customer.world, [(customer.id, external_id)])
 
 
 def _release(connection: sa.Connection, customer: Customer, external_id: str, now: datetime) -> None:
@@ -237,39 +240,39 @@ def _make_automatic(
     connection: sa.Connection, world: World, external_id: str, now: datetime, details: Mapping[str, Any] | None = None
 ) -> str:
     customer_id = new_id("cus")
-    fields = {"type": CustomerType.AUTOMATICALLY_CREATED, "external_id": external_id, "details": details or {}}
-    _insert(connection, world, customer_id, fields, now)
-    _attach(connection, world, customer_id, [customer_id, external_id])
+    _insert(connection, world, customer_id, _automatic(external_id, details), now)
+    _attach(connection, world, [(customer_id, customer_id), (customer_id, external_id)])
     return customer_id
+
+
+def _automatic(external_id: str, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {"type": CustomerType.AUTOMATICALLY_CREATED, "external_id": external_id, "details": details or {}}
 
 
 def _insert(
     connection: sa.Connection, world: World, customer_id: str, fields: Mapping[str, Any], now: datetime
 ) -> None:
+    connection.execute(customers.insert().values(**_row(world, customer_id, fields, now)))
+
+
+def _row(world: World, customer_id: str, fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     values = _plain({"type": CustomerType.CORPORATE, "status": CustomerStatus.ACTIVE, "details": {}, **fields})
-    connection.execute(
-        customers.insert().values(
-            id=customer_id,
-            account_id=world.account_id,
-            mode=world.mode.value,
-            created_at=now,
-            updated_at=now,
-            **values,
-        )
-    )
+    owner = {"id": customer_id, "account_id": world.account_id, "mode": world.mode.value}
+    return {**owner, "created_at": now, "updated_at": now, **values}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.value if isinstance(value, StrEnum) else value for name, value in values.items()}
 
 
-def _attach(connection: sa.Connection, world: World, customer_id: str, identifiers: Iterable[str]) -> None:
-    for identifier in identifiers:
-        connection.execute(
-            customer_ids.insert().values(
-                account_id=world.account_id, mode=world.mode.value, identifier=identifier, customer_id=customer_id
-            )
-        )
+def _attach(connection: sa.Connection, world: World, owned: Iterable[tuple[str, str]]) -> None:
+    """Note pairs of a customer's id and an identifier that is its."""
+    rows = [
+        {"account_id": world.account_id, "mode": world.mode.value, "identifier": identifier, "customer_id": customer_id}
+        for customer_id, identifier in owned
+    ]
+    if rows:
+        connection.execute(customer_ids.insert(), rows)
 
 
 def _of(table: sa.Table, world: World) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:

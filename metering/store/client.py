@@ -7,6 +7,7 @@ other. Each thread has clients of its own, because one client does one thing at 
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,9 @@ READ_THREADS = 4
 WRITE_THREADS = 3
 CONNECT_S_MAX = 5
 ANSWER_S_MAX = 300
+
+# What goes wrong comes as an error to whoever asked; the driver would write a line, or a traceback, besides.
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -160,6 +164,8 @@ def _connect(dsn: str, session: Mapping[str, Value]) -> Client:
             # password in the clear.
             interface=dsn.partition("://")[0],
             autogenerate_session_id=False,
+            # Our errors reach clients: they must not tell where the store is.
+            show_clickhouse_errors="scrub",
             connect_timeout=CONNECT_S_MAX,
             send_receive_timeout=ANSWER_S_MAX,
         )

@@ -72,6 +72,8 @@ def translated() -> Iterator[None]:
             raise StoreRefusedError(str(error)) from error
         if code is None and isinstance(error, ProgrammingError) and "chdb engine" not in str(error):
             raise StoreRefusedError(str(error)) from error
+        if code is None and error.__cause__ is not None:
+            raise StoreUnavailableError(f"the store does not answer ({type(error.__cause__).__name__})") from error
         raise StoreUnavailableError(str(error)) from error
     except OSError as error:
         raise StoreUnavailableError(str(error)) from error

@@ -53,3 +53,16 @@ def test_settings_that_do_not_go_together_are_told_by_name(environment, said):
     with pytest.raises(SettingError, match=said) as told:
         read_settings({"METERLINE_LOG_URL": "kafka://a:1/t", **environment})
     assert "hush" not in str(told.value)
+
+
+def test_the_log_is_archived_beside_it_unless_told_otherwise(tmp_path):
+    """Where and whether; a folder that is in use already is refused."""
+    data = str(tmp_path / "data")
+    usual = read_settings({"METERLINE_DATA_DIR": data})
+    assert (usual.log_keep, usual.log_archive_dir) == ("archive", tmp_path / "data" / "log-archive")
+    told = read_settings({"METERLINE_LOG_KEEP": "none", "METERLINE_LOG_ARCHIVE_DIR": str(tmp_path / "old")})
+    assert (told.log_keep, told.log_archive_dir) == ("none", tmp_path / "old")
+    with pytest.raises(SettingError, match="METERLINE_LOG_KEEP='some' must be one of archive, all, none"):
+        read_settings({"METERLINE_LOG_KEEP": "some"})
+    with pytest.raises(SettingError, match="METERLINE_LOG_ARCHIVE_DIR"):
+        read_settings({"METERLINE_DATA_DIR": data, "METERLINE_LOG_ARCHIVE_DIR": f"{data}/log"})

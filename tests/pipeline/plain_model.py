@@ -19,6 +19,11 @@ class PlainModel:
         if key not in self.current or version[:2] > self.current[key][:2]:
             self.current[key] = version
 
+    def retract(self, keys):
+        """Forget these; a version that comes later begins anew."""
+        for key in keys:
+            self.current.pop(key, None)
+
     def usage(self, customer, start=None, end=None):
         """Events and the sum of every numeric property, within [start, end)."""
         total = defaultdict(int)

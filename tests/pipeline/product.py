@@ -1,6 +1,8 @@
 """The whole product as its users start it, for tests: `meterline up` in a folder of its own, on a free port."""
 
 import asyncio
+import contextlib
+import http.client
 import json
 import os
 import re
@@ -9,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import aiohttp
@@ -16,7 +19,9 @@ import aiohttp
 from metering.http.json import loads
 
 ROOT = Path(__file__).parents[2]
-READY_S_MAX = 300
+READY_S_MAX = 600
+TIED = ("setpriv", "--pdeathsig", "KILL")
+"""It goes with the thread that started it, and its parts with it: none outlives a test run that was killed."""
 
 
 def free_port():
@@ -56,18 +61,30 @@ class Product:
             timeout=300,
         )
 
-    def start(self):
-        """Start and wait until it is ready."""
+    def spawn(self):
+        """Start without waiting."""
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.cli", "up"],
+                [*TIED, sys.executable, "-m", "deploy.cli", "up"],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
             )
+
+    def is_ready(self):
+        """Tell whether it answers questions now."""
+        try:
+            with urllib.request.urlopen(self.url + "/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def start(self):
+        """Start and wait until it is ready."""
         begun = len(self.output())
+        self.spawn()
         deadline = time.monotonic() + READY_S_MAX
         while "Ctrl-C stops" not in self.output()[begun:]:
             assert self.process.poll() is None, f"it ended:\n{self.output()}"
@@ -104,10 +121,11 @@ class Product:
 
     def kill_all(self):
         """kill -9 the supervisor and every part at once, as a machine that loses power would."""
-        for pids in self.parts().values():
-            for pid in pids:
+        parts = [pid for pids in self.parts().values() for pid in pids]
+        self.process.kill()  # First, so that it starts none again.
+        for pid in parts:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.kill()
         self.process.wait()
 
     def stop(self):

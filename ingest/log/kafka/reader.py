@@ -233,3 +233,18 @@ async def _first_of(admin: TopicAdmin) -> Topic:
     """Give the first generation's topic; readers may have it while the last one is sealed."""
     found = await admin.existing()
     return found[0] if len(found) > 1 else (await admin.generations())[0]
+
+
+async def first_offsets_of(address: KafkaAddress) -> Mapping[int, int]:
+    """Give the first offset that each partition of a log still has, numbered through over its generations.
+
+    Raises:
+        LogUnavailableError: no broker answers; call again.
+        LogMismatchError: the topic is not as it must be.
+    """
+    admin = TopicAdmin(address)
+    found: dict[int, int] = {}
+    for topic in await admin.generations():
+        offsets = await admin.offsets(topic, OffsetSpec.earliest())
+        found |= {len(found) + partition: offsets[partition] for partition in range(topic.partitions)}
+    return found

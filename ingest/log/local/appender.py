@@ -21,6 +21,7 @@ from ingest.log.local.folder import (
     write_whole,
 )
 from ingest.log.local.recovery import Tail, recover
+from ingest.log.local.trimmed import Trimmed, write_trimmed
 from ingest.log.waiting import End
 from metering.ids import new_id
 from metering.position import OFFSETS_MAX
@@ -118,6 +119,21 @@ class Appender:
         self._ends.publish(self.end)  # A crash before this line leaves frames that nobody saw and no one was promised.
         return first
 
+    def seal(self) -> int:
+        """End the last segment, unless nothing is in it, and give where the next one begins.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        if self._size:
+            self._roll()
+        return self.end.next_offset
+
+    @property
+    def trimmable(self) -> Trimmed:
+        """What a start has to know if everything up to now is trimmed."""
+        return Trimmed(self.end, self._appended_at_us)
+
     def close(self) -> None:
         """Let go of the files and the lock."""
         self._ends.close()
@@ -132,13 +148,17 @@ class Appender:
         self._size = 0
 
 
-def trim(folder: Path, before_offset: int, end: End, files: Files = DISK) -> int:
+def trim(folder: Path, before_offset: int, now: Trimmed, files: Files = DISK) -> int:
     """Unlink segments whose every offset is below both bounds, and give the first offset that is left.
 
-    The last segment that holds a frame always stays: the log's end is found there at start. Safe beside a commit.
+    The last segment always stays; when it holds no frame, what the last frame would tell is written down before that
+    goes. Safe beside a commit.
     """
     firsts = first_offsets(folder, files)
-    bound = min(before_offset, end.next_offset - 1)
+    bound = min(before_offset, now.end.next_offset)
+    if len(firsts) > 1 and firsts[-1] == now.end.next_offset == bound:
+        # Before the last frame goes: without either the next start would not know its end.
+        write_trimmed(folder, now, files)
     while len(firsts) > 1 and firsts[1] <= bound:
         files.unlink(segment_path(folder, firsts.pop(0)))  # The oldest first: a crash leaves no gap.
     files.sync_folder(folder)

@@ -3,6 +3,7 @@
 lock                            held by the one appending process
 log_id                          who this log is; written once
 end                             how far it is durable (`ingest.log.local.end`)
+trimmed                         where the log ended when its last frame was trimmed (`ingest.log.local.trimmed`)
 00000000000000000000.segment    frames, the file named by its first offset
 """
 

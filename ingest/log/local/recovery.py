@@ -17,6 +17,7 @@ from ingest.errors import LogCorruptError
 from ingest.log.frames import HEAD_BYTES, MAGIC, BadFrameError, Head, ReadAhead, read_frame
 from ingest.log.local.files import Files
 from ingest.log.local.folder import first_offsets, segment_path
+from ingest.log.local.trimmed import Trimmed, read_trimmed
 from ingest.log.waiting import End
 
 _PIECE_BYTES = 1024 * 1024
@@ -64,14 +65,14 @@ def recover(folder: Path, published: End | None, files: Files) -> Tail:
     descriptor = files.open(path, os.O_RDWR)
     try:
         scan = _scan(descriptor, path, firsts[-1], published, files)
-        last = scan.last or _last_before(folder, firsts, files)
-        end = End(last.offset + 1, last.events_before + last.events) if last else End(0, 0)
+        before = _end_of(scan.last) if scan.last else _end_before(folder, firsts, files)
+        end = before.end
         _assert_nothing_lost(folder, end, published, scan)
         _settle(folder, descriptor, scan, files)
     except BaseException:
         files.close(descriptor)
         raise
-    return Tail(descriptor, scan.size, end, last.appended_at_us if last else 0)
+    return Tail(descriptor, scan.size, end, before.appended_at_us)
 
 
 def _assert_nothing_lost(folder: Path, end: End, published: End | None, scan: _Scan) -> None:
@@ -150,11 +151,18 @@ def _check_first_frame(folder: Path, first: int, files: Files) -> None:
         raise LogCorruptError(f"{path} does not begin with offset {first}: restore the file")
 
 
-def _last_before(folder: Path, firsts: Sequence[int], files: Files) -> Head | None:
-    """Give the last frame before an empty last segment, whose name proves how far the log was durable."""
+def _end_of(last: Head) -> Trimmed:
+    return Trimmed(End(last.offset + 1, last.events_before + last.events), last.appended_at_us)
+
+
+def _end_before(folder: Path, firsts: Sequence[int], files: Files) -> Trimmed:
+    """Give the end that an empty last segment begins with; its name proves how far the log was durable."""
     if firsts == [0]:
-        return None
+        return Trimmed(End(0, 0), 0)
     if len(firsts) == 1:
+        trimmed = read_trimmed(folder, files)
+        if trimmed is not None and trimmed.end.next_offset == firsts[0]:
+            return trimmed
         path = segment_path(folder, firsts[0])
         raise LogCorruptError(f"{path} is the log's only segment and holds no whole frame: restore its files")
     path = segment_path(folder, firsts[-2])
@@ -165,4 +173,4 @@ def _last_before(folder: Path, firsts: Sequence[int], files: Files) -> Head | No
         files.close(descriptor)
     if scan.bad is not None or scan.last is None or scan.last.offset + 1 != firsts[-1]:
         raise LogCorruptError(f"{path} does not reach offset {firsts[-1]} ({scan.bad or 'it ends'}): restore the file")
-    return scan.last
+    return _end_of(scan.last)

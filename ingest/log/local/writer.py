@@ -126,9 +126,25 @@ class LocalLogWriter:
             LogUnavailableError: the disk refused; call it again.
         """
         try:
-            return await asyncio.to_thread(trim, self._folder, before_offset, self._appender.end, self._files)
+            return await asyncio.to_thread(trim, self._folder, before_offset, self._appender.trimmable, self._files)
         except OSError as error:
             raise LogUnavailableError(f"the log in {self._folder} cannot be trimmed: {error}") from error
+
+    async def seal(self) -> int:
+        """End the last segment, so that all that is durable by now can be trimmed; give where the next one begins.
+
+        Raises:
+            LogUnavailableError: the log is closed or its disk failed.
+        """
+        if self._refusal is not None:
+            raise LogUnavailableError(self._refusal)
+        try:
+            # In the commits' thread: between two of them.
+            return await self._loop.run_in_executor(self._thread, self._appender.seal)
+        except OSError as error:
+            self._die(error)
+            self._work.set()
+            raise LogUnavailableError(f"the log in {self._folder} failed: {error}") from error
 
     async def close(self) -> None:
         """Commit what waits, refuse what comes, and let go of the files; may be called again."""
@@ -180,4 +196,5 @@ class LocalLogWriter:
         self._refusal = f"the log in {self._folder} failed: {error}"
         refuse(self._waiting, LogUnavailableError, self._refusal)
         self._waiting.clear()
-        self.failed.set_result(LogUnavailableError(self._refusal))
+        if not self.failed.done():
+            self.failed.set_result(LogUnavailableError(self._refusal))

@@ -98,6 +98,10 @@ class SpoolKeeper:
         """Refuse: only what is forwarded leaves a spool."""
         raise LogUnavailableError(f"nobody may trim a spool to {before_offset}")
 
+    async def seal(self) -> int:
+        """Refuse: a spool is not archived."""
+        raise LogUnavailableError("nobody may seal a spool's segment")
+
     async def forward(self, log: LogWriter) -> None:
         """Bring everything to the log, until cancelled.
 

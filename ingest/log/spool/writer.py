@@ -18,6 +18,11 @@ class SpoolingLogWriter:
         self._spool = spool
         self._state = state
 
+    @property
+    def log(self) -> LogWriter:
+        """The log itself, for whoever looks after its files."""
+        return self._log
+
     async def append(self, section: Section) -> Receipt:
         """Put a section into the log, or into the spool; the receipt of what is spooled names no place.
 

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -12,9 +12,7 @@ from metering.http.app import build_app
 from metering.http.scope import Scope
 from metering.registry.accounts import create_account
 from metering.registry.authenticator import KeyAuthenticator
-from metering.registry.engine import Registry
 from metering.registry.keys import create_key
-from metering.registry.migrate import migrate
 from metering.store.chains import ChainStore
 from metering.store.explorer import Explorer
 from metering.store.usage import UsageReader
@@ -90,14 +88,6 @@ def clock() -> Clock:
     clock = Clock()
     clock.moment = NOW
     return clock
-
-
-@pytest.fixture
-def registry(tmp_path) -> Iterator[Registry]:
-    opened = Registry(f"sqlite:///{tmp_path}/registry.db")
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -16,8 +16,6 @@ from metering.http.problem import unauthorized
 from metering.http.route import Principal
 from metering.http.scope import Scope
 from metering.registry.accounts import create_account
-from metering.registry.engine import Registry
-from metering.registry.migrate import migrate
 from metering.world import Mode, World
 
 HEADER = "timestamp,event_type,customer_id,record/id,record/x\n"
@@ -63,14 +61,15 @@ class Site:
 
     def __init__(self, registry, folder, writer, log, keys):
         self.registry, self.folder, self.writer, self.log, self.keys = registry, folder, writer, log, keys
+        self.clock, self.lost_after = now, None
         self.working = None
 
     async def start(self):
         """Start what the core starts; may be called again after `crash`."""
-        spool = Spool(self.folder)
-        self.runner = ImportRunner(self.registry, self.writer, spool, now)
+        self.spool = Spool(self.folder)
+        self.runner = ImportRunner(self.registry, self.writer, self.spool, self.clock, lost_after=self.lost_after)
         await self.runner.prepare()
-        self.imports = Imports(self.registry, spool, self.runner, now)
+        self.imports = Imports(self.registry, self.spool, self.runner, now)
         self.http = TestClient(TestServer(build_app(import_routes(self.imports), self.keys)))
         await self.http.start_server()
 
@@ -84,6 +83,7 @@ class Site:
             await asyncio.gather(self.working, return_exceptions=True)
             self.working = None
         await self.http.close()
+        self.spool.close()
 
     async def send(self, data, key="owner", **headers):
         sent = {"Authorization": f"Bearer {key}", **headers}
@@ -109,7 +109,7 @@ class Site:
         raise AssertionError(told)
 
     def files(self):
-        return sorted(path.name for path in self.folder.iterdir())
+        return sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("."))
 
     def sections(self):
         return [section for message in self.log.messages(0, 10**9) for section in decode(message.payload)]
@@ -119,10 +119,8 @@ class Site:
 
 
 @pytest.fixture
-async def site(tmp_path):
+async def site(registry, tmp_path):
     """A site that takes files; `work` makes it import them."""
-    registry = Registry(f"sqlite:///{tmp_path}/registry.db")
-    migrate(registry)
     with registry.writing() as connection:
         account, other = (create_account(connection, name, now()).id for name in ("owner", "stranger"))
     log = MemoryLog()
@@ -130,7 +128,6 @@ async def site(tmp_path):
     await site.start()
     yield site
     await site.crash()
-    registry.close()
 
 
 @pytest.fixture

@@ -133,12 +133,49 @@ def test_an_empty_last_segment_goes_on_where_the_one_before_it_ends(bench):
         assert bench.segment(2).read_bytes() == b""
 
 
-def test_trimming_keeps_the_last_frame_when_the_last_segment_is_empty(bench):
-    """The log's end could not be found without it."""
-    bench.fill([b"one"], [b"two"], segment_bytes=1)
-    segment_path(bench.folder, 2).touch()
-    assert trim(bench.folder, 1 << 40, End(2, 4)) == 1
-    assert bench.payloads(first=1) == [b"two"]
+def test_a_log_that_was_trimmed_to_its_end_goes_on_there(bench):
+    """With or without the page that is never synced; offsets, events and times go on as if all frames were there."""
+    appender = bench.open(segment_bytes=1)
+    appender.commit([Unframed(b"one", 2)])
+    appender.commit([Unframed(b"two", 2)])
+    assert appender.seal() == 2
+    assert trim(bench.folder, 1 << 40, appender.trimmable) == 2
+    appender.close()
+    for _ in range(2):
+        appender = bench.open()
+        assert appender.end == End(2, 4)
+        assert appender.trimmable.appended_at_us == 1_000
+        appender.close()
+        bench.forget_end()
+    bench.fill([b"three"])
+    assert bench.payloads(first=2) == [b"three"]
+
+
+@pytest.mark.parametrize("left", [None, b"3 4 1000 00000000", b"2 4 1000"])
+def test_an_empty_log_without_word_of_its_end_stops_the_start(bench, left):
+    """Its frames were lost, not trimmed."""
+    appender = bench.open(segment_bytes=1)
+    appender.commit([Unframed(b"one", 2)])
+    appender.seal()
+    trim(bench.folder, 1 << 40, appender.trimmable)
+    appender.close()
+    (bench.folder / "trimmed").unlink()
+    if left is not None:
+        (bench.folder / "trimmed").write_bytes(left)
+    with pytest.raises(LogCorruptError, match="no whole frame"):
+        bench.open()
+
+
+def test_trimming_up_to_a_segment_with_frames_leaves_it(bench):
+    """Only whole segments go."""
+    appender = bench.open(segment_bytes=1)
+    for payload in (b"one", b"two", b"three"):
+        appender.commit([Unframed(payload, 2)])
+    assert trim(bench.folder, 2, appender.trimmable) == 2
+    appender.seal()
+    assert trim(bench.folder, 2, appender.trimmable) == 2
+    appender.close()
+    assert bench.payloads(first=2) == [b"three"]
 
 
 def test_a_segment_that_ends_before_the_next_begins_stops_the_start(bench):

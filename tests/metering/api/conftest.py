@@ -1,6 +1,6 @@
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,9 +17,7 @@ from metering.http.scope import Scope
 from metering.position import last_of_message, pack
 from metering.registry.accounts import create_account
 from metering.registry.authenticator import KeyAuthenticator
-from metering.registry.engine import Registry
 from metering.registry.keys import create_key
-from metering.registry.migrate import migrate
 from metering.store.chains import ChainStore
 from metering.store.client import Store
 from metering.store.explorer import Explorer
@@ -132,14 +130,6 @@ def clock() -> Clock:
 @pytest.fixture
 def above() -> Above:
     return Above()
-
-
-@pytest.fixture
-def registry(tmp_path) -> Iterator[Registry]:
-    opened = Registry(f"sqlite:///{tmp_path}/registry.db")
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

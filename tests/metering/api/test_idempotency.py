@@ -223,9 +223,9 @@ async def test_a_key_is_forgotten_after_a_day(send, works, clock, registry):
 
 
 async def test_the_answer_is_there_after_a_restart(send, registry):
-    """It lies in the registry's file, not in the process."""
+    """It lies in the database, not in the process."""
     _, body, _ = await send()
-    reopened = Registry(str(registry.url))
+    reopened = Registry(registry.url.render_as_string(hide_password=False))
     with reopened.reading() as connection:
         assert connection.exec_driver_sql("SELECT body FROM kept_answers").scalar() == body
     reopened.close()

@@ -5,15 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from metering.errors import RegistryUnavailableError
-from metering.registry.engine import Registry
-from metering.registry.migrate import migrate
 from metering.registry.tables import accounts
 
 
-def test_who_runs_into_a_constraint_is_told_to_try_again_and_changed_nothing(tmp_path):
+def test_who_runs_into_a_constraint_is_told_to_try_again_and_changed_nothing(registry):
     """Checks come before writes, so a constraint is met only by who was overtaken: the next try is told why."""
-    registry = Registry(f"sqlite:///{tmp_path}/registry.db")
-    migrate(registry)
     row = accounts.insert().values(id="acc_1", name="acme", created_at=datetime.now(UTC))
     with registry.writing() as connection:
         connection.execute(row)
@@ -29,4 +25,3 @@ def test_who_runs_into_a_constraint_is_told_to_try_again_and_changed_nothing(tmp
         assert [name for (name,) in connection.execute(accounts.select().with_only_columns(accounts.c.name))] == [
             "acme"
         ]
-    registry.close()

@@ -6,16 +6,23 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 import billing.tables  # noqa: F401 - declares its tables in the same metadata.
-import ingest.imports.tables  # noqa: F401 - likewise.
+import ingest.imports.tables
+import ingest.prices.tables  # noqa: F401 - likewise.
 from metering.errors import DataTooNewError
 from metering.registry.engine import Registry
 from metering.registry.migrate import migrate
 from metering.registry.tables import metadata
 
 
-@pytest.fixture
-def registry(tmp_path):
-    registry = Registry(f"sqlite:///{tmp_path}/registry.db")
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def registry(request, tmp_path):
+    """A registry in which there is nothing yet."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/registry.db"
+    else:
+        postgres = request.getfixturevalue("postgres")
+        url = postgres.url(postgres.database())
+    registry = Registry(url)
     yield registry
     registry.close()
 

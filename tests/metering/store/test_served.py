@@ -88,7 +88,7 @@ async def test_a_store_that_goes_away_and_comes_back_is_the_same_store():
         store.command("INSERT INTO kept SELECT 7")
         server.kill()
         for ask in (store.select, store.look_up, store.command):
-            with pytest.raises(StoreUnavailableError):
+            with pytest.raises(StoreUnavailableError, match=r"^the store does not answer \(\w+\)$"):
                 ask("SELECT 1")
         with pytest.raises(StoreUnavailableError):
             await asyncio.to_thread(Store.open, server.url)

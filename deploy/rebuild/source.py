@@ -1,0 +1,49 @@
+"""What a store can be derived from: the log with its archive, or a topic, from its beginning."""
+
+from collections.abc import Mapping
+
+from deploy.log_choice import kafka_address
+from deploy.settings import Settings
+from ingest.log.archive.folder import archived, runs
+from ingest.log.local.folder import LOG_ID, first_offsets
+from ingest.log.local.writer import LocalLogWriter
+from ingest.log.waiting import PARTITION
+
+
+class NoLogError(Exception):
+    """There is no log here."""
+
+
+async def prepare_log(settings: Settings) -> None:
+    """Recover a local log, so that its end is known: what the log process does at each start.
+
+    Raises:
+        NoLogError: there is none.
+        LogUnavailableError, LogCorruptError: as the log process would.
+    """
+    if settings.log_url:
+        return
+    if not (settings.log_dir / LOG_ID).exists():
+        raise NoLogError(f"there is no log in {settings.log_dir}: set METERLINE_DATA_DIR")
+    writer = await LocalLogWriter.open(settings.log_dir)
+    await writer.close()
+
+
+async def first_missing(settings: Settings) -> Mapping[int, int]:
+    """Give, for each partition that lacks its beginning, the first offset from which on everything is there."""
+    if settings.log_url:
+        from ingest.log.kafka.reader import first_offsets_of
+
+        found = await first_offsets_of(kafka_address(settings.log_url))
+        return {partition: first for partition, first in found.items() if first}
+    begin: int = first_offsets(settings.log_dir)[0]
+    for first, following in reversed(list(runs(archived(settings.log_archive_dir)))):
+        if first <= begin <= following:
+            begin = first
+    return {PARTITION: begin} if begin else {}
+
+
+def erasures_of(settings: Settings) -> str:
+    """Tell how many erasures there were: what was derived before one is derived anew after it."""
+    del settings
+    return ""

@@ -1,0 +1,1 @@
+"""Segments of the local log that are applied: compressed, checked, and as readable as before."""

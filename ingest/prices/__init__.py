@@ -1,0 +1,1 @@
+"""What an event costs: asked along with sending it, simulated, or looked up later."""
