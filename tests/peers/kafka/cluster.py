@@ -195,7 +195,7 @@ class Cluster:
 
     def _format(self, broker, cluster_id):
         command = [*JAVA, QUIET, "-cp", f"{kafka_jars()}/*", "kafka.tools.StorageTool", "format"]
-        command += ["-t", cluster_id, "-c", str(broker.folder / "server.properties")]
+        command += [f"--cluster-id={cluster_id}", "-c", str(broker.folder / "server.properties")]
         command += ["--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

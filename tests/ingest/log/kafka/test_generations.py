@@ -25,6 +25,8 @@ from tests.ingest.log.test_chain import NumberedLanes
 
 pytestmark = pytest.mark.slow
 
+NOON_MS = 1_714_996_800_000
+
 
 @pytest.fixture
 def address(kafka):
@@ -34,7 +36,12 @@ def address(kafka):
 def versions(caller, number, amount):
     """Ten keys of one caller, each a version with the one timestamp that all have: the last received wins."""
     events = [
-        {"customer_id": "c", "timestamp": 0, "event_type": "t", "record": {"id": f"{caller}-{key}", "amount": amount}}
+        {
+            "customer_id": "c",
+            "timestamp": NOON_MS,
+            "event_type": "t",
+            "record": {"id": f"{caller}-{key}", "amount": amount},
+        }
         for key in range(number, number + 10)
     ]
     return Section(WORLD, Kind.EVENTS, 0, len(events), json.dumps(events).encode())
@@ -94,6 +101,7 @@ async def test_from_two_to_four_partitions_nothing_is_lost_or_overtaken(address)
     assert set(ends) == {0, 1, 2, 3, 4, 5}
 
     async def is_applied():
+        assert not consuming.done(), consuming.exception()
         bounds = (await store.applied()).bounds
         return all(
             end == 0 or bounds.get(lanes.lanes[origin.log_id, origin.partition], -1) >> 13 & (1 << 35) - 1 == end - 1
