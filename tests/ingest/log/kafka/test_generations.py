@@ -92,7 +92,7 @@ async def test_from_two_to_four_partitions_nothing_is_lost_or_overtaken(address)
     assert await add_generation(address, 4, print) == made
     before = sum(wanted.values())
     await until(lambda: _true(sum(wanted.values()) > before + 100))
-    newcomer = await KafkaLogWriter.open(address)
+    newcomer = await KafkaLogWriter.open(address, append_s_max=300)
     receipt = await newcomer.append(Section(WORLD, Kind.DELETION, 0, 1, b'{"record_ids":["nobody"]}'))
     assert set(receipt.offsets) == {2, 3, 4, 5}, "partitions are numbered through"
     stop.set()
@@ -142,18 +142,18 @@ async def is_refused(writer, words):
     return False
 
 
+async def is_taken(writer):
+    return not await is_refused(writer, "")
+
+
 async def test_a_retention_that_is_set_later_stops_appends_until_it_is_taken_back(kafka, address):
     """Nothing is acknowledged that the broker would drop before it is counted; the answer names the setting."""
-    writer = await KafkaLogWriter.open(address, check_interval_s=0.2)
+    writer = await KafkaLogWriter.open(address, check_interval_s=0.2, append_s_max=300)
     await writer.append(a_section(["1"]))
     await alter(kafka, address.topic, "retention.ms", "3600000")
     await until(lambda: is_refused(writer, "retention.ms=3600000 (wanted -1)"))
     await alter(kafka, address.topic, "retention.ms", "-1")
-
-    async def is_taken():
-        return not await is_refused(writer, "")
-
-    await until(is_taken)
+    await until(lambda: is_taken(writer))
     await alter(kafka, address.topic, "max.message.bytes", "200")
     await until(lambda: is_refused(writer, "max.message.bytes=200"))
     await writer.close()
@@ -162,7 +162,7 @@ async def test_a_retention_that_is_set_later_stops_appends_until_it_is_taken_bac
 async def test_a_topic_that_is_deleted_is_named_and_not_made_anew(kafka, address):
     """What it held is lost, so nobody may go on as if it were not."""
     writer = await KafkaLogWriter.open(address, check_interval_s=0.2, append_s_max=5)
-    await writer.append(a_section(["1"]))
+    await until(lambda: is_taken(writer))
     client = AdminClient({"bootstrap.servers": kafka.addresses})
     await asyncio.wrap_future(client.delete_topics([address.topic])[address.topic])
     await until(lambda: is_refused(writer, "is gone: restore it"))

@@ -23,6 +23,8 @@ from tests.peers.kafka.cluster import PASSWORD, USER
 
 pytestmark = pytest.mark.slow
 
+PATIENCE_S = 300
+
 
 @pytest.fixture
 def address(kafka):
@@ -38,7 +40,8 @@ def other(address, **changes):
 async def test_events_go_through_a_listener_with_tls_and_a_password(address, mechanism):
     """Written and read back."""
     secure = other(address, mechanism=mechanism)
-    writer, reader = await KafkaLogWriter.open(secure), await KafkaLogReader.open(secure, wait_s_max=60)
+    writer = await KafkaLogWriter.open(secure, append_s_max=PATIENCE_S)
+    reader = await KafkaLogReader.open(secure, wait_s_max=60)
     await writer.append(a_section(["1"]))
     assert await read_all(reader) == {0: ["1"]}
     await writer.close()
@@ -51,7 +54,7 @@ async def test_a_wrong_password_is_named_with_its_settings_and_never_shown(addre
     with pytest.raises(LogDeniedError, match="METERLINE_LOG_SASL_USERNAME, _PASSWORD") as told:
         await KafkaLogReader.open(wrong, wait_s_max=600)
     assert "battery" not in str(told.value) + repr(wrong)
-    writer = await KafkaLogWriter.open(wrong, append_s_max=40)
+    writer = await KafkaLogWriter.open(wrong, append_s_max=60)
     with pytest.raises(LogUnavailableError, match="METERLINE_LOG_SASL_USERNAME"):
         await writer.append(a_section(["1"]))
     await writer.close()
@@ -65,7 +68,7 @@ async def test_a_broker_whose_certificate_nobody_known_has_signed_is_named_with_
 
 async def test_a_right_that_is_taken_away_is_named(kafka, address):
     """Who may not write any more is told so, and nothing is acknowledged."""
-    writer = await KafkaLogWriter.open(address)
+    writer = await KafkaLogWriter.open(address, append_s_max=PATIENCE_S)
     await writer.append(a_section(["1"]))
     deny = AclBinding(
         ResourceType.TOPIC,
