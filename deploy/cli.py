@@ -34,6 +34,11 @@ app.add_typer(letters_app, name="dead-letters")
 customers_app = typer.Typer(no_args_is_help=True, help="Customers: whose usage it is.")
 app.add_typer(customers_app, name="customers")
 
+log_app = typer.Typer(no_args_is_help=True, help="The log: where events are durable before they are counted.")
+app.add_typer(log_app, name="log")
+generations_app = typer.Typer(no_args_is_help=True, help="Generations of a log in Kafka: each has its partitions.")
+log_app.add_typer(generations_app, name="generations")
+
 PIPE_COLUMNS = 240
 """A table for another program is never folded."""
 
@@ -319,6 +324,30 @@ def customers_erase(
     if key is None:
         fail("an API key with the scope admin is needed: set METERLINE_API_KEY or give --key")
     sys.exit(run_erase(customer, url or settings.url, key, out, err))
+
+
+@generations_app.command("list")
+def generations_list() -> None:
+    """List the log's topics with their partitions, oldest first."""
+    from deploy.log_generations import GenerationsError, list_generations
+
+    try:
+        list_generations(read_settings(), out)
+    except GenerationsError as error:
+        fail(str(error))
+
+
+@generations_app.command("add")
+def generations_add(
+    partitions: Annotated[int, typer.Option(min=1, max=1024, help="How many the log has from now on.")],
+) -> None:
+    """Give the log another number of partitions while it is in use; may be run again if it was stopped."""
+    from deploy.log_generations import GenerationsError, add_generation
+
+    try:
+        add_generation(read_settings(), partitions, out)
+    except GenerationsError as error:
+        fail(str(error))
 
 
 def _key_row(key: ApiKey, account: str) -> list[str]:

@@ -73,6 +73,10 @@ def check_settings(role: str, settings: Settings) -> None:
             f"METERLINE_LOG_URL is missing: a {role} works with Kafka, kafka://host:9092,host:9092/topic?partitions=4; "
             "`meterline up` is everything on one machine"
         )
+    if settings.spool_dir is not None:
+        raise SettingError(
+            f"METERLINE_SPOOL_DIR is for `meterline up`: a {role} answers 503 while Kafka is away, so unset it"
+        )
     if "METERLINE_REGISTRY_URL" not in settings.given:
         raise SettingError(f"METERLINE_REGISTRY_URL is missing: a {role} shares the registry with the other parts")
     if role != "gateway" and not settings.store_url.startswith(("http://", "https://")):

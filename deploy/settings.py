@@ -13,6 +13,11 @@
 | `METERLINE_METRICS_PUBLIC` | `1`: tell `/metrics` to everybody, not to this machine alone | `0` |
 | `METERLINE_METRICS_TOKEN` | tell `/metrics` also to who sends `Authorization: Bearer` with this | none |
 | `METERLINE_LOG_URL` | the log: `kafka://host:port[,host:port]/topic?partitions=4` | the local log in the data folder |
+| `METERLINE_LOG_TLS` | `1`: speak TLS with the brokers | `0`, or `1` with any of the next |
+| `METERLINE_LOG_TLS_CA` | PEM file of who may sign their certificates | the system's authorities |
+| `METERLINE_LOG_TLS_CERTIFICATE`, `_KEY`, `_KEY_PASSWORD` | PEM files of ours, where they ask for it | none |
+| `METERLINE_LOG_SASL_USERNAME`, `_PASSWORD` | who we are to the brokers | nobody |
+| `METERLINE_LOG_SASL_MECHANISM` | `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN` (over TLS only) | `SCRAM-SHA-512` |
 | `METERLINE_LOG_KEEP` | what becomes of the local log once it is applied: `archive`, `all`, `none` | `archive` |
 | `METERLINE_LOG_ARCHIVE_DIR` | where the local log is archived | `log-archive` in the data folder |
 | `METERLINE_LOG_SEGMENT_MIB` | size of a segment of the local log, the unit that is archived | `256` |
@@ -41,6 +46,7 @@ from pathlib import Path
 from deploy.trace_settings import SAMPLER_DEFAULT, SAMPLERS, TraceSettings
 from ingest.log.archive.keeper import Keep
 from ingest.log.kafka.address import KafkaAddress
+from ingest.log.kafka.security import MECHANISMS, KafkaSecurity
 from ingest.log.local.writer import SEGMENT_BYTES
 from metering.http.rate_limits import RateLimits
 from metering.registry.address import parse_address
@@ -115,7 +121,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """
     env = os.environ if environment is None else environment
     data_dir = Path(env.get("METERLINE_DATA_DIR") or "data").expanduser().resolve()
-    log_url = _log_url(env.get("METERLINE_LOG_URL") or "", data_dir)
+    log_url = _log_url(env, data_dir)
     store_url = env.get("METERLINE_STORE_URL") or f"chdb://{data_dir / 'store'}"
     if not store_url.startswith(STORE_SCHEMES):
         raise SettingError(
@@ -193,13 +199,15 @@ def _secret(env: Mapping[str, str], name: str) -> str:
     return text
 
 
-def _log_url(url: str, data_dir: Path) -> str:
+def _log_url(env: Mapping[str, str], data_dir: Path) -> str:
+    url = env.get("METERLINE_LOG_URL") or ""
     if url in {"", f"local://{data_dir / 'log'}"}:
         return ""
     try:
         KafkaAddress.parse(url)
     except ValueError as error:
         raise SettingError(f"METERLINE_LOG_URL: {error}; or unset it for the log in METERLINE_DATA_DIR") from None
+    read_log_security(env)  # Each process reads it again; what is wrong with it is told now.
     return url
 
 
@@ -216,6 +224,46 @@ def _registry_url(url: str, data_dir: Path) -> str:
     except ValueError as error:
         raise SettingError(f"METERLINE_REGISTRY_URL: {error}; or unset it for SQLite in METERLINE_DATA_DIR") from None
     return url
+
+
+def read_log_security(environment: Mapping[str, str] | None = None) -> KafkaSecurity:
+    """Read what secures the connections to Kafka.
+
+    Raises:
+        SettingError: a variable is not usable. No message holds a secret.
+    """
+    env = os.environ if environment is None else environment
+    files = {name: _file(env, f"METERLINE_LOG_TLS_{name.upper()}") for name in ("ca", "certificate", "key")}
+    if bool(files["certificate"]) != bool(files["key"]):
+        raise SettingError("METERLINE_LOG_TLS_CERTIFICATE and METERLINE_LOG_TLS_KEY belong together: set both or none")
+    tls = bool(_whole(env, "METERLINE_LOG_TLS", int(any(files.values())), 0, 1))
+    if any(files.values()) and not tls:
+        raise SettingError("METERLINE_LOG_TLS=0, but METERLINE_LOG_TLS_CA or _CERTIFICATE is set: unset one of them")
+    username, password = (env.get(f"METERLINE_LOG_SASL_{name}") or "" for name in ("USERNAME", "PASSWORD"))
+    if bool(username) != bool(password):
+        raise SettingError(
+            "METERLINE_LOG_SASL_USERNAME and METERLINE_LOG_SASL_PASSWORD belong together: set both or none"
+        )
+    mechanism = env.get("METERLINE_LOG_SASL_MECHANISM") or (MECHANISMS[0] if username else "")
+    if mechanism and mechanism not in MECHANISMS:
+        raise SettingError(f"METERLINE_LOG_SASL_MECHANISM={mechanism!r} must be one of {', '.join(MECHANISMS)}")
+    if mechanism and not username:
+        raise SettingError("METERLINE_LOG_SASL_MECHANISM needs METERLINE_LOG_SASL_USERNAME and _PASSWORD")
+    if mechanism == "PLAIN" and not tls:
+        raise SettingError(
+            "METERLINE_LOG_SASL_MECHANISM='PLAIN' would show the password to the network: set METERLINE_LOG_TLS=1"
+        )
+    key_password = env.get("METERLINE_LOG_TLS_KEY_PASSWORD") or ""
+    return KafkaSecurity(
+        tls, **files, key_password=key_password, mechanism=mechanism, username=username, password=password
+    )
+
+
+def _file(env: Mapping[str, str], name: str) -> str:
+    path = env.get(name) or ""
+    if path and not os.access(path, os.R_OK):
+        raise SettingError(f"{name}={path!r} is no file that can be read")
+    return path
 
 
 def _default_workers() -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from deploy.log_choice import kafka_address
 from deploy.settings import Settings
 from ingest.erasure.jobs import count_erasures, unfinished_erasures
 from ingest.log.archive.folder import archived, runs
@@ -38,10 +39,9 @@ async def prepare_log(settings: Settings) -> None:
 async def first_missing(settings: Settings) -> Mapping[int, int]:
     """Give, for each partition that lacks its beginning, the first offset from which on everything is there."""
     if settings.log_url:
-        from ingest.log.kafka.address import KafkaAddress
         from ingest.log.kafka.reader import first_offsets_of
 
-        found = await first_offsets_of(KafkaAddress.parse(settings.log_url))
+        found = await first_offsets_of(kafka_address(settings.log_url))
         return {partition: first for partition, first in found.items() if first}
     begin: int = first_offsets(settings.log_dir)[0]
     for first, following in reversed(list(runs(archived(settings.log_archive_dir)))):

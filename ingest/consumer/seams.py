@@ -33,11 +33,13 @@ class ApplyTracing(Protocol):
 class Lanes(Protocol):
     """Who numbers the lanes; asked once at start."""
 
-    async def lane_of(self, log_id: str, partition: int) -> int:
-        """Give the lane of a partition, opening it at the first call.
+    async def lane_of(self, log_id: str, partition: int, older: Sequence[str] = ()) -> int:
+        """Give the lane of a partition, opening it above all others at the first call.
+
+        `older` are the logs that this one follows: they are drained before anything of it is applied.
 
         Raises:
-            LogMismatchError: older lanes belong to another log.
+            LogMismatchError: lanes belong to a log that is neither this one nor an older one.
         """
         ...
 

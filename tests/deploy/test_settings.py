@@ -1,6 +1,6 @@
 import pytest
 
-from deploy.settings import SettingError, read_settings
+from deploy.settings import SettingError, read_log_security, read_settings
 from deploy.trace_settings import SAMPLERS, TraceSettings
 from metering.http.rate_limits import RateLimits
 
@@ -22,6 +22,38 @@ def test_a_number_that_is_none_is_told_with_its_range(name, value):
     """The variable, what it says and what it may say."""
     with pytest.raises(SettingError, match=rf"{name}='{value}' must be a whole number from \d to \d+"):
         read_settings({name: value})
+
+
+SASL = {"METERLINE_LOG_SASL_USERNAME": "u", "METERLINE_LOG_SASL_PASSWORD": "hush"}
+
+
+def test_what_secures_kafka_is_read_and_never_shown():
+    """A password means SCRAM unless another mechanism is named; a file of authorities means TLS."""
+    assert read_log_security({}).settings() == {"security.protocol": "plaintext"}
+    found = read_log_security({**SASL, "METERLINE_LOG_TLS_CA": __file__})
+    assert (found.tls, found.mechanism, found.ca) == (True, "SCRAM-SHA-512", __file__)
+    assert found.settings()["security.protocol"] == "sasl_ssl"
+    assert found.settings()["sasl.password"] == "hush"
+    assert "hush" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"METERLINE_LOG_SASL_USERNAME": "u"}, "_PASSWORD belong together"),
+        ({**SASL, "METERLINE_LOG_SASL_MECHANISM": "PLAIN"}, "set METERLINE_LOG_TLS=1"),
+        ({**SASL, "METERLINE_LOG_SASL_MECHANISM": "GSSAPI"}, "must be one of SCRAM-SHA-512"),
+        ({"METERLINE_LOG_SASL_MECHANISM": "PLAIN"}, "needs METERLINE_LOG_SASL_USERNAME"),
+        ({"METERLINE_LOG_TLS_CA": "/nowhere"}, "'/nowhere' is no file that can be read"),
+        ({"METERLINE_LOG_TLS_KEY": __file__}, "belong together"),
+        ({"METERLINE_LOG_TLS": "0", "METERLINE_LOG_TLS_CA": __file__}, "unset one of them"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_told_by_name(environment, said):
+    """Also by the start, before anything runs, and without the password."""
+    with pytest.raises(SettingError, match=said) as told:
+        read_settings({"METERLINE_LOG_URL": "kafka://a:1/t", **environment})
+    assert "hush" not in str(told.value)
 
 
 def test_the_log_is_archived_beside_it_unless_told_otherwise(tmp_path):
