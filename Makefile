@@ -1,6 +1,6 @@
 # `make run` and `make test` set up what they need on a fresh Debian machine: see deploy/setup.sh.
 # `make simulate SEEDS=100000` for a night; `FIRST=S` begins at another seed.
-.PHONY: run test lint check bench simulate setup setup-test lock clean
+.PHONY: run test simulate torture lint check bench setup setup-test lock clean
 PY := .venv/bin/python
 
 run: setup
@@ -9,6 +9,9 @@ run: setup
 test: setup-test
 	$(PY) -m pytest -n auto -m "not slow"
 	$(PY) -m pytest -m slow
+
+torture: setup-test
+	$(PY) -m tests.torture
 
 lint: setup-test
 	.venv/bin/ruff check .

@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.peers.kafka.jars import PeerMissingError, kafka_jars
 
-START_S_MAX = 90
+START_S_MAX = 300
 STOP_S_MAX = 30
 JAVA = ("java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 TIED = ("setpriv", "--pdeathsig", "KILL")
@@ -75,6 +75,7 @@ class Broker:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the tests, which end what they began.
             ).result()
 
     def wait_until_up(self, deadline):
