@@ -178,6 +178,7 @@ class Coordinator:
         self._scheduler = scheduler
         self._topic = topic
         self._members: list[Member] = []
+        self._generation = 0
 
     def join(self, process: Process) -> "Member":
         """Become a member."""
@@ -193,13 +194,14 @@ class Coordinator:
         self._members = [member for member in self._members if member.process.alive]
         if not self._members:
             return
+        self._generation += 1
         random = self._scheduler.random
         dealt = {partition: random.choice(self._members) for partition in range(len(self._topic.partitions))}
         for member in self._members:
             owned = frozenset(partition for partition, owner in dealt.items() if owner is member)
             self._scheduler.note(member.process.name, f"is to own {sorted(owned)}")
             # It hears of it later than the one who takes over, if it stands still.
-            member.process.loop.call_later(self._scheduler.faults.latency(0.05), member.tell, owned)
+            member.process.loop.call_later(self._scheduler.faults.latency(0.05), member.tell, self._generation, owned)
 
 
 class Member:
@@ -208,13 +210,16 @@ class Member:
     def __init__(self, process: Process) -> None:
         self.process = process
         self.owned: frozenset[int] = frozenset()
+        self._generation = 0
         self._changed = asyncio.Event()
 
-    def tell(self, owned: frozenset[int]) -> None:
-        """Learn of a change."""
-        if owned != self.owned:
-            self.owned = owned
-            self._changed.set()
+    def tell(self, generation: int, owned: frozenset[int]) -> None:
+        """Learn of a change, unless a later one is known."""
+        if generation > self._generation:
+            self._generation = generation
+            if owned != self.owned:
+                self.owned = owned
+                self._changed.set()
 
     async def changed(self) -> None:
         """See `Membership`."""
