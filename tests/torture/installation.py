@@ -58,6 +58,7 @@ class Installation:
         deadline = time.monotonic() + THERE_S_MAX
         while not (pids := self._pids(kind)):
             assert time.monotonic() < deadline, f"no {kind} was started again:\n{self._said()}"
+            self._start_again()
             time.sleep(0.05)
         pid = chance.choice(pids)
         if kind == "broker":
@@ -90,13 +91,17 @@ class Installation:
     def until_ready(self):
         """Return once the product says that it is; one that still finds its predecessor's parts is started again."""
         deadline = time.monotonic() + READY_S_MAX
-        while not self.product.is_ready():
+        while not (self.product.parts()["core"] and self.product.is_ready()):  # And not by parts of the one before.
             assert time.monotonic() < deadline, f"not ready:\n{self._said()}"
-            assert not self._over, "the storm ended while it was started again"
-            if self.product.process.poll() is not None:
-                assert any(words in self._said() for words in _HELD), f"it ended:\n{self._said()}"
-                self.product.spawn()
+            self._start_again()
             time.sleep(0.1)
+
+    def _start_again(self):
+        """Spawn it when it gave up because parts of the one before were not gone yet, as an operator would."""
+        assert not self._over, "the storm ended while it was started again"
+        if self.product.process.poll() is not None:
+            assert any(words in self._said() for words in _HELD), f"it ended:\n{self._said()}"
+            self.product.spawn()
 
     def hold(self, kind, chance, seconds):
         """Hold a process still (SIGSTOP) for some time, then let it go on.
