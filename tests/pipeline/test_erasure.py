@@ -43,6 +43,7 @@ async def test_erased_text_is_gone_and_figures_stay(tmp_path):
                 {**event, "customer_id": "ada", "record": {**event["record"], "id": f"ada-{number}", "who": SECRET}}
                 for number, event in enumerate(a_batch(chance, 0, 500))
             ]
+            await client.send(a_batch(chance, 40_000, 50))
             await client.send(hers)
             early = await figures(client, aggregator)
             as_of = f"&as_of={client.answer_headers['X-Usage-Cutoff']}"
