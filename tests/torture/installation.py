@@ -12,10 +12,10 @@ from tests.peers.kafka.cluster import Cluster
 from tests.pipeline.product import Product
 
 KEY = "test_" + "k" * 40
-READY_S_MAX = 300
-THERE_S_MAX = 300
+READY_S_MAX = 900
+THERE_S_MAX = 900
 HOLD = 'kill -STOP "$1"; sleep "$2"; kill -CONT "$1"'
-_HELD = ("data folder", "cannot be used (Address already in use)")
+_HELD = ("parts of an earlier Meterline still hold", "is in use by another", "cannot be used (Address already in use)")
 """How a start says that parts of the one before are not gone yet."""
 
 

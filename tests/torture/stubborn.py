@@ -8,8 +8,8 @@ import aiohttp
 
 from metering.http.json import loads
 
-PATIENCE_S_MAX = 300
-"""Who is not answered for so long has found a stall, however slow the machine is."""
+PATIENCE_S_MAX = 1_800
+"""Who is not answered for so long has found a stall: kills that follow each other on a loaded machine take minutes."""
 ATTEMPT_S_MAX = 20
 LONG_ATTEMPT_S_MAX = 75
 """A deletion waits in the product until what came before it is counted."""
