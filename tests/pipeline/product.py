@@ -133,7 +133,7 @@ class Product:
         if self.process is None or self.process.poll() is not None:
             return None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=300)  # A limit for what hangs, not for what is slow.
 
 
 class Client:
