@@ -33,14 +33,14 @@ class RegistryLanes:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def lane_of(self, log_id: str, partition: int) -> int:
+    async def lane_of(self, log_id: str, partition: int, older: Sequence[str] = ()) -> int:
         """Give the lane, opened at the first call.
 
         Raises:
-            LogMismatchError: older lanes belong to another log.
+            LogMismatchError: lanes belong to a log that is neither this one nor an older one.
         """
         try:
-            return await self._registry.write(open_lane, log_id, partition, now())
+            return await self._registry.write(open_lane, log_id, partition, now(), older)
         except ForeignLogError as error:
             raise LogMismatchError(str(error)) from None
 

@@ -90,5 +90,5 @@ def _app(role: Role, app: web.Application, measured: Measured) -> web.Applicatio
         return await guard(request, handler)
 
     guard = gateways_only(role.settings.internal_secret)
-    app.middlewares.insert(0, of_this_process)
+    app.middlewares.insert(1, of_this_process)  # Within the one that turns refusals into answers.
     return app

@@ -4,10 +4,12 @@ The client library of Kafka is loaded only where it is used.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.parts import PartConfig
+from deploy.settings import read_log_security
 from ingest.log.archive.keeper import LogKeeper
 from ingest.log.archive.reader import ArchivedLogReader
 from ingest.log.client import RemoteLogWriter
@@ -38,7 +40,16 @@ async def open_reader(config: PartConfig) -> LogReader:
         return ArchivedLogReader(log, config.archive_dir)
     from ingest.log.kafka.reader import KafkaLogReader
 
-    return await KafkaLogReader.open(KafkaAddress.parse(config.log_url), wait_s_max=LOG_WAIT_S_MAX)
+    return await KafkaLogReader.open_chain(kafka_address(config.log_url), wait_s_max=LOG_WAIT_S_MAX)
+
+
+def kafka_address(log_url: str) -> KafkaAddress:
+    """Give the log's address with what secures it: each process reads that for itself, for the sake of the secrets.
+
+    Raises:
+        SettingError: a setting is not usable.
+    """
+    return replace(KafkaAddress.parse(log_url), security=read_log_security())
 
 
 async def open_writer(config: PartConfig) -> LogWriter:
@@ -58,7 +69,7 @@ async def open_log(config: PartConfig) -> LogWriter:
     from ingest.log.kafka.writer import APPEND_S_MAX, KafkaLogWriter
 
     append_s_max = SPOOL_AFTER_S if config.spool_dir else APPEND_S_MAX
-    return await KafkaLogWriter.open(KafkaAddress.parse(config.log_url), append_s_max=append_s_max)
+    return await KafkaLogWriter.open(kafka_address(config.log_url), append_s_max=append_s_max)
 
 
 def keeper_of(config: PartConfig, writer: LogWriter, log_id: str) -> LogKeeper | None:
@@ -82,13 +93,14 @@ def keeper_of(config: PartConfig, writer: LogWriter, log_id: str) -> LogKeeper |
 async def consumer_group(config: PartConfig) -> "KafkaGroup":
     """Join the group of those who consume this log; there is one for each topic."""
     from ingest.log.kafka.group import KafkaGroup
+    from ingest.log.kafka.topic import group_name
 
-    address = KafkaAddress.parse(config.log_url)
-    return await KafkaGroup.join(address, f"meterline-{address.topic}")
+    address = kafka_address(config.log_url)
+    return await KafkaGroup.join(address, group_name(address.topic))
 
 
 def kafka_answers(config: PartConfig) -> Callable[[], Awaitable[object]]:
     """Give the check of the log for who does not read it: the topic is there, as it must be."""
     from ingest.log.kafka.topic import TopicAdmin
 
-    return TopicAdmin(KafkaAddress.parse(config.log_url)).open
+    return TopicAdmin(kafka_address(config.log_url)).open

@@ -18,7 +18,9 @@ import structlog
 import uvloop
 
 from deploy.disk_use import places_of
-from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
+from deploy.output import lose_what_cannot_be_written
+from deploy.trace_settings import TraceSettings
+from ingest.errors import LogCorruptError, LogDeniedError, LogMismatchError, LogUnavailableError
 from ingest.log.archive.keeper import Keep
 from ingest.log.local.writer import SEGMENT_BYTES
 from metering.errors import DataTooNewError, SettingsError, StoreRefusedError, UnavailableError
@@ -49,6 +51,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_segment_bytes: int = SEGMENT_BYTES
     spool_dir: str = ""
     spool_bytes_max: int = 0
+    traces: TraceSettings | None = None
     listener: int = -1
     lifeline: int = -1
 
@@ -93,6 +96,8 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.run_dir) / "core.sock"
 
 
+_REFUSALS = (DataTooNewError, SettingsError, StoreRefusedError, LogMismatchError, LogCorruptError, LogDeniedError)
+
 Serve = Callable[[PartConfig, asyncio.Event], Awaitable[None]]
 
 
@@ -119,7 +124,7 @@ def run(name: str, serve: Callable[[asyncio.Event], Awaitable[None]], lifeline: 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_told(serve, lifeline))
-    except (DataTooNewError, SettingsError, StoreRefusedError, LogMismatchError, LogCorruptError) as error:
+    except _REFUSALS as error:
         print(f"meterline {name}: {error}", file=sys.stderr)  # noqa: T201 - the line for the operator.
         return EXIT_REFUSED
     except (LogUnavailableError, UnavailableError) as error:
@@ -165,5 +170,6 @@ def _serve_of(kind: str) -> Serve:
 
 
 if __name__ == "__main__":
+    lose_what_cannot_be_written()
     told = msgspec.json.decode(sys.argv[1], type=PartConfig)
     sys.exit(main(msgspec.structs.replace(told, registry_url=sys.stdin.read())))

@@ -2,7 +2,9 @@
 
 IngestError
 +-- LogUnavailableError   wait and send again: the outcome is unknown, resending is harmless
+|   +-- LogDeniedError    stop at start, else wait: brokers do not believe us, or we them
 +-- LogOverloadedError    wait and send again: nothing was written
++-- LogGrownError         start anew: all of the log that was known is read, and there is more of it
 +-- LogCorruptError       stop: durable bytes cannot be read, a person has to look
 +-- LogMismatchError      stop: this log is not the one that the store was filled from
 +-- LogTooNewError        stop: a newer release wrote this log, run that one
@@ -18,8 +20,16 @@ class LogUnavailableError(IngestError):
     """An append is not known to be durable."""
 
 
+class LogDeniedError(LogUnavailableError):
+    """Passwords or certificates are not what they must be; where it lasts, a person has to look."""
+
+
 class LogOverloadedError(IngestError):
     """An append was refused before anything was written."""
+
+
+class LogGrownError(IngestError):
+    """The log has partitions that were not there when reading began."""
 
 
 class LogCorruptError(IngestError):

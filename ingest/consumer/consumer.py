@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,9 +19,10 @@ from ingest.consumer.customers import KnownCustomers
 from ingest.consumer.decide import decide
 from ingest.consumer.intake import Intake
 from ingest.consumer.lanes import lanes_of, next_offsets
-from ingest.consumer.seams import AppliedHint, Clock, CustomerRegistrar, DeadLetters, Lanes
+from ingest.consumer.seams import AppliedHint, ApplyTracing, Clock, CustomerRegistrar, DeadLetters, Lanes
 from ingest.consumer.seen import SeenKeys, seen_keys_of
-from ingest.errors import LogPoisonedError, LogUnavailableError
+from ingest.errors import LogGrownError, LogPoisonedError, LogUnavailableError
+from ingest.log.chain import origins_of
 from ingest.log.protocol import LogReader
 from metering.errors import QueryLimitError, UnavailableError
 from metering.store.columns import NOTHING_KNOWN
@@ -36,7 +38,7 @@ POISONED_SECTIONS_MIN = 20
 Offload = Callable[..., Awaitable[Any]]
 """Call a function that takes long without holding up the event loop."""
 
-_MENDED_BY_WAITING = (UnavailableError, QueryLimitError, LogUnavailableError)
+_MENDED_BY_WAITING = (UnavailableError, QueryLimitError, LogUnavailableError, LogGrownError)
 
 _log = structlog.get_logger(__name__)
 
@@ -74,6 +76,7 @@ class Consumer:
         only: frozenset[int] | None = None,
         poison_stops: bool = True,
         told: Callable[[Drained], None] = lambda _: None,
+        tracing: ApplyTracing | None = None,
     ) -> None:
         """`only` names the partitions to read where others read the rest; None: all. `told` hears of each batch.
 
@@ -90,8 +93,10 @@ class Consumer:
         self._offload = offload
         self._intake = Intake(log)
         self._only = only
+        self._shares: Mapping[int, Share] = {}
+        self._grown = False
         self._told = told
-        self._partitions = 0
+        self._tracing = tracing
         self._lane_of: Mapping[int, int] = {}
         self._next_offsets: dict[int, int] = {}
         self._seen = SeenKeys()
@@ -106,12 +111,14 @@ class Consumer:
             UnavailableError: call again.
         """
         lane_of = await lanes_of(self._log, self._lanes)
-        self._partitions = len(lane_of)
+        origins = origins_of(self._log, sorted(lane_of))
+        self._shares = {each: Share(origins[each].partition, origins[each].of) for each in lane_of}
         self._lane_of = {each: lane for each, lane in lane_of.items() if self._only is None or each in self._only}
         self._next_offsets = await next_offsets(self._log, self._lane_of, await self._store.applied())
         self._marked_at = await self._store.last_marked_at()
         # After what is applied was read: the filter has to know every key up to there.
         self._seen = await seen_keys_of(self._store)
+        self._grown = False
         await self._hint()
 
     async def run(self) -> None:
@@ -124,6 +131,8 @@ class Consumer:
         """
         while True:
             try:
+                if self._grown:
+                    await self.start()
                 async with asyncio.TaskGroup() as tasks:
                     decoded: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
                     tasks.create_task(self._read_ahead(decoded))
@@ -133,7 +142,10 @@ class Consumer:
                 if lasting is not None:
                     raise lasting.exceptions[0] from None
                 assert passing is not None
+                self._grown = passing.subgroup(LogGrownError) is not None
                 _log.warning("consumer waits", reason=str(passing.exceptions[0]), wait_s=self._backoff_s)
+            except _MENDED_BY_WAITING as error:
+                _log.warning("consumer waits to start again", reason=str(error), wait_s=self._backoff_s)
             await asyncio.sleep(self._backoff_s)
             self._backoff_s = min(2 * self._backoff_s, BACKOFF_S_MAX)
 
@@ -142,6 +154,7 @@ class Consumer:
 
         Raises:
             UnavailableError: the batch may be stored in part or whole, unseen; the next call takes it again.
+            LogGrownError: call `start` first.
         """
         messages = await self._intake.take(self._next_offsets, wait_s_max=wait_s_max)
         if not messages:
@@ -163,6 +176,11 @@ class Consumer:
             self._backoff_s = BACKOFF_S_MIN
 
     async def _apply(self, batch: Batch) -> Drained:
+        if self._tracing is None or not batch.traces:
+            return await self._write(batch)
+        return await self._tracing.applied(batch.traces, partial(self._write, batch))
+
+    async def _write(self, batch: Batch) -> Drained:
         """Write a batch: facts in the order in which a crash may cut them off, then the mark that shows them."""
         if self._poison_stops and len(batch.dead) >= POISONED_SECTIONS_MIN and 2 * len(batch.dead) > batch.sections:
             raise LogPoisonedError(
@@ -172,21 +190,27 @@ class Consumer:
         stored = superseded = deletions = 0
         for part in batch.parts:
             if isinstance(part, Deletion):
-                share = Share(part.partition, self._partitions)
-                await self._store.retract(part.retraction, part.position, share)
+                await self._store.retract(part.retraction, part.position, self._shares[part.partition])
                 deletions += 1
             else:
                 verdict = await self._judge(part)
-                await self._store.write(verdict)
+                await self._step(batch, "store write", partial(self._store.write, verdict))
                 stored += len(verdict.versions)
                 superseded += len(verdict.superseded)
         await self._customers.ensure(batch.customers)
         await self._dead_letters.put(batch.dead)
-        await self._mark(batch)  # Last: until here a crash costs a replay, not an event.
+        # Last: until here a crash costs a replay, not an event.
+        await self._step(batch, "mark applied", partial(self._mark, batch))
         events = sum(len(part) for part in batch.parts if isinstance(part, Versions))
         drained = Drained(events, stored, superseded, deletions, len(batch.dead))
         self._told(drained)
         return drained
+
+    async def _step(self, batch: Batch, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        if self._tracing is None or not batch.traces:
+            await work()
+        else:
+            await self._tracing.step(name, work)
 
     async def _judge(self, arrivals: Versions) -> Verdict:
         asked = arrivals.key_hash[self._seen.maybe(arrivals.key_hash)]

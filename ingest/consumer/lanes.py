@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ingest.consumer.seams import Lanes
 from ingest.errors import LogMismatchError
+from ingest.log.chain import origins_of
 from ingest.log.protocol import LogReader
 from metering.position import Cutoff, last_of_message, offset_of
 
@@ -15,7 +16,14 @@ async def lanes_of(log: LogReader, lanes: Lanes) -> dict[int, int]:
         LogMismatchError: the store was filled from another log.
         LogUnavailableError: the log does not answer; call again.
     """
-    return {partition: await lanes.lane_of(log.log_id, partition) for partition in sorted(await log.ends())}
+    partitions = sorted(await log.ends())
+    origins = origins_of(log, partitions)
+    lane_of = {}
+    for partition in partitions:  # Older logs first: a later one's lanes are higher.
+        origin = origins[partition]
+        older = (origin.older,) if origin.older else ()
+        lane_of[partition] = await lanes.lane_of(origin.log_id, origin.partition, *older)
+    return lane_of
 
 
 async def next_offsets(log: LogReader, lane_of: Mapping[int, int], applied: Cutoff) -> dict[int, int]:
@@ -45,10 +53,7 @@ async def accepted(log: LogReader, lane_of: Mapping[int, int]) -> Cutoff:
     Raises:
         LogUnavailableError: the log does not answer; call again.
     """
+    ends = await log.ends()
     return Cutoff(
-        {
-            lane_of[partition]: last_of_message(lane_of[partition], end - 1)
-            for partition, end in (await log.ends()).items()
-            if end > 0
-        }
+        {lane: last_of_message(lane, ends[partition] - 1) for partition, lane in lane_of.items() if ends[partition] > 0}
     )

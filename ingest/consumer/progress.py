@@ -74,7 +74,9 @@ class LogProgress:
             LogSilentError: the log did not say yet who it is.
         """
         with _log_errors():
-            lane = (await self._partitions())[place.partition]
+            lane = (await self._partitions()).get(place.partition)
+        if lane is None:
+            raise LogSilentError(f"partition {place.partition} of the log is not known here yet: ask again")
         position = pack(lane, place.offset, place.index)
         return position if await wait_until_applied(self._store, Cutoff({lane: position}), wait_s_max) else None
 
@@ -100,7 +102,7 @@ class LogProgress:
             return lag if spooled is None else with_spooled(lag, spooled, self._clock())
 
     async def _partitions(self) -> dict[int, int]:
-        if not self._lane_of:
+        if (await self._log.ends()).keys() != self._lane_of.keys():  # At first, and whenever the log has grown.
             self._lane_of = await lanes_of(self._log, self._lanes)
         return self._lane_of
 

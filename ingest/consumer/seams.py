@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from metering.position import Position
 from metering.world import World
@@ -15,14 +15,31 @@ AppliedHint = Callable[[Mapping[int, int]], Awaitable[None]]
 """Learn, for each partition, the offset below which the log is not needed any more. Only a hint: it may be lost."""
 
 
+T = TypeVar("T")
+
+
+class ApplyTracing(Protocol):
+    """Who tells the traces of requests what became of their events. It changes nothing but what is told."""
+
+    async def applied(self, traces: Sequence[bytes], work: Callable[[], Awaitable[T]]) -> T:
+        """Apply a batch that holds events of these traces, as `ingest.wire` carries them; there is at least one."""
+        ...
+
+    async def step(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Take one step of the batch that is being applied."""
+        ...
+
+
 class Lanes(Protocol):
     """Who numbers the lanes; asked once at start."""
 
-    async def lane_of(self, log_id: str, partition: int) -> int:
-        """Give the lane of a partition, opening it at the first call.
+    async def lane_of(self, log_id: str, partition: int, older: Sequence[str] = ()) -> int:
+        """Give the lane of a partition, opening it above all others at the first call.
+
+        `older` are the logs that this one follows: they are drained before anything of it is applied.
 
         Raises:
-            LogMismatchError: older lanes belong to another log.
+            LogMismatchError: lanes belong to a log that is neither this one nor an older one.
         """
         ...
 

@@ -97,8 +97,10 @@ class ImportRunner:
                         if len(self._running) < RUNNING_MAX and job.world.account_id not in self._running:
                             self._running.add(job.world.account_id)
                             group.create_task(self._work(job))
+                    # Not `wait_for`: before Python 3.12 it may swallow that it is cancelled.
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), LOOK_EVERY_S)
+                        async with asyncio.timeout(LOOK_EVERY_S):
+                            await self._changed.wait()
         finally:
             self._spool.give_up()
 

@@ -1,6 +1,7 @@
 import pytest
 
-from deploy.settings import SettingError, read_settings
+from deploy.settings import SettingError, read_log_security, read_settings
+from deploy.trace_settings import SAMPLERS, TraceSettings
 from metering.http.rate_limits import RateLimits
 
 
@@ -23,6 +24,38 @@ def test_a_number_that_is_none_is_told_with_its_range(name, value):
         read_settings({name: value})
 
 
+SASL = {"METERLINE_LOG_SASL_USERNAME": "u", "METERLINE_LOG_SASL_PASSWORD": "hush"}
+
+
+def test_what_secures_kafka_is_read_and_never_shown():
+    """A password means SCRAM unless another mechanism is named; a file of authorities means TLS."""
+    assert read_log_security({}).settings() == {"security.protocol": "plaintext"}
+    found = read_log_security({**SASL, "METERLINE_LOG_TLS_CA": __file__})
+    assert (found.tls, found.mechanism, found.ca) == (True, "SCRAM-SHA-512", __file__)
+    assert found.settings()["security.protocol"] == "sasl_ssl"
+    assert found.settings()["sasl.password"] == "hush"
+    assert "hush" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"METERLINE_LOG_SASL_USERNAME": "u"}, "_PASSWORD belong together"),
+        ({**SASL, "METERLINE_LOG_SASL_MECHANISM": "PLAIN"}, "set METERLINE_LOG_TLS=1"),
+        ({**SASL, "METERLINE_LOG_SASL_MECHANISM": "GSSAPI"}, "must be one of SCRAM-SHA-512"),
+        ({"METERLINE_LOG_SASL_MECHANISM": "PLAIN"}, "needs METERLINE_LOG_SASL_USERNAME"),
+        ({"METERLINE_LOG_TLS_CA": "/nowhere"}, "'/nowhere' is no file that can be read"),
+        ({"METERLINE_LOG_TLS_KEY": __file__}, "belong together"),
+        ({"METERLINE_LOG_TLS": "0", "METERLINE_LOG_TLS_CA": __file__}, "unset one of them"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_told_by_name(environment, said):
+    """Also by the start, before anything runs, and without the password."""
+    with pytest.raises(SettingError, match=said) as told:
+        read_settings({"METERLINE_LOG_URL": "kafka://a:1/t", **environment})
+    assert "hush" not in str(told.value)
+
+
 def test_the_log_is_archived_beside_it_unless_told_otherwise(tmp_path):
     """Where and whether; a folder that is in use already is refused."""
     data = str(tmp_path / "data")
@@ -34,6 +67,43 @@ def test_the_log_is_archived_beside_it_unless_told_otherwise(tmp_path):
         read_settings({"METERLINE_LOG_KEEP": "some"})
     with pytest.raises(SettingError, match="METERLINE_LOG_ARCHIVE_DIR"):
         read_settings({"METERLINE_DATA_DIR": data, "METERLINE_LOG_ARCHIVE_DIR": f"{data}/log"})
+
+
+def test_traces_are_off_until_a_collector_is_named():
+    """And off again when told so."""
+    assert read_settings({}).traces is None
+    named = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"}
+    assert read_settings(named).traces == TraceSettings("http://collector:4318/v1/traces")
+    own = {**named, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://other/path", "OTEL_SERVICE_NAME": "usage"}
+    assert read_settings(own).traces == TraceSettings("https://other/path", "usage")
+    assert read_settings({**named, "OTEL_SDK_DISABLED": "True"}).traces is None
+    assert read_settings({**named, "OTEL_TRACES_EXPORTER": "none"}).traces is None
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_each_standard_sampler_is_one(name):
+    """With its share."""
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_TRACES_SAMPLER": name}
+    traces = read_settings({**environment, "OTEL_TRACES_SAMPLER_ARG": "0.25"}).traces
+    description = traces.sampler().get_description().lower()
+    assert ("0.25" in description) == ("ratio" in name)
+    assert description.startswith("parentbased") == name.startswith("parentbased")
+    assert ("alwayson" in description.split(",")[0]) == name.endswith("always_on")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+    ],
+)
+def test_a_trace_setting_that_is_none_is_told(name, value):
+    """By its name and value."""
+    with pytest.raises(SettingError, match=f"{name}={value!r}"):
+        read_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", name: value})
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
+from ingest.log.kafka.security import NO_SECURITY, KafkaSecurity
+
 PARTITIONS_DEFAULT = 4
 PARTITIONS_MAX = 1024
 
@@ -20,6 +22,7 @@ class KafkaAddress:
     servers: str
     topic: str
     partitions: int
+    security: KafkaSecurity = NO_SECURITY
 
     @classmethod
     def parse(cls, url: str) -> Self:

@@ -6,15 +6,18 @@ An offset that the topic does not have is never answered with another one.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Self
 
 from confluent_kafka.admin import OffsetSpec
 
-from ingest.errors import LogCorruptError, LogMismatchError, LogUnavailableError
+from ingest.errors import LogCorruptError, LogDeniedError, LogMismatchError, LogUnavailableError
+from ingest.log.chain import LogChain
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.kafka.fetching import FETCH_BYTES_MAX, Fetching, OffsetGoneError
+from ingest.log.kafka.generations import END_MARK
 from ingest.log.kafka.tally import Tally
-from ingest.log.kafka.topic import Topic, TopicAdmin
+from ingest.log.kafka.topic import OFFSETS_S_MAX, Topic, TopicAdmin, generation_name
 from ingest.log.protocol import Backlog, Message
 
 OPEN_S_MAX = 10.0
@@ -22,6 +25,8 @@ FETCH_S_MAX = 20.0
 """What is known to be there has to come within this: longer than a leader that died takes to be replaced."""
 COUNT_S_MAX = 2.0
 """So long a backlog is counted before the rest of it is told in proportion."""
+
+DENIALS_MAX = 3
 
 _RETRY_S = 0.2
 _COUNTED_AT_ONCE = 1_000_000
@@ -45,18 +50,59 @@ class KafkaLogReader:
 
         Raises:
             LogUnavailableError: no broker answered within `wait_s_max`; open again.
+            LogDeniedError: brokers refuse us, or we them.
             LogMismatchError: the topic is not as it must be.
         """
         admin = TopicAdmin(address)
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + wait_s_max
+        denied = 0
         while True:
             try:
-                return cls(address, admin, await admin.open())
+                return cls(address, admin, await _first_of(admin))
+            except LogDeniedError:
+                denied += 1  # Brokers that are just starting do not know all passwords yet.
+                if denied >= DENIALS_MAX or loop.time() >= give_up_at:
+                    raise
             except LogUnavailableError:
                 if loop.time() >= give_up_at:
                     raise
             await asyncio.sleep(_RETRY_S)
+
+    @classmethod
+    async def open_chain(cls, address: KafkaAddress, *, wait_s_max: float = OPEN_S_MAX) -> LogChain:
+        """Open the log with all of its generations, those included that come to be later.
+
+        Raises:
+            LogUnavailableError: no broker answered within `wait_s_max`; open again.
+            LogMismatchError: the log is not as it must be.
+        """
+        first = await cls.open(address, wait_s_max=wait_s_max)
+        admin = TopicAdmin(address)
+
+        async def find_next(generations: int) -> KafkaLogReader | None:
+            found = await admin.find(generation_name(address.topic, generations + 1), OFFSETS_S_MAX)
+            return None if found is None else cls(replace(address, topic=found.name), admin, found)
+
+        return LogChain(first, find_next)
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the topic has."""
+        return self._topic.partitions
+
+    async def final_ends(self) -> Mapping[int, int]:
+        """Give where a sealed topic ends, once each partition's last message is seen to be an end mark.
+
+        Raises:
+            LogUnavailableError: a leader did not answer, or with an end that was not the last; call again.
+        """
+        ends = await self.ends()
+        for partition, end in ends.items():
+            last = await self._read_one(partition, end - 1) if end else None
+            if last is None or last.payload != END_MARK:
+                raise LogUnavailableError(f"the end of partition {partition} of {self._topic.name!r} is not known yet")
+        return ends
 
     @property
     def log_id(self) -> str:
@@ -169,16 +215,36 @@ class KafkaLogReader:
                     f"{self._topic.name!r}: it is not the log that the offset came from"
                 )
 
+    async def _read_one(self, partition: int, offset: int) -> Message | None:
+        async with self._count_lock:
+            if self._counting is None:
+                self._counting = Fetching(self._address, FETCH_BYTES_MAX)
+            give_up_at = asyncio.get_running_loop().time() + FETCH_S_MAX
+            while asyncio.get_running_loop().time() < give_up_at:
+                for message in await self._take({partition: offset}, 1, _RETRY_S, self._counting):
+                    return message
+        return None
+
     def _tally(self, partition: int, offset: int) -> Tally:
         return self._tallies.setdefault(partition, Tally(offset))
 
 
+async def _first_of(admin: TopicAdmin) -> Topic:
+    """Give the first generation's topic; readers may have it while the last one is sealed."""
+    found = await admin.existing()
+    return found[0] if len(found) > 1 else (await admin.generations())[0]
+
+
 async def first_offsets_of(address: KafkaAddress) -> Mapping[int, int]:
-    """Give the first offset that each partition of a topic still has.
+    """Give the first offset that each partition of a log still has, numbered through over its generations.
 
     Raises:
         LogUnavailableError: no broker answers; call again.
         LogMismatchError: the topic is not as it must be.
     """
     admin = TopicAdmin(address)
-    return await admin.offsets(await admin.open(), OffsetSpec.earliest())
+    found: dict[int, int] = {}
+    for topic in await admin.generations():
+        offsets = await admin.offsets(topic, OffsetSpec.earliest())
+        found |= {len(found) + partition: offsets[partition] for partition in range(topic.partitions)}
+    return found

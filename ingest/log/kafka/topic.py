@@ -2,25 +2,38 @@
 
 What is promised rests on settings of the topic: an acknowledged message is on two of three brokers, no broker that
 lacks it can come to lead, and nothing is dropped by age or size. They are set when the topic is made and looked at on
-every start. The number of partitions can never change: keys would move to other partitions, away from their history.
+every start, and now and then by those who append. The number of partitions of a topic can never change: keys would move
+to other partitions, away from their history; so more partitions are another topic, the log's next generation.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
 from ingest.errors import LogMismatchError, LogUnavailableError
 from ingest.log.kafka.address import KafkaAddress
-from ingest.log.kafka.client import REQUEST_S_MAX, code_of, kafka_errors, settings
+from ingest.log.kafka.client import REQUEST_S_MAX, Denials, code_of, kafka_errors, settings
 
 REPLICAS_WANTED = 3
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 """A payload is half a megabyte unless it cannot be cut, like a deletion with thousands of ids."""
 _OVERHEAD_BYTES_MAX = 64 * 1024
+
+SEALED_BYTES = 80
+"""`max.message.bytes` of a sealed topic: an end mark has 68 bytes, a message with any section over 100."""
 
 SETTINGS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
@@ -51,30 +64,101 @@ class TopicAdmin:
 
     def __init__(self, address: KafkaAddress) -> None:
         self._address = address
-        self._client = AdminClient(settings(address))
+        self._denials = Denials()
+        config: dict[str, Any] = {**settings(address), "error_cb": self._denials}
+        self._client = AdminClient(config)
+        self._cluster_id: str | None = None
 
     async def open(self) -> Topic:
-        """Find the topic, making it first if it is not there.
+        """Find the topic that is appended to, making the first generation if there is none.
 
         Raises:
-            LogUnavailableError: no broker answers, or too few for the replicas; call again.
+            LogUnavailableError: no broker answers, too few for the replicas, or partitions are just being added; call
+                again.
             LogMismatchError: it is there, and not as it must be.
         """
-        found = await self._find()
-        if found is None:
-            await self._make()
-            deadline = asyncio.get_running_loop().time() + _SETTLE_S_MAX
-            while (found := await self._find()) is None:  # It takes a moment until every broker knows of it.
-                if asyncio.get_running_loop().time() > deadline:
-                    raise LogUnavailableError(f"the topic {self._address.topic!r} was made and is not there yet")
-                await asyncio.sleep(_RETRY_S)
-        if found.partitions != self._address.partitions:
+        return (await self.generations())[-1]
+
+    async def generations(self, *, make: bool = True) -> list[Topic]:
+        """Give the log's topics, oldest first; appends go to the last, whose settings are looked at.
+
+        Raises:
+            LogUnavailableError: as `open`.
+            LogMismatchError: they are not as they must be, or there is none and none may be made.
+        """
+        found = await self.existing()
+        if not found:
+            if not make:
+                raise LogMismatchError(f"the topic {self._address.topic!r} is gone: restore it, with all that it held")
+            await self._make(self._address.topic, self._address.partitions)
+            found = [await self._until_there(self._address.topic)]
+        numbers = [topic.partitions for topic in found]
+        if self._address.partitions not in numbers:
             raise LogMismatchError(
-                f"the topic {found.name!r} has {found.partitions} partitions and METERLINE_LOG_URL says "
-                f"{self._address.partitions}: the number that a log began with stays; see ingest/log/kafka/README.md"
+                f"the topic {found[-1].name!r} has {numbers[-1]} partitions and METERLINE_LOG_URL says "
+                f"{self._address.partitions}: to change the number, run `meterline log generations add --partitions "
+                f"{self._address.partitions}` with the URL that it began with"
             )
-        await self._check_settings()
+        await self._check_settings(found[-1])
         return found
+
+    async def existing(self) -> list[Topic]:
+        """Give the log's topics as they are, oldest first.
+
+        Raises:
+            LogUnavailableError: no broker answers; call again.
+        """
+        found: list[Topic] = []
+        while (topic := await self.find(generation_name(self._address.topic, len(found) + 1))) is not None:
+            found.append(topic)
+        return found
+
+    async def add(self, partitions: int) -> Topic:
+        """Make the generation behind the last, once that is sealed.
+
+        Raises:
+            LogUnavailableError: it is not there yet; call again.
+        """
+        name = generation_name(self._address.topic, len(await self.existing()) + 1)
+        await self._make(name, partitions)
+        return await self._until_there(name)
+
+    async def members(self) -> int:
+        """Tell how many consumers share the log's partitions through its group.
+
+        Raises:
+            LogUnavailableError: no broker answers; call again.
+        """
+        name = group_name(self._address.topic)
+        with self._errors("describe the group"):
+            asked = self._client.describe_consumer_groups([name], request_timeout=REQUEST_S_MAX)
+            try:
+                return len((await asyncio.wrap_future(asked[name])).members)
+            except KafkaException as error:
+                if code_of(error) == KafkaError.GROUP_ID_NOT_FOUND:
+                    return 0
+                raise
+
+    async def seal(self, topic: Topic) -> None:
+        """Have the brokers refuse every message to a topic but end marks, from some moment on.
+
+        Raises:
+            LogUnavailableError: not done; call again.
+        """
+        entry = ConfigEntry("max.message.bytes", str(SEALED_BYTES), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=[entry])
+        with self._errors("seal the topic"):
+            asked = self._client.incremental_alter_configs([resource], request_timeout=REQUEST_S_MAX)
+            await asyncio.gather(*map(asyncio.wrap_future, asked.values()))
+
+    async def is_sealed(self, topic: Topic) -> bool:
+        """Tell whether a topic was told to refuse messages.
+
+        Raises:
+            LogUnavailableError: no broker answers; call again.
+        """
+        with self._errors("describe the topic"):
+            return (await self._config(topic.name))["max.message.bytes"] == str(SEALED_BYTES)
 
     async def offsets(self, topic: Topic, spec: OffsetSpec) -> dict[int, int]:
         """Ask the leaders for an offset of each partition: the earliest, or the next one to be durable.
@@ -83,7 +167,7 @@ class TopicAdmin:
             LogUnavailableError: a leader did not answer within `OFFSETS_S_MAX`; call again.
         """
         give_up_at = asyncio.get_running_loop().time() + OFFSETS_S_MAX
-        with kafka_errors("tell the ends of the log"):
+        with self._errors("tell the ends of the log"):
             while True:
                 try:
                     return await self._offsets(topic, spec)
@@ -103,7 +187,7 @@ class TopicAdmin:
             LogUnavailableError: not done everywhere; call again.
         """
         bounds = [TopicPartition(topic.name, partition, offset) for partition, offset in before.items()]
-        with kafka_errors("trim the log"):
+        with self._errors("trim the log"):
             futures = self._client.delete_records(bounds, request_timeout=REQUEST_S_MAX)
             await asyncio.gather(*map(asyncio.wrap_future, futures.values()))
         return await self.offsets(topic, OffsetSpec.earliest())
@@ -114,50 +198,93 @@ class TopicAdmin:
             asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=OFFSETS_S_MAX
         )
         answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()))
-        if any(answer.offset < 0 for answer in answers):  # Told without an error when a leader goes away meanwhile.
-            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
-        return {each.partition: answer.offset for each, answer in zip(futures, answers, strict=True)}
+        offsets = {each.partition: answer.offset for each, answer in zip(futures, answers, strict=True)}
+        # A leader that is stalled or restarting may answer without an offset and without an error: the client then
+        # gives a negative one. Taken for an end, it would say that the log is another one, and stop the consumer.
+        if min(offsets.values()) < 0:
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "a partition has no offset to tell now"))
+        return offsets
 
-    async def _find(self) -> Topic | None:
-        name = self._address.topic
-        with kafka_errors("describe the topic"):
-            cluster = self._client.describe_cluster(request_timeout=REQUEST_S_MAX)
-            cluster_id = (await asyncio.wrap_future(cluster)).cluster_id
-            described = self._client.describe_topics(TopicCollection([name]), request_timeout=REQUEST_S_MAX)[name]
+    async def find(self, name: str, wait_s_max: float = REQUEST_S_MAX) -> Topic | None:
+        """Give a topic as it is, None where there is none.
+
+        Raises:
+            LogUnavailableError: no broker answers; call again.
+        """
+        with self._errors("describe the topic"):
+            if self._cluster_id is None:
+                cluster = await asyncio.wrap_future(self._client.describe_cluster(request_timeout=wait_s_max))
+                self._cluster_id = cluster.cluster_id
+            described = self._client.describe_topics(TopicCollection([name]), request_timeout=wait_s_max)[name]
             try:
                 found = await asyncio.wrap_future(described)
             except KafkaException as error:
                 if code_of(error) == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     return None
                 raise
-        return Topic(f"kafka-{cluster_id}-{found.topic_id}", name, len(found.partitions))
+        return Topic(f"kafka-{self._cluster_id}-{found.topic_id}", name, len(found.partitions))
 
-    async def _make(self) -> None:
-        with kafka_errors("make the topic"):
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        with kafka_errors(doing, self._denials):
+            try:
+                yield
+            except KafkaException:
+                self._client.poll(0)  # It tells `_denials` what it has to say.
+                raise
+
+    async def _until_there(self, name: str) -> Topic:
+        deadline = asyncio.get_running_loop().time() + _SETTLE_S_MAX
+        while (found := await self.find(name)) is None:  # It takes a moment until every broker knows of it.
+            if asyncio.get_running_loop().time() > deadline:
+                raise LogUnavailableError(f"the topic {name!r} was made and is not there yet")
+            await asyncio.sleep(_RETRY_S)
+        return found
+
+    async def _make(self, name: str, partitions: int) -> None:
+        with self._errors("make the topic"):
             cluster = await asyncio.wrap_future(self._client.describe_cluster(request_timeout=REQUEST_S_MAX))
             replicas = REPLICAS_WANTED if len(cluster.nodes) >= REPLICAS_WANTED else 1
             config = {**SETTINGS, "min.insync.replicas": str(_in_sync(replicas))}
-            new = NewTopic(self._address.topic, self._address.partitions, replicas, config=config)
-            made = self._client.create_topics([new], request_timeout=REQUEST_S_MAX)[self._address.topic]
+            new = NewTopic(name, partitions, replicas, config=config)
+            made = self._client.create_topics([new], request_timeout=REQUEST_S_MAX)[name]
             try:
                 await asyncio.wrap_future(made)
             except KafkaException as error:
                 if code_of(error) != KafkaError.TOPIC_ALREADY_EXISTS:  # Another process was quicker.
                     raise
 
-    async def _check_settings(self) -> None:
-        name = self._address.topic
-        with kafka_errors("describe the topic"):
-            resource = ConfigResource(ResourceType.TOPIC, name)
-            asked = self._client.describe_configs([resource], request_timeout=REQUEST_S_MAX)
-            config = {key: entry.value for key, entry in (await asyncio.wrap_future(asked[resource])).items()}
+    async def _check_settings(self, topic: Topic) -> None:
+        name = topic.name
+        with self._errors("describe the topic"):
+            config = await self._config(name)
             described = self._client.describe_topics(TopicCollection([name]), request_timeout=REQUEST_S_MAX)[name]
             replicas = min(len(each.replicas) for each in (await asyncio.wrap_future(described)).partitions)
+        if config["max.message.bytes"] == str(SEALED_BYTES):
+            raise LogUnavailableError(
+                f"the topic {name!r} is sealed and the next one is not there yet: if no `meterline log generations "
+                "add` is at work, run it again"
+            )
         wrong = [f"{key}={config.get(key)} (wanted {value})" for key, value in SETTINGS.items() if config[key] != value]
         if int(config["min.insync.replicas"]) < _in_sync(replicas):
             wrong.append(f"min.insync.replicas={config['min.insync.replicas']} (wanted {_in_sync(replicas)})")
         if wrong:
             raise LogMismatchError(f"what the topic {name!r} is set to would lose or cut events: {', '.join(wrong)}")
+
+    async def _config(self, name: str) -> dict[str, str]:
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        asked = self._client.describe_configs([resource], request_timeout=REQUEST_S_MAX)
+        return {key: entry.value for key, entry in (await asyncio.wrap_future(asked[resource])).items()}
+
+
+def group_name(topic: str) -> str:
+    """Name the group of those who share the partitions of a log."""
+    return f"meterline-{topic}"
+
+
+def generation_name(topic: str, number: int) -> str:
+    """Name the topic of a generation, from 1 on."""
+    return topic if number == 1 else f"{topic}-g{number}"
 
 
 def _in_sync(replicas: int) -> int:

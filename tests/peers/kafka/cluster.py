@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.peers.kafka.jars import PeerMissingError, kafka_jars
 
-START_S_MAX = 90
+START_S_MAX = 300
 STOP_S_MAX = 30
 JAVA = ("java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 TIED = ("setpriv", "--pdeathsig", "KILL")
@@ -34,10 +34,19 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure_port}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
+sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  user_{user}="{password}";
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location={certificates}/broker.pem
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/data
 num.network.threads=2
@@ -56,12 +65,16 @@ log.segment.bytes=16777216
 """
 
 
+USER, PASSWORD = "meterline", "correct-horse"
+
+
 class Broker:
     """One process."""
 
-    def __init__(self, folder, port):
+    def __init__(self, folder, port, secure_port):
         self.folder = folder
         self.port = port
+        self.secure_address = f"127.0.0.1:{secure_port}"
         self.address = f"127.0.0.1:{port}"
         self.process = None
 
@@ -75,6 +88,7 @@ class Broker:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the tests, which end what they began.
             ).result()
 
     def wait_until_up(self, deadline):
@@ -121,23 +135,38 @@ class Cluster:
 
     def __init__(self, brokers=1):
         self.folder = Path(tempfile.mkdtemp(prefix="kafka-"))
-        ports = _free_ports(2 * brokers)
-        voters = ",".join(f"{node}@127.0.0.1:{ports[2 * node - 1]}" for node in range(1, brokers + 1))
+        ports = _free_ports(3 * brokers)
+        voters = ",".join(f"{node}@127.0.0.1:{ports[3 * node - 1]}" for node in range(1, brokers + 1))
+        self.ca = _make_certificates(self.folder)
         self.brokers = []
         for node in range(1, brokers + 1):
             folder = self.folder / str(node)
             folder.mkdir()
-            port, controller_port = ports[2 * node - 2], ports[2 * node - 1]
+            port, secure_port, controller_port = ports[3 * node - 3 : 3 * node]
             text = PROPERTIES.format(
-                node=node, voters=voters, port=port, controller_port=controller_port, folder=folder, replicas=brokers
+                node=node,
+                voters=voters,
+                port=port,
+                secure_port=secure_port,
+                controller_port=controller_port,
+                folder=folder,
+                certificates=self.folder,
+                replicas=brokers,
+                user=USER,
+                password=PASSWORD,
             )
             (folder / "server.properties").write_text(text)
-            self.brokers.append(Broker(folder, port))
+            self.brokers.append(Broker(folder, port, secure_port))
 
     @property
     def addresses(self):
         """What clients are told."""
         return ",".join(broker.address for broker in self.brokers)
+
+    @property
+    def secure_addresses(self):
+        """What clients are told who speak TLS and have a password."""
+        return ",".join(broker.secure_address for broker in self.brokers)
 
     def __enter__(self):
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -167,10 +196,29 @@ class Cluster:
 
     def _format(self, broker, cluster_id):
         command = [*JAVA, QUIET, "-cp", f"{kafka_jars()}/*", "kafka.tools.StorageTool", "format"]
-        command += ["-t", cluster_id, "-c", str(broker.folder / "server.properties")]
+        command += [f"--cluster-id={cluster_id}", "-c", str(broker.folder / "server.properties")]
+        command += ["--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise PeerMissingError(f"the Kafka broker cannot be formatted: {(done.stdout + done.stderr)[-300:]}")
+
+
+def _make_certificates(folder):
+    """Make an authority and a broker's certificate; gives the authority's file, and `stranger.pem` is another's."""
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    for name in ("ca", "stranger"):
+        _run([*new, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem"], folder)
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    asked = ["-newkey", "rsa:2048", "-nodes", "-subj", "/CN=broker", "-keyout", "broker.key", "-out", "broker.csr"]
+    _run(["openssl", "req", *asked], folder)
+    signed = ["-in", "broker.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"]
+    _run(["openssl", "x509", "-req", *signed, "-extfile", "names", "-out", "broker.crt"], folder)
+    (folder / "broker.pem").write_bytes((folder / "broker.key").read_bytes() + (folder / "broker.crt").read_bytes())
+    return folder / "ca.pem"
+
+
+def _run(command, folder):
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
 def _free_ports(count):
