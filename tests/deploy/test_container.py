@@ -145,8 +145,11 @@ def test_what_the_image_is_made_of_is_there():
 
 def test_roles_are_commands():
     """`docker run meterline gateway` is `meterline gateway`; and no function of the command line is left out of it."""
-    apps = [cli.app, *(group.typer_instance for group in cli.app.registered_groups)]
-    commands = {command.callback.__name__ for each in apps for command in each.registered_commands}
+    commands, apps = set(), [cli.app]
+    while apps:
+        group = apps.pop()
+        commands |= {command.callback.__name__ for command in group.registered_commands}
+        apps += [inner.typer_instance for inner in group.registered_groups]
     public = {
         name for name, value in vars(cli).items() if inspect.isfunction(value) and value.__module__ == cli.__name__
     }
