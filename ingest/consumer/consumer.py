@@ -132,10 +132,6 @@ class Consumer:
                     tasks.create_task(self._read_ahead(decoded))
                     tasks.create_task(self._write_behind(decoded))
             except ExceptionGroup as faults:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    # A task group that fails while it is cancelled tells only of the fault: stop all the same.
-                    raise asyncio.CancelledError from None
                 passing, lasting = faults.split(_MENDED_BY_WAITING)
                 if lasting is not None:
                     raise lasting.exceptions[0] from None
