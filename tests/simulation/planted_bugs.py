@@ -135,7 +135,7 @@ def customers_on_the_side():
     return patch.object(KnownCustomers, "ensure", _on_the_side(KnownCustomers.ensure))
 
 
-@planted(None)
+@planted()
 def dead_letters_on_the_side():
     """Nobody waits until dead letters are kept."""
     return patch.object(StoreClient, "put", _on_the_side(StoreClient.put))
@@ -435,7 +435,7 @@ def acknowledged_before_fsync():
     return changed(_COMMIT, "self._files.sync(self._descriptor)", "pass")
 
 
-@planted(None)
+@planted()
 def published_before_fsync():
     """Readers see what a power cut may take."""
     return changed(
@@ -445,7 +445,7 @@ def published_before_fsync():
     )
 
 
-@planted(None)
+@planted()
 def failed_sync_tried_again():
     """The second sync succeeds, and the pages are gone."""
     real = ProcessFiles.sync
@@ -459,7 +459,7 @@ def failed_sync_tried_again():
     return patch.object(ProcessFiles, "sync", sync)
 
 
-@planted(None)
+@planted()
 def failed_write_ignored():
     """A disk that is full is not noticed."""
     real = ProcessFiles.write
@@ -499,7 +499,7 @@ def checksums_ignored():
     )
 
 
-@planted(None)
+@planted()
 def segment_names_not_synced():
     """A power cut takes a segment's name, and with it all that was acknowledged in it."""
     return changed(
@@ -522,7 +522,7 @@ def log_id_not_synced():
     )
 
 
-@planted(None)
+@planted()
 def two_appenders():
     """The lock is not looked at, so a second process appends beside the first."""
     return changed(

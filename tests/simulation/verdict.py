@@ -70,7 +70,10 @@ def _snapshots_fault(installation: Installation, facts: oracle.Facts) -> str | N
 def _receipts_fault(installation: Installation, parts: list[oracle.Part]) -> str | None:
     """Look at the place that each receipt names."""
     at = {(part.partition, part.offset, part.index): part for part in parts}
+    partitions = len(installation.payloads())
     for section, receipt in installation.receipts:
+        if section.kind is Kind.DELETION and len(receipt.offsets) != partitions:
+            return f"a deletion went to {len(receipt.offsets)} of {partitions} partitions: {section.body!r}"
         bodies = []
         for partition, (offset, index) in receipt.offsets.items():
             part = at.get((partition, offset, index))
