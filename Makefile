@@ -1,5 +1,6 @@
 # `make run` and `make test` set up what they need on a fresh Debian machine: see deploy/setup.sh.
-.PHONY: run test lint check bench setup setup-test lock clean
+# `make simulate SEEDS=100000` for a night; `FIRST=S` begins at another seed.
+.PHONY: run test simulate torture lint check bench setup setup-test lock clean
 PY := .venv/bin/python
 
 run: setup
@@ -8,6 +9,9 @@ run: setup
 test: setup-test
 	$(PY) -m pytest -n auto -m "not slow"
 	$(PY) -m pytest -m slow
+
+torture: setup-test
+	$(PY) -m tests.torture
 
 lint: setup-test
 	.venv/bin/ruff check .
@@ -20,6 +24,11 @@ check: lint
 
 bench: setup-test
 	$(PY) bench/run.py
+
+SEEDS ?= 2000
+FIRST ?= 0
+simulate: setup-test
+	$(PY) -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
 
 setup:
 	@sh deploy/setup.sh run

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,10 +26,14 @@ from pathlib import Path
 import msgspec
 import uvloop
 from aiohttp import web
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from ingest.gateway.process import GatewaySettings, serve
 from ingest.log.client import RemoteLogWriter
 from ingest.log.process import run as run_log
+from ingest.tracing import RequestTracing
 from metering.http.route import Principal
 from metering.http.scope import Scope
 from metering.world import Mode, World
@@ -92,12 +96,32 @@ def an_event(number: int) -> dict[str, object]:
     }
 
 
-def worker_process(listener: socket.socket, folder: Path) -> None:
+class Nowhere(SpanExporter):
+    """Takes spans and forgets them: what they cost here, without what a collector costs."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002
+        """Forget."""
+        return SpanExportResult.SUCCESS
+
+
+def traced_process(share: float, listener: socket.socket, folder: Path) -> None:
+    """Be a gateway worker that traces a share of the requests."""
+    provider = TracerProvider(sampler=ParentBased(TraceIdRatioBased(share)))
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    worker_process(listener, folder, RequestTracing(provider.get_tracer("bench")))
+
+
+def worker_process(listener: socket.socket, folder: Path, tracing: RequestTracing | None = None) -> None:
     """Be a gateway worker."""
 
     async def forever() -> None:
         settings = GatewaySettings(
-            listener, folder / "core.sock", partial(RemoteLogWriter.open, folder / "log.sock"), OneKey(), Nobody()
+            listener,
+            folder / "core.sock",
+            partial(RemoteLogWriter.open, folder / "log.sock"),
+            OneKey(),
+            Nobody(),
+            tracing=tracing,
         )
         await serve(settings, asyncio.Event())
 
@@ -276,6 +300,10 @@ def main(seconds: float) -> None:
             with serving(worker_process, folder) as server:
                 single = load(server, "/v1/events", singles, CONNECTIONS_SINGLE, seconds)
                 batch = load(server, "/v1/events/batch", batches, CONNECTIONS_BATCH, seconds)
+            traced = {}
+            for share in (0.01, 1.0):
+                with serving(partial(traced_process, share), folder) as server:
+                    traced[share] = load(server, "/v1/events", singles, CONNECTIONS_SINGLE, seconds)
         finally:
             log.terminate()
             log.join()
@@ -286,6 +314,11 @@ def main(seconds: float) -> None:
     print(f"bare aiohttp + uvloop, body read   {bare.per_s:12,.0f} requests/s       {bare.cpu_us:9.1f} us/request")
     line = f"POST /v1/events, durable           {single.per_s:12,.0f} events/s   {single.per_s / bare.per_s:6.0%}"
     print(f"{line}{single.cpu_us:9.1f} us/event    {bare.cpu_us / single.cpu_us:6.0%}")
+    for share, rate in traced.items():
+        print(
+            f"  the same, {share:4.0%} traced          {rate.per_s:12,.0f} events/s   "
+            f"{rate.per_s / bare.per_s:6.0%}{rate.cpu_us:9.1f} us/event    {bare.cpu_us / rate.cpu_us:6.0%}"
+        )
     print(
         f"bare msgspec typed decode          {decoded:12,.0f} events/s         {decode_us / BATCH_EVENTS:9.3f} us/event"
     )

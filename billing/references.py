@@ -7,9 +7,11 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from billing.tables import of, products, subscription_products, subscriptions
+from billing.tables import of, price_configurations, products, subscription_products, subscriptions
+from metering.filters import decode_filter
 from metering.registry.aggregators import StoredAggregator
 from metering.registry.customers import Customer
+from metering.world import World
 
 
 class BillingReferences:
@@ -38,6 +40,16 @@ class BillingReferences:
         )
         subscription_id = connection.execute(by_subscription.limit(1)).scalar()
         return None if subscription_id is None else f"subscription {subscription_id}"
+
+    def properties_used(self, connection: sa.Connection, world: World, /) -> set[str]:
+        """Name the properties that a price matrix of the catalog or of a subscription tells groups apart by."""
+        of_catalog = sa.select(price_configurations.c.metering_filter).where(of(price_configurations, world))
+        documents = list(connection.execute(of_catalog).scalars())
+        agreed = sa.select(subscription_products.c.price_groups).where(of(subscription_products, world))
+        for groups in connection.execute(agreed).scalars():
+            documents += [group.get("metering_filter") for group in groups]
+        filters = [decode_filter(document["configuration"]) for document in documents if document is not None]
+        return {condition.property for each in filters for condition in each.conditions}
 
     def subscription_ids(self, connection: sa.Connection, customers: Iterable[Customer], /) -> dict[str, list[str]]:
         """Give the subscription ids by customer id, oldest first; customers without any are left out."""

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.settings import SettingError, Settings, read_settings
+from deploy.output import lose_what_cannot_be_written
+from deploy.settings import SettingError, Settings, read_settings, require_embedded
 from deploy.version import VERSION
 from metering.errors import MeteringError
 from metering.http.scope import Scope
@@ -30,6 +31,8 @@ app.add_typer(accounts_app, name="accounts")
 app.add_typer(keys_app, name="keys")
 letters_app = typer.Typer(no_args_is_help=True, help="Dead letters: what came through the log and cannot be counted.")
 app.add_typer(letters_app, name="dead-letters")
+customers_app = typer.Typer(no_args_is_help=True, help="Customers: whose usage it is.")
+app.add_typer(customers_app, name="customers")
 
 log_app = typer.Typer(no_args_is_help=True, help="The log: where events are durable before they are counted.")
 app.add_typer(log_app, name="log")
@@ -70,6 +73,7 @@ def up() -> None:
     """Start everything in the foreground; Ctrl-C drains and stops."""
     from deploy.up import StartError, run_up
 
+    lose_what_cannot_be_written()
     try:
         sys.exit(run_up(read_settings(), out))
     except StartError as error:
@@ -96,15 +100,16 @@ def rebuild(
 ) -> None:
     """Derive the store again from log and archive, Meterline stopped, and compare: ends with 2 if they differ."""
     from deploy.rebuild.command import RebuildError, run_rebuild
-    from deploy.rebuild.source import NoLogError
+    from deploy.rebuild.source import NoLogError, UnfinishedError
     from ingest.errors import IngestError
 
     try:
         sys.exit(run_rebuild(read_settings(), out, replace=replace, restart=restart))
-    except (RebuildError, NoLogError, IngestError) as error:
+    except (RebuildError, NoLogError, UnfinishedError, IngestError) as error:
         fail(str(error))
 
 
+@app.command()
 def gateway() -> None:
     """Run one gateway in the foreground: takes events, passes all else on to the APIs."""
     _role("gateway")
@@ -126,6 +131,39 @@ def _role(name: str) -> NoReturn:
     from deploy.roles import run_role
 
     sys.exit(run_role(name, read_settings()))
+
+
+@app.command()
+def backup(destination: Annotated[Path, typer.Argument(help="A folder that is not there yet.")]) -> None:
+    """Copy this installation, running or not: log, registry, unfinished imports; the store is derived from the log."""
+    from deploy.backup.command import run_backup
+    from deploy.backup.manifest import BackupError
+    from deploy.core_socket import CoreRefusedError, NoCoreError
+    from deploy.rebuild.children import StepError
+    from ingest.errors import IngestError
+
+    try:
+        settings = read_settings()
+        require_embedded(settings, "backup")
+        sys.exit(run_backup(settings, destination, out))
+    except (BackupError, CoreRefusedError, NoCoreError, StepError, IngestError, OSError) as error:
+        fail(str(error))
+
+
+@app.command()
+def restore(source: Annotated[Path, typer.Argument(help="A backup.")]) -> None:
+    """Make an installation from a backup in METERLINE_DATA_DIR, which must be empty; everything is checked."""
+    from deploy.backup.manifest import BackupError
+    from deploy.backup.restore import run_restore
+    from deploy.rebuild.children import StepError
+    from ingest.errors import IngestError
+
+    try:
+        settings = read_settings()
+        require_embedded(settings, "restore")
+        sys.exit(run_restore(settings, source, out))
+    except (BackupError, StepError, IngestError, OSError) as error:
+        fail(str(error))
 
 
 @app.command()
@@ -202,7 +240,10 @@ def keys_create(
         if found is None:
             fail(f"there is no account {account!r}: see `meterline accounts list`")
         expires_at = None if expires_days is None else now + timedelta(days=expires_days)
-        _, secret = create_key(connection, World(found.id, mode), scope, now, name=name, expires_at=expires_at)
+        try:
+            _, secret = create_key(connection, World(found.id, mode), scope, now, name=name, expires_at=expires_at)
+        except ValueError as error:
+            fail(str(error))
     out.print(secret, markup=False)
 
 
@@ -292,6 +333,21 @@ def generations_add(
         add_generation(read_settings(), partitions, out)
     except GenerationsError as error:
         fail(str(error))
+
+
+@customers_app.command("erase")
+def customers_erase(
+    customer: Annotated[str, typer.Argument(help="The customer's id or external id.")],
+    key: KeyOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Erase a customer's text everywhere, and wait until it is done; figures stay as they are."""
+    from deploy.erase import run_erase
+
+    settings = read_settings()
+    if key is None:
+        fail("an API key with the scope admin is needed: set METERLINE_API_KEY or give --key")
+    sys.exit(run_erase(customer, url or settings.url, key, out, err))
 
 
 def _key_row(key: ApiKey, account: str) -> list[str]:

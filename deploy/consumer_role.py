@@ -14,6 +14,7 @@ from deploy.log_choice import consumer_group, open_reader
 from deploy.metrics import consumer_samples, metrics_response
 from deploy.roles import Role
 from deploy.store_choice import store_answers
+from deploy.tracing import batch_tracing, tracer_of
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.meter import CONSUMER_CELLS, CONSUMER_METRICS, ConsumerMeter
@@ -42,6 +43,7 @@ async def serve_consumer(role: Role, stop: asyncio.Event) -> None:
         stack.push_async_callback(log.close)
         group = await consumer_group(role.config)
         stack.push_async_callback(group.close)
+        tracing = batch_tracing(stack.enter_context(tracer_of(role.config)))
         versions, lanes, customers = ChainStore(store), RegistryLanes(registry), RegistryCustomers(registry)
         letters = StoreDeadLetters(store)
 
@@ -57,6 +59,7 @@ async def serve_consumer(role: Role, stop: asyncio.Event) -> None:
                 applied_hint=group.applied,
                 only=owned,
                 told=meter.drained,
+                tracing=tracing,
             )
 
         role.health.checks = {

@@ -4,6 +4,7 @@ chDB allows one engine a process and one process a path, so what writes the stor
 """
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import billing.api
 import metering.api
 from billing.references import BillingReferences
 from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
+from deploy.backup.command import export_route
 from deploy.key_use import flush_use
 from deploy.log_choice import keeper_of, open_reader, open_writer
 from deploy.metrics import Measured, Scrapers, metrics_route
@@ -24,14 +26,18 @@ from deploy.pages.services import PageServices
 from deploy.parts import PartConfig
 from deploy.status import status_route
 from deploy.store_choice import open_store
+from deploy.tracing import batch_tracing, tracer_of
 from deploy.version import VERSION
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.meter import CONSUMER_CELLS, ConsumerMeter
 from ingest.consumer.progress import LogProgress, LogSilentError
+from ingest.consumer.seams import ApplyTracing
 from ingest.core_api import internal_routes, lag_route
 from ingest.dead_letter_replay import Replayer
 from ingest.dead_letter_routes import dead_letter_routes
+from ingest.erasure.api import Erasures, erasure_routes
+from ingest.erasure.runner import ErasureRunner, LogPlace
 from ingest.event_routes import event_routes
 from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
@@ -75,6 +81,12 @@ class Core:
 
 
 async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
+    """Be the core: see `_serve`."""
+    with tracer_of(config) as tracer:
+        await _serve(config, stop, batch_tracing(tracer))
+
+
+async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing | None) -> None:
     """Apply the log and serve on the core's socket until told to stop; what is in the log by then is applied.
 
     Raises:
@@ -91,7 +103,9 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
     keeper = keeper_of(config, writer, log.log_id)
     hint = keeper.applied_hint if keeper is not None else None
     meter = ConsumerMeter(Tallies(Path(config.run_dir) / config.name, CONSUMER_CELLS))
-    consumer = Consumer(log, versions, lanes, customers, letters, clock=now, applied_hint=hint, told=meter.drained)
+    consumer = Consumer(
+        log, versions, lanes, customers, letters, clock=now, applied_hint=hint, told=meter.drained, tracing=tracing
+    )
     await consumer.start()
     meter.reads(len(await log.ends()))
     spooled = SpoolState(Path(config.spool_dir)) if config.spool_dir else None
@@ -109,18 +123,22 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         writer=writer,
         imports=Imports(registry, spool, importer, now),
     )
-    app = build_core(core, _measured(config, Measured(store, versions, progress, spooled)))
+    eraser = ErasureRunner(
+        registry,
+        store,
+        versions,
+        LogPlace(log, lanes, progress.wait_until_applied, keeper, config.archive_dir),
+        now,
+    )
+    app = build_core(core, _measured(config, Measured(store, versions, progress, spooled)), *_erasing(core, eraser))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
     importing = asyncio.create_task(importer.run())
-    beside = [asyncio.create_task(flush_use(core.authenticator))]
-    if keeper is not None:
-        beside.append(asyncio.create_task(keeper.run()))
+    runs = [flush_use(core.authenticator), eraser.run(), *([keeper.run()] if keeper is not None else [])]
+    beside = [asyncio.create_task(run) for run in runs]
     try:
-        config.core_socket.unlink(missing_ok=True)
-        await web.UnixSite(runner, str(config.core_socket)).start()
-        config.core_socket.chmod(0o600)
+        await web.SockSite(runner, _own_socket(config.core_socket)).start()
         await _first_of(stop, consuming)
         importing.cancel()  # It goes on with the next start.
         if consuming.done():
@@ -139,6 +157,19 @@ async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
         await log.close()
         await asyncio.to_thread(store.close)
         registry.close()
+
+
+def _erasing(core: Core, eraser: ErasureRunner) -> Sequence[Route]:
+    return erasure_routes(Erasures(core.registry, BillingReferences(), eraser.wake, now))
+
+
+def _own_socket(path: Path) -> socket.socket:
+    """Bind a socket that only this user may connect to; one that a dead process left is replaced."""
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.bind(str(path))
+    path.chmod(0o600)  # Before it listens: nobody else was ever let in.
+    return bound
 
 
 async def _first_of(stop: asyncio.Event, consuming: asyncio.Task[None]) -> None:
@@ -204,6 +235,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         gateway_route(pricing),
         *dead_letter_routes(core.replayer),
         status_route(core.store, core.progress),
+        export_route(core.store, core.progress),
     ]
     return [*with_docs(public, VERSION), *internal]
 

@@ -175,10 +175,10 @@ async def _show(api: ApiClient, console: Console) -> None:
 
 def _own_key(settings: Settings) -> str | None:
     """Make a key of the local default account for this run; None when there is no account here."""
-    if not (settings.data_dir / "registry.db").is_file():
-        return None
     registry = Registry(settings.registry_url)
     try:
+        if registry.is_sqlite and not Path(registry.url.database or "").is_file():
+            return None
         with registry.writing() as connection:
             account = find_account(connection, DEFAULT_ACCOUNT)
             if account is None:

@@ -5,18 +5,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from metering.registry.address import parse_address
+
 PARTS = ("log", "archive", "store", "registry", "imports")
 
 
 def places_of(data_dir: Path, archive_dir: Path, store_url: str, registry_url: str) -> Mapping[str, Path]:
-    """Name the folder or file of each part; the registry's journal files lie beside it."""
-    return {
+    """Name the folder or file of each part that lies here; the registry's journal files lie beside it."""
+    places = {
         "log": data_dir / "log",
         "archive": archive_dir,
         "store": store_path(store_url),
         "registry": registry_path(registry_url),
         "imports": data_dir / "imports",
     }
+    return {part: place for part, place in places.items() if place is not None}
 
 
 def store_path(url: str) -> Path:
@@ -24,9 +27,10 @@ def store_path(url: str) -> Path:
     return Path(url.removeprefix("chdb://"))
 
 
-def registry_path(url: str) -> Path:
-    """Give the file of an SQLite registry."""
-    return Path(url.removeprefix("sqlite:///"))
+def registry_path(url: str) -> Path | None:
+    """Give the file of an SQLite registry; None when it is a server's."""
+    address = parse_address(url)
+    return Path(address.database or "") if address.get_backend_name() == "sqlite" else None
 
 
 def disk_use(places: Mapping[str, Path]) -> dict[str, int]:

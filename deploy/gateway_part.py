@@ -9,6 +9,7 @@ from deploy.adapters import RegistryCustomers, now
 from deploy.key_use import flush_use
 from deploy.log_choice import open_writer
 from deploy.parts import PartConfig
+from deploy.tracing import request_tracing, tracer_of
 from ingest.gateway.meter import CELLS, Meter
 from ingest.gateway.process import GatewaySettings, serve
 from metering.metrics import Tallies
@@ -24,18 +25,20 @@ async def serve_gateway(config: PartConfig, stop: asyncio.Event) -> None:
     tallies = Tallies(Path(config.run_dir) / config.name, CELLS)
     flushing = asyncio.create_task(flush_use(authenticator))
     try:
-        await serve(
-            GatewaySettings(
-                listener=socket.socket(fileno=config.listener),
-                core=config.core_socket,
-                open_log=partial(open_writer, config),
-                authenticator=authenticator,
-                identifiers=RegistryCustomers(registry),
-                limiter=limiter,
-                meter=Meter(tallies),
-            ),
-            stop,
-        )
+        with tracer_of(config) as tracer:
+            await serve(
+                GatewaySettings(
+                    listener=socket.socket(fileno=config.listener),
+                    core=config.core_socket,
+                    open_log=partial(open_writer, config),
+                    authenticator=authenticator,
+                    identifiers=RegistryCustomers(registry),
+                    limiter=limiter,
+                    meter=Meter(tallies),
+                    tracing=request_tracing(tracer),
+                ),
+                stop,
+            )
     finally:
         flushing.cancel()
         await asyncio.gather(flushing, return_exceptions=True)

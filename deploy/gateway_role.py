@@ -16,6 +16,7 @@ from deploy.key_use import flush_use
 from deploy.log_choice import open_writer
 from deploy.metrics import gateway_samples, metrics_response
 from deploy.roles import Role
+from deploy.tracing import request_tracing, tracer_of
 from ingest.gateway.core_client import CoreUrls
 from ingest.gateway.meter import CELLS, GATEWAY_METRICS, Meter
 from ingest.gateway.process import GatewaySettings, serve
@@ -39,6 +40,7 @@ async def serve_gateways(role: Role, stop: asyncio.Event) -> None:
             stack.callback(limiter.close)
         role.health.checks = {"the registry": role.registry_answers(registry), "the log": role.log_answers()}
         role.health.started = True
+        tracer = stack.enter_context(tracer_of(role.config))
         flushing = asyncio.create_task(flush_use(authenticator))
         stack.push_async_callback(_end, flushing)
         await serve(
@@ -50,6 +52,7 @@ async def serve_gateways(role: Role, stop: asyncio.Event) -> None:
                 identifiers=RegistryCustomers(registry),
                 limiter=limiter,
                 meter=Meter(tallies),
+                tracing=request_tracing(tracer),
                 own={**dict.fromkeys(PATHS, role.health.answer), "/metrics": partial(role.scraped, metrics)},
             ),
             stop,

@@ -18,6 +18,8 @@ import structlog
 import uvloop
 
 from deploy.disk_use import places_of
+from deploy.output import lose_what_cannot_be_written
+from deploy.trace_settings import TraceSettings
 from ingest.errors import LogCorruptError, LogDeniedError, LogMismatchError, LogUnavailableError
 from ingest.log.archive.keeper import Keep
 from ingest.log.local.writer import SEGMENT_BYTES
@@ -49,6 +51,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_segment_bytes: int = SEGMENT_BYTES
     spool_dir: str = ""
     spool_bytes_max: int = 0
+    traces: TraceSettings | None = None
     listener: int = -1
     lifeline: int = -1
 
@@ -167,5 +170,6 @@ def _serve_of(kind: str) -> Serve:
 
 
 if __name__ == "__main__":
+    lose_what_cannot_be_written()
     told = msgspec.json.decode(sys.argv[1], type=PartConfig)
     sys.exit(main(msgspec.structs.replace(told, registry_url=sys.stdin.read())))

@@ -91,6 +91,8 @@ def check_settings(role: str, settings: Settings) -> None:
             f"METERLINE_INTERNAL_SECRET is missing: gateways and APIs know each other by it, and so does this {role}; "
             "make one with `openssl rand -hex 32`"
         )
+    if settings.spool_dir is not None:
+        raise SettingError(f"METERLINE_SPOOL_DIR: `meterline up` alone keeps a spool, a {role} does not: unset it")
     if settings.bootstrap_api_key is not None:
         try:
             check_secret(settings.bootstrap_api_key)
@@ -117,6 +119,7 @@ class Role:
             registry_url=settings.registry_url,
             rate_limits=settings.rate_limits,
             log_url=settings.log_url,
+            traces=settings.traces,
         )
 
     async def there(self, what: str, open_it: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T:
@@ -127,17 +130,24 @@ class Role:
         """
         self.health.waits_for = what
         pause_s = WAIT_S_MIN
-        while not stop.is_set():
-            try:
-                return await open_it()
-            except (UnavailableError, LogUnavailableError) as error:
-                _log.warning(f"waits for {what}", reason=str(error), wait_s=pause_s)
-            try:
-                async with asyncio.timeout(pause_s):
-                    await stop.wait()
-            except TimeoutError:
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while True:
+                opening = asyncio.ensure_future(open_it())
+                await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not opening.done():
+                    opening.cancel()
+                    raise StoppedError
+                try:
+                    return opening.result()
+                except (UnavailableError, LogUnavailableError) as error:
+                    _log.warning(f"waits for {what}", reason=str(error), wait_s=pause_s)
+                await asyncio.wait({stopping}, timeout=pause_s)
+                if stopping.done():
+                    raise StoppedError
                 pause_s = min(2 * pause_s, WAIT_S_MAX)
-        raise StoppedError
+        finally:
+            stopping.cancel()
 
     async def open_registry(self, stack: AsyncExitStack, stop: asyncio.Event) -> Registry:
         """Open the registry, migrated, with the key that METERLINE_BOOTSTRAP_API_KEY asks for."""

@@ -23,6 +23,10 @@
 | `METERLINE_LOG_SEGMENT_MIB` | size of a segment of the local log, the unit that is archived | `256` |
 | `METERLINE_SPOOL_DIR` | a folder where events are kept durably while the log does not take them | none: 503 |
 | `METERLINE_SPOOL_BYTES_MAX` | bytes of events that may wait there; beyond that 503 | `1073741824` (1 GiB) |
+| `OTEL_EXPORTER_OTLP_ENDPOINT`, or `..._TRACES_ENDPOINT` | where traces are sent, OTLP over HTTP | none: no traces |
+| `OTEL_TRACES_SAMPLER`, `_ARG` | which requests are traced | `parentbased_always_on` |
+| `OTEL_SERVICE_NAME` | what the service is called in traces | `meterline` |
+| `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER` | `true`, `none`: no traces all the same | `false`, `otlp` |
 | `METERLINE_BOOTSTRAP_API_KEY` | an admin key for the default account, created at start if it is not there | none |
 | `METERLINE_STORE_REPLICATED` | `1`: the store's database is of the engine Replicated | `0` |
 | `METERLINE_API_URL` | gateways: where the APIs are, `http://host:port[,http://host:port]` | none |
@@ -39,6 +43,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.trace_settings import SAMPLER_DEFAULT, SAMPLERS, TraceSettings
 from ingest.log.archive.keeper import Keep
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.kafka.security import MECHANISMS, KafkaSecurity
@@ -59,6 +64,8 @@ SPOOL_BYTES_MAX = 1 << 50
 
 _API_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _SECRET = re.compile(r"[A-Za-z0-9_-]+")
+
+_SHARE = re.compile(r"0|1|1\.0*|0?\.[0-9]+", re.ASCII)
 
 
 class SettingError(ValueError):
@@ -92,6 +99,7 @@ class Settings:
     imports_dir: Path = Path()
     given: frozenset[str] = frozenset()
     """The variables that are set, whatever they say."""
+    traces: TraceSettings | None = None
 
     @property
     def url(self) -> str:
@@ -142,6 +150,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         internal_secret=_secret(env, "METERLINE_INTERNAL_SECRET"),
         imports_dir=Path(env.get("METERLINE_IMPORTS_DIR") or data_dir / "imports").expanduser().resolve(),
         given=frozenset(name for name, value in env.items() if name.startswith("METERLINE_") and value),
+        traces=_traces(env),
     )
 
 
@@ -157,6 +166,18 @@ def _archive_dir(text: str | None, data_dir: Path) -> Path:
     if folder in (data_dir, data_dir / "log"):
         raise SettingError(f"METERLINE_LOG_ARCHIVE_DIR={text!r} must be a folder of its own")
     return folder
+
+
+def require_embedded(settings: Settings, command: str) -> None:
+    """Refuse a command that works on the store in the data folder.
+
+    Raises:
+        SettingError: the store is a server.
+    """
+    if not settings.store_url.startswith("chdb://"):
+        raise SettingError(
+            f"METERLINE_STORE_URL names a server, and `meterline {command}` works on a store of its own: unset it"
+        )
 
 
 def _api_urls(text: str) -> tuple[str, ...]:
@@ -259,6 +280,29 @@ def _rate_limits(env: Mapping[str, str]) -> RateLimits | None:
         window_s=_whole(env, "METERLINE_RATE_WINDOW_S", usual.window_s, 1, RATE_WINDOW_S_MAX),
     )
     return limits if _whole(env, "METERLINE_RATE_LIMITS", 0, 0, 1) else None
+
+
+def _traces(env: Mapping[str, str]) -> TraceSettings | None:
+    """Give None when they are off (OpenTelemetry: "Environment Variable Specification", "OTLP Exporter")."""
+    base = env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or ""
+    own = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or ""
+    endpoint = own or (base and base.rstrip("/") + "/v1/traces")
+    off = (env.get("OTEL_SDK_DISABLED") or "").lower() == "true" or env.get("OTEL_TRACES_EXPORTER") == "none"
+    if not endpoint or off:
+        return None
+    if not endpoint.startswith(("http://", "https://")):
+        name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" if endpoint == own else "OTEL_EXPORTER_OTLP_ENDPOINT"
+        raise SettingError(f"{name}={own or base!r}: write it as http://host:4318")
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if (env.get(name) or "http/protobuf") != "http/protobuf":
+            raise SettingError(f"{name}={env[name]!r}: traces go out as http/protobuf; unset it")
+    sampler = env.get("OTEL_TRACES_SAMPLER") or SAMPLER_DEFAULT
+    if sampler not in SAMPLERS:
+        raise SettingError(f"OTEL_TRACES_SAMPLER={sampler!r} is none of {', '.join(SAMPLERS)}")
+    ratio = env.get("OTEL_TRACES_SAMPLER_ARG") or "1"
+    if _SHARE.fullmatch(ratio) is None:
+        raise SettingError(f"OTEL_TRACES_SAMPLER_ARG={ratio!r} must be a number from 0 to 1, such as 0.01")
+    return TraceSettings(endpoint, env.get("OTEL_SERVICE_NAME") or "meterline", sampler, ratio)
 
 
 def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Set up what `make run` (argument: run) or `make test` (argument: test) needs, once: a virtual environment with
-# the locked packages and, for the tests, a browser and what runs a Kafka broker. Does nothing when the lock has not
-# changed since last time.
+# the locked packages and, for the tests, a browser, what runs a Kafka broker, and PostgreSQL. Does nothing when the
+# lock has not changed since last time.
 set -eu
 what=${1:-run}
 cd "$(dirname "$0")/.."
@@ -46,4 +46,10 @@ if [ "$what" = test ]; then
   command -v chromium >/dev/null 2>&1 || apt_get chromium
   command -v java >/dev/null 2>&1 || apt_get default-jre-headless  # Java 17 or newer runs the Kafka broker,
   command -v mvn >/dev/null 2>&1 || apt_get maven                  # which Maven fetches at its first start.
+  ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || {
+    # Its programs alone: the tests start servers of their own, so none is to be set up beside them.
+    conf=/etc/postgresql-common/createcluster.conf
+    [ "$(id -u)" != 0 ] || [ -e "$conf" ] || { mkdir -p "${conf%/*}" && echo 'create_main_cluster = false' > "$conf"; }
+    apt_get postgresql
+  }
 fi

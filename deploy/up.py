@@ -7,6 +7,7 @@ import signal
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -118,14 +119,14 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         log_segment_bytes=settings.log_segment_bytes,
         spool_dir="" if settings.spool_dir is None else str(settings.spool_dir),
         spool_bytes_max=settings.spool_bytes_max,
+        traces=settings.traces,
     )
     stopping = asyncio.create_task(stop.wait())
     try:
         await _start_parts(supervisor, config, settings.gateway_workers, held)
-        ready = asyncio.create_task(_until_ready(settings.host, held.port))
-        waits = (ready, stopping, supervisor.refused)
-        while not (await asyncio.wait(waits, timeout=READY_WAIT_S_MAX, return_when=asyncio.FIRST_COMPLETED))[0]:
-            console.print("[yellow]not ready yet; still trying[/]")
+        slow = f"[yellow]not ready after {READY_WAIT_S_MAX:.0f} s; still trying[/]"
+        ready = asyncio.create_task(_until_ready(settings.host, held.port, lambda: console.print(slow)))
+        await _first(ready, stopping, supervisor.refused)
         if ready.done():
             await ready
             _greet(console, settings, held.port, key)
@@ -161,18 +162,25 @@ async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int,
         await supervisor.start(name, gateway, [held.lock, held.listener.fileno()])
 
 
-async def _until_ready(host: str, port: int) -> None:
+async def _until_ready(host: str, port: int, say_slow: Callable[[], None]) -> None:
+    """Return once it can answer, however late: only then is the first key shown."""
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound.
     url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/readyz"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-        while True:
-            try:
-                async with session.get(url) as answer:
-                    if answer.status == 200:
-                        return
-            except (aiohttp.ClientError, TimeoutError):
-                pass
-            await asyncio.sleep(0.1)
+    slow = asyncio.get_running_loop().call_later(READY_WAIT_S_MAX, say_slow)
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            while not await _answers(session, url):  # noqa: ASYNC110 - another process sets no event.
+                await asyncio.sleep(0.1)
+    finally:
+        slow.cancel()
+
+
+async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
 
 
 def _prepare_registry(settings: Settings) -> FirstKey:

@@ -10,11 +10,15 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
 import msgspec
+from xxhash import xxh3_128_digest
 
 from ingest.numbers import plain_number
 
 NUMBER_DIGITS_MAX = 64
 """More digits or zeros than the gateway lets through, and few enough to write out."""
+
+NUMBER_ID_SEED = 1
+"""Sets a record whose id is the number 485 apart from one whose id is the text "485": one key, but two contents."""
 
 _EXACT = Context(prec=2 * NUMBER_DIGITS_MAX, traps=[Inexact, InvalidOperation])
 
@@ -30,6 +34,12 @@ class SentEvent(msgspec.Struct, gc=False):
     timestamp: str | int
     event_type: str
     record: dict[str, Any]
+
+
+class RedactedEvent(SentEvent, gc=False, omit_defaults=True):
+    """An event whose text may have been erased: `content_hash`, in hexadecimal, is that of what it said before."""
+
+    content_hash: str | None = None
 
 
 def canonical_number(text: str) -> str:
@@ -60,14 +70,16 @@ def canonical_record_id(value: object) -> tuple[str, bool]:
     raise FaultyEventError(f"record.id is {type(value).__name__}: it has to be a string or a number")
 
 
-def decode_events(body: bytes) -> Sequence[SentEvent]:
+def decode_events(body: bytes, *, redacted: bool = False) -> Sequence[SentEvent]:
     """Read a JSON array of events; numbers with a fraction or exponent come as canonical `msgspec.Raw`.
+
+    `redacted`: each is a `RedactedEvent`. What a client sent never is, whatever it says.
 
     Raises:
         FaultyEventError: the body is no array of events.
     """
     try:
-        return _DECODER.decode(body)
+        return _REDACTED_DECODER.decode(body) if redacted else _DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FaultyEventError(str(error)) from error
 
@@ -99,4 +111,10 @@ def raw_number(text: str) -> msgspec.Raw:
     return msgspec.Raw(canonical_number(text).encode())
 
 
+def content_hash(properties: bytes, *, is_number: bool) -> bytes:
+    """Hash what an event says: its record without the id, as canonical JSON, and whether the id was a number."""
+    return xxh3_128_digest(properties, NUMBER_ID_SEED if is_number else 0)
+
+
 _DECODER = msgspec.json.Decoder(list[SentEvent], float_hook=raw_number)
+_REDACTED_DECODER = msgspec.json.Decoder(list[RedactedEvent], float_hook=raw_number)

@@ -22,6 +22,11 @@ class MeteringError(Exception):
 class UnavailableError(MeteringError):
     """A part that is needed does not answer now."""
 
+    @property
+    def public(self) -> str:
+        """Give what a client may be told."""
+        return str(self)
+
 
 class StoreUnavailableError(UnavailableError):
     """The store did not answer, or could not do it now; a write may be stored in part or whole."""
@@ -29,6 +34,11 @@ class StoreUnavailableError(UnavailableError):
 
 class RegistryUnavailableError(UnavailableError):
     """The registry did not answer; its transaction was rolled back, unless the message says otherwise."""
+
+    @property
+    def public(self) -> str:
+        """Leave out the reason: it may name servers and users."""
+        return str(self).partition(": ")[0]
 
 
 class QueryLimitError(MeteringError):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -21,10 +22,16 @@ def run_step(step: Step, fds: Sequence[int], progress: Callable[[int, int], None
     Raises:
         StepError: it failed, and why.
     """
-    command = [sys.executable, "-m", "deploy.rebuild.steps", msgspec.json.encode(step).decode()]
+    secret = step.config.registry_url  # May hold a password, and every user of the machine may read arguments.
+    told_to_all = msgspec.structs.replace(step, config=msgspec.structs.replace(step.config, registry_url=""))
+    command = [sys.executable, "-m", "deploy.rebuild.steps", msgspec.json.encode(told_to_all).decode()]
     reason = "it ended without a word"
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=fds) as child:
+        assert child.stdin is not None
         assert child.stdout is not None
+        with suppress(BrokenPipeError):  # It ended already; why, is told below.
+            child.stdin.write(f"{secret}\n".encode())
+            child.stdin.flush()
         for line in child.stdout:
             told = msgspec.json.decode(line)
             if "error" in told:

@@ -27,7 +27,7 @@ from deploy.rebuild.exchange import ExchangeError, exchange
 from deploy.rebuild.source import erasures_of, first_missing, prepare_log
 from deploy.rebuild.steps import Step
 from deploy.rebuild.survey import Survey
-from deploy.settings import Settings
+from deploy.settings import Settings, require_embedded
 from deploy.version import VERSION
 from metering.store.digests import ROW_SETS
 
@@ -91,6 +91,7 @@ def run_rebuild(settings: Settings, console: Console, *, replace: bool, restart:
     """
     if not settings.data_dir.exists():
         raise RebuildError(f"there is no installation in {settings.data_dir}: set METERLINE_DATA_DIR")
+    require_embedded(settings, "rebuild")
     try:
         lock = hold(settings.data_dir)
     except DataDirError as error:
@@ -101,18 +102,6 @@ def run_rebuild(settings: Settings, console: Console, *, replace: bool, restart:
         raise RebuildError(str(error)) from None
     finally:
         os.close(lock)
-
-
-def derive(settings: Settings, console: Console, lock: int, store: Path, carried: Path) -> None:
-    """Fill a store from log and archive, and take over what was carried.
-
-    Raises:
-        RebuildError: the log does not begin at its beginning.
-        StepError: it failed.
-    """
-    rebuild = Rebuild(settings, console, lock)
-    _check_source(settings)
-    rebuild.step("deriving", Step(config=rebuild.config(store), fill=True, takes_over=str(carried)))
 
 
 def _run(rebuild: Rebuild, *, replace: bool, restart: bool) -> int:
@@ -138,7 +127,12 @@ def _run(rebuild: Rebuild, *, replace: bool, restart: bool) -> int:
         old = msgspec.json.decode(out.read_bytes(), type=Survey)
     out = rebuild.folder / "new.json"
     step = Step(
-        config=rebuild.config(rebuild.derived), fill=True, takes_over=str(rebuild.folder), survey=True, out=str(out)
+        config=rebuild.config(rebuild.derived),
+        fill=True,
+        passes_poison=True,
+        takes_over=str(rebuild.folder),
+        survey=True,
+        out=str(out),
     )
     rebuild.step("deriving", step)
     new = msgspec.json.decode(out.read_bytes(), type=Survey)

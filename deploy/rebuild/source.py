@@ -4,14 +4,21 @@ from collections.abc import Mapping
 
 from deploy.log_choice import kafka_address
 from deploy.settings import Settings
+from ingest.erasure.jobs import count_erasures, unfinished_erasures
 from ingest.log.archive.folder import archived, runs
 from ingest.log.local.folder import LOG_ID, first_offsets
 from ingest.log.local.writer import LocalLogWriter
 from ingest.log.waiting import PARTITION
+from metering.registry.engine import Registry
+from metering.registry.migrate import migrate
 
 
 class NoLogError(Exception):
     """There is no log here."""
+
+
+class UnfinishedError(Exception):
+    """Something is under way that only a running Meterline can finish."""
 
 
 async def prepare_log(settings: Settings) -> None:
@@ -43,7 +50,22 @@ async def first_missing(settings: Settings) -> Mapping[int, int]:
     return {PARTITION: begin} if begin else {}
 
 
-def erasures_of(settings: Settings) -> str:
-    """Tell how many erasures there were: what was derived before one is derived anew after it."""
-    del settings
-    return ""
+def erasures_of(settings: Settings) -> int:
+    """Count the erasures there were: what was derived before one is derived anew after it.
+
+    Raises:
+        UnfinishedError: one is under way, so store and log do not say the same now.
+    """
+    registry = Registry(settings.registry_url)
+    try:
+        migrate(registry)
+        with registry.reading() as connection:
+            unfinished = unfinished_erasures(connection)
+            if unfinished:
+                raise UnfinishedError(
+                    f"the erasure {unfinished[0].id} is under way, so the store and the log do not say the same: "
+                    "start Meterline until it is done"
+                )
+            return count_erasures(connection)
+    finally:
+        registry.close()

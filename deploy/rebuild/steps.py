@@ -42,8 +42,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """What one child is to do to the store at `config.store_url`.
 
     `fill`: apply the log to its end, making `customers` where events name new ones. `takes_over`, `exports`: the folder
-    from or to which what the log does not know is carried. `survey`: write the digests to `out`. `rows`: write the rows
-    of groups to `out`.
+    from or to which what the log does not know is carried. `passes_poison`: dead letters were passed before, so they
+    never stop it. `survey`: write the digests to `out`. `rows`: write the rows of groups to `out`.
     """
 
     config: PartConfig
@@ -52,6 +52,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     exports: str = ""
     survey: bool = False
     customers: bool = False
+    passes_poison: bool = False
     rows: Sequence[tuple[str, Group]] = ()
     out: str = ""
 
@@ -95,7 +96,14 @@ async def _fill(step: Step, registry: Registry, store: Store) -> Cutoff:
     registrar = RegistryCustomers(registry) if step.customers else _NoCustomers()
     letters = StoreDeadLetters(store)
     consumer = Consumer(
-        log, versions, lanes, registrar, letters, clock=log.clock, applied_hint=hint, poison_stops=step.customers
+        log,
+        versions,
+        lanes,
+        registrar,
+        letters,
+        clock=log.clock,
+        applied_hint=hint,
+        poison_stops=not step.passes_poison,
     )
     await consumer.start()
     consuming = asyncio.create_task(consumer.run())
@@ -173,10 +181,13 @@ def _leave_when_alone() -> None:
 
 
 def main(text: str) -> int:
-    """Do one step; gives the exit code."""
+    """Do one step; gives the exit code. The first line of the input is the registry's URL."""
+    step = msgspec.json.decode(text, type=Step)
+    registry_url = sys.stdin.buffer.readline().decode().rstrip("\n")
+    step = msgspec.structs.replace(step, config=msgspec.structs.replace(step.config, registry_url=registry_url))
     threading.Thread(target=_leave_when_alone, daemon=True).start()
     try:
-        asyncio.run(run(msgspec.json.decode(text, type=Step)))
+        asyncio.run(run(step))
     except (MeteringError, IngestError, OSError) as error:
         _say({"error": str(error)})
         return EXIT_FAILED

@@ -20,6 +20,9 @@ from metering.store.columns import join
 from metering.store.versions import Versions
 from metering.world import World
 
+TRACES_MAX = 128
+"""As many links as a span has by default; requests beyond go untold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
@@ -40,6 +43,8 @@ class Batch:
     sections: int = 0
     marks: dict[int, Position] = field(default_factory=dict)
     next_offsets: dict[int, int] = field(default_factory=dict)
+    traces: list[bytes] = field(default_factory=list)
+    """The contexts of traced requests, the first `TRACES_MAX`, each once."""
 
 
 def decode(messages: Sequence[Message], lanes: Mapping[int, int]) -> Batch:
@@ -52,10 +57,10 @@ def decode(messages: Sequence[Message], lanes: Mapping[int, int]) -> Batch:
     runs = _Runs(batch)
     for message in messages:
         lane = lanes[message.partition]
-        if message.payload[:1] > bytes([wire.FORMAT_VERSION]):
+        if message.payload[:1] > bytes([wire.NEWEST_VERSION]):
             raise LogTooNewError(
                 f"message {message.offset} of partition {message.partition} has format {message.payload[0]}, this "
-                f"release reads format {wire.FORMAT_VERSION}: run the newer release"
+                f"release reads formats 1 to {wire.NEWEST_VERSION}: run the newer release"
             )
         index = 0
         try:
@@ -65,7 +70,9 @@ def decode(messages: Sequence[Message], lanes: Mapping[int, int]) -> Batch:
                 position = pack(lane, message.offset, index)
                 index += section.events
                 batch.sections += 1
-                if section.kind is wire.Kind.EVENTS:
+                if section.trace and len(batch.traces) < TRACES_MAX and section.trace not in batch.traces:
+                    batch.traces.append(section.trace)
+                if section.kind is not wire.Kind.DELETION:
                     runs.add(section, position)
                 else:
                     runs.end()
@@ -91,7 +98,7 @@ class _Runs:
     def add(self, section: wire.Section, position: Position) -> None:
         """Add a section of events."""
         try:
-            events = decode_events(section.body)
+            events = decode_events(section.body, redacted=section.kind is wire.Kind.REDACTED)
             if len(events) != section.events:
                 raise FaultyEventError(f"{len(events)} events, the section's head says {section.events}")  # noqa: TRY301
         except FaultyEventError as error:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from ingest.consumer.customers import KnownCustomers
 from ingest.consumer.decide import decide
 from ingest.consumer.intake import Intake
 from ingest.consumer.lanes import lanes_of, next_offsets
-from ingest.consumer.seams import AppliedHint, Clock, CustomerRegistrar, DeadLetters, Lanes
+from ingest.consumer.seams import AppliedHint, ApplyTracing, Clock, CustomerRegistrar, DeadLetters, Lanes
 from ingest.consumer.seen import SeenKeys, seen_keys_of
 from ingest.errors import LogGrownError, LogPoisonedError, LogUnavailableError
 from ingest.log.chain import origins_of
@@ -75,6 +76,7 @@ class Consumer:
         only: frozenset[int] | None = None,
         poison_stops: bool = True,
         told: Callable[[Drained], None] = lambda _: None,
+        tracing: ApplyTracing | None = None,
     ) -> None:
         """`only` names the partitions to read where others read the rest; None: all. `told` hears of each batch.
 
@@ -94,6 +96,7 @@ class Consumer:
         self._shares: Mapping[int, Share] = {}
         self._grown = False
         self._told = told
+        self._tracing = tracing
         self._lane_of: Mapping[int, int] = {}
         self._next_offsets: dict[int, int] = {}
         self._seen = SeenKeys()
@@ -173,6 +176,11 @@ class Consumer:
             self._backoff_s = BACKOFF_S_MIN
 
     async def _apply(self, batch: Batch) -> Drained:
+        if self._tracing is None or not batch.traces:
+            return await self._write(batch)
+        return await self._tracing.applied(batch.traces, partial(self._write, batch))
+
+    async def _write(self, batch: Batch) -> Drained:
         """Write a batch: facts in the order in which a crash may cut them off, then the mark that shows them."""
         if self._poison_stops and len(batch.dead) >= POISONED_SECTIONS_MIN and 2 * len(batch.dead) > batch.sections:
             raise LogPoisonedError(
@@ -186,16 +194,23 @@ class Consumer:
                 deletions += 1
             else:
                 verdict = await self._judge(part)
-                await self._store.write(verdict)
+                await self._step(batch, "store write", partial(self._store.write, verdict))
                 stored += len(verdict.versions)
                 superseded += len(verdict.superseded)
         await self._customers.ensure(batch.customers)
         await self._dead_letters.put(batch.dead)
-        await self._mark(batch)  # Last: until here a crash costs a replay, not an event.
+        # Last: until here a crash costs a replay, not an event.
+        await self._step(batch, "mark applied", partial(self._mark, batch))
         events = sum(len(part) for part in batch.parts if isinstance(part, Versions))
         drained = Drained(events, stored, superseded, deletions, len(batch.dead))
         self._told(drained)
         return drained
+
+    async def _step(self, batch: Batch, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        if self._tracing is None or not batch.traces:
+            await work()
+        else:
+            await self._tracing.step(name, work)
 
     async def _judge(self, arrivals: Versions) -> Verdict:
         asked = arrivals.key_hash[self._seen.maybe(arrivals.key_hash)]

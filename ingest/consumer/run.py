@@ -8,17 +8,20 @@ import numpy.typing as npt
 import pyarrow as pa
 from xxhash import xxh3_64_intdigest, xxh3_128_digest
 
-from ingest.canonical import FaultyEventError, SentEvent, canonical_record_id, encode_record
+from ingest.canonical import (
+    NUMBER_ID_SEED,
+    FaultyEventError,
+    RedactedEvent,
+    SentEvent,
+    canonical_record_id,
+    encode_record,
+)
 from ingest.consumer.seams import DeadLetter
 from metering.position import Position
 from metering.store.keys import key_prefix
 from metering.store.versions import CONTENT_HASH_BYTES, Versions
 from metering.timestamps import TimestampError, parse_event_timestamp, parse_event_timestamps
 from metering.world import World
-
-_NUMBER_ID_SEED = 1
-"""Sets a record whose id is the number 485 apart from one whose id is the text "485": one key, but two contents."""
-
 
 RUN_EVENTS_MAX = 10_000
 """So many events as objects take some 10 MB, which the allocator uses again; ten times as many cost half as much
@@ -89,7 +92,9 @@ class EventRun:
                     "record_id": pa.array(record_ids, pa.string()),
                     "record_id_is_number": pa.array(is_number),
                     "properties": pa.array(properties, pa.binary()),
-                    "content_hash": pa.array(_content_hashes(properties, is_number), pa.binary(CONTENT_HASH_BYTES)),
+                    "content_hash": pa.array(
+                        _content_hashes(events, properties, is_number), pa.binary(CONTENT_HASH_BYTES)
+                    ),
                 }
             ),
         )
@@ -150,8 +155,15 @@ def _key_hashes(
     return np.array(hashes, np.uint64)
 
 
-def _content_hashes(properties: list[bytes], is_number: npt.NDArray[np.bool_]) -> list[bytes]:
+def _content_hashes(
+    events: Sequence[SentEvent], properties: list[bytes], is_number: npt.NDArray[np.bool_]
+) -> list[bytes]:
     if not is_number.any():
-        return list(map(xxh3_128_digest, properties))
-    seeds = np.where(is_number, _NUMBER_ID_SEED, 0).tolist()
-    return [xxh3_128_digest(content, seed) for content, seed in zip(properties, seeds, strict=True)]
+        hashes = list(map(xxh3_128_digest, properties))
+    else:
+        seeds = np.where(is_number, NUMBER_ID_SEED, 0).tolist()
+        hashes = [xxh3_128_digest(content, seed) for content, seed in zip(properties, seeds, strict=True)]
+    if RedactedEvent not in set(map(type, events)):
+        return hashes
+    said = [event.content_hash if isinstance(event, RedactedEvent) else None for event in events]
+    return [hashed if before is None else bytes.fromhex(before) for hashed, before in zip(hashes, said, strict=True)]

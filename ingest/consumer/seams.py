@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from metering.position import Position
 from metering.world import World
@@ -13,6 +13,21 @@ Clock = Callable[[], datetime]
 
 AppliedHint = Callable[[Mapping[int, int]], Awaitable[None]]
 """Learn, for each partition, the offset below which the log is not needed any more. Only a hint: it may be lost."""
+
+
+T = TypeVar("T")
+
+
+class ApplyTracing(Protocol):
+    """Who tells the traces of requests what became of their events. It changes nothing but what is told."""
+
+    async def applied(self, traces: Sequence[bytes], work: Callable[[], Awaitable[T]]) -> T:
+        """Apply a batch that holds events of these traces, as `ingest.wire` carries them; there is at least one."""
+        ...
+
+    async def step(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Take one step of the batch that is being applied."""
+        ...
 
 
 class Lanes(Protocol):

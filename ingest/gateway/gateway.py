@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import structlog
 from aiohttp import web
@@ -58,11 +59,20 @@ _V1 = _Dialect(201, "events_created", ReadyAnswer(201, "Created", b"{}"))
 _V2 = _Dialect(202, "events_accepted", ReadyAnswer(202, "Accepted", b"{}"))
 
 
+class AppendTracing(Protocol):
+    """Who tells a request's trace of its append."""
+
+    async def appended(self, section: Section, append: Callable[[Section], Awaitable[Receipt]]) -> Receipt:
+        """Append a section, with the trace's context in it if this request is traced."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Neighbours:
     """What a gateway works with. `pass_on` answers every request that is not the gateway's own.
 
-    `limiter` None means that nobody's requests are counted, and that this costs nothing.
+    `limiter` None means that nobody's requests are counted, `tracing` None that none is traced; neither then costs
+    anything.
     """
 
     authenticator: Authenticator
@@ -72,6 +82,7 @@ class Neighbours:
     pass_on: Answer
     limiter: Limiter | None = None
     meter: Meter | None = None
+    tracing: AppendTracing | None = None
 
 
 class Gateway:
@@ -106,6 +117,7 @@ class Gateway:
         }
         self._pricing = 0
         self._meter = neighbours.meter
+        self._tracing = neighbours.tracing
         self._ready = neighbours.limiter is None
         if neighbours.limiter is not None:
             self.own = {place: self._counted(answer, neighbours.limiter) for place, answer in self.own.items()}
@@ -129,7 +141,7 @@ class Gateway:
             response = error_response(unavailable(f"not known to be stored: {error}"))
         except UnavailableError as error:
             _log.warning("unavailable", path=path, reason=str(error))
-            response = error_response(unavailable(f"{error}; try again shortly"))
+            response = error_response(unavailable(f"{error.public}; try again shortly"))
         except ConnectionError:
             raise  # The client is gone, or has to see a cut connection.
         except Exception:  # noqa: BLE001 - the last line before the client: log it, tell nothing.
@@ -221,7 +233,11 @@ class Gateway:
         size = len(body) + SECTION_BYTES
         self._waiting.take(world.account_id, size)
         try:
-            receipt = await self._log.append(Section(world, kind, self._now_ns() // 1000, events, body))
+            section = Section(world, kind, self._now_ns() // 1000, events, body)
+            if self._tracing is None:
+                receipt = await self._log.append(section)
+            else:
+                receipt = await self._tracing.appended(section, self._log.append)
             if self._meter is not None and kind is Kind.EVENTS:
                 self._meter.accepted(events)
             return receipt

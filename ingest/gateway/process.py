@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from aiohttp import web
 
 from ingest.gateway.core_client import ON_SOCKET, CoreClient, CoreUrls
 from ingest.gateway.deletion_request import Identifiers
-from ingest.gateway.gateway import Answer, Gateway, Neighbours
+from ingest.gateway.gateway import Answer, AppendTracing, Gateway, Neighbours
 from ingest.gateway.meter import Meter
 from ingest.gateway.proxy import open_session, pass_on
 from ingest.gateway.server import GatewayServer
@@ -29,6 +30,14 @@ DRAIN_S_MAX = 15.0
 BACKLOG = 1024
 COLLECT_EVERY = 50_000
 """New containers between two collections; Python's own 700 costs a tenth of a batch."""
+
+
+class GatewayTracing(AppendTracing, Protocol):
+    """Who traces requests."""
+
+    def traced(self, answer: Answer) -> Answer:
+        """Give the same function, each call of it told as a span."""
+        ...
 
 
 OpenLog = Callable[[], Awaitable[LogWriter]]
@@ -50,6 +59,7 @@ class GatewaySettings:
     limiter: Limiter | None = None
     meter: Meter | None = None
     own: Mapping[str, Answer] = field(default_factory=dict)
+    tracing: GatewayTracing | None = None
 
 
 async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
@@ -71,11 +81,14 @@ async def _serve(settings: GatewaySettings, log: LogWriter, stop: asyncio.Event)
             return await pass_on(session, request, urls) if own is None else await own(request)
 
         core = CoreClient(session, urls)
-        meter = settings.meter
+        meter, tracing = settings.meter, settings.tracing
+        limiter = settings.limiter
         gateway = Gateway(
-            Neighbours(settings.authenticator, log, core, settings.identifiers, forward, settings.limiter, meter)
+            Neighbours(settings.authenticator, log, core, settings.identifiers, forward, limiter, meter, tracing)
         )
         answer = gateway.answer if meter is None else meter.measured(gateway.answer)
+        if tracing is not None:
+            answer = tracing.traced(answer)
         runner = web.ServerRunner(GatewayServer(answer), shutdown_timeout=DRAIN_S_MAX)
         await runner.setup()
         try:

@@ -103,7 +103,9 @@ def _detail_in_sqlite(element: DetailText, compiler: Any, **options: Any) -> str
 @compiles(DetailText, "postgresql")
 def _detail_in_postgresql(element: DetailText, compiler: Any, **options: Any) -> str:
     column, name = element.clauses
-    return f"(CAST({compiler.process(column, **options)} AS json) ->> {compiler.process(name, **options)})"
+    # Its JSON functions refuse U+0000 wherever in a document it stands, so another character takes its place.
+    readable = rf"regexp_replace({compiler.process(column, **options)}, '(?<!\\)((\\\\)*)\\u0000', '\1\\ufffd', 'g')"
+    return f'((CAST({readable} AS json) ->> {compiler.process(name, **options)}) COLLATE "C")'
 
 
 FILTERS = (

@@ -132,7 +132,7 @@ async def answer_errors(
         response = error_response(refused("this asks for more than one answer may cost: ask for a shorter range"))
     except UnavailableError as error:
         _log.warning("unavailable", path=request.path, reason=str(error))
-        response = error_response(unavailable(f"{error}; try again shortly"))
+        response = error_response(unavailable(f"{error.public}; try again shortly"))
     except Exception:  # noqa: BLE001 - the last line before the client: log it, tell nothing.
         _log.exception("unexpected error", method=request.method, path=request.path)
         response = problem_response(500, "something went wrong here; it was logged")

@@ -5,12 +5,14 @@ changed (SQLite tells so in microseconds), so a revoked key is shut within `CHEC
 tell, everything is forgotten every `FORGET_EVERY_S`.
 """
 
+import asyncio
 import base64
 import binascii
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from metering.http.problem import ApiError, unauthorized
 from metering.http.route import Principal
@@ -40,6 +42,7 @@ class KeyAuthenticator:
         self._registry = registry
         self._clock = clock
         self._remembered: dict[str, _Remembered] = {}
+        self._asking: dict[str, asyncio.Future[ApiKey | None]] = {}
         self._checked_at = 0.0
         self._seen_version: object = None
         self._used: dict[str, datetime] = {}
@@ -71,7 +74,8 @@ class KeyAuthenticator:
         secret = secret_of(authorization)
         if not well_formed(secret):
             raise unauthorized("this API key has a typing error: its check characters do not fit")
-        key = await self._registry.read(find_key_by_secret, secret)
+        seen = self._seen_version
+        key = await self._look_up(secret)
         now = self._clock()
         principal = let_in(key, now)
         self._note_use(principal.key_id, now)
@@ -79,7 +83,8 @@ class KeyAuthenticator:
             self._remembered.clear()
         assert key is not None
         assert authorization is not None
-        self._remembered[authorization] = _Remembered(principal, key.expires_at)
+        if self._seen_version == seen:  # Else what was read may be older than the change that was seen meanwhile.
+            self._remembered[authorization] = _Remembered(principal, key.expires_at)
         return principal
 
     async def flush_use(self) -> None:
@@ -92,6 +97,20 @@ class KeyAuthenticator:
             used, self._used = self._used, {}
             await self._registry.write(record_use, used, waits_for=NOBODY)
             self._recorded.update(used)
+
+    async def _look_up(self, secret: str) -> ApiKey | None:
+        """Ask the registry once for all requests that carry a key at this moment."""
+        asking = self._asking.get(secret)
+        if asking is None:
+            asking = asyncio.ensure_future(self._registry.read(find_key_by_secret, secret))
+            self._asking[secret] = asking
+            asking.add_done_callback(partial(self._asked, secret))
+        return await asyncio.shield(asking)  # Whoever began it may be gone before the others are answered.
+
+    def _asked(self, secret: str, asking: asyncio.Future[ApiKey | None]) -> None:
+        del self._asking[secret]
+        if not asking.cancelled():
+            asking.exception()  # Those who wait raise it; nobody may.
 
     def _note_use(self, key_id: str, now: datetime) -> None:
         recorded = self._recorded.get(key_id)

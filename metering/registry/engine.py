@@ -21,7 +21,15 @@ import sqlalchemy as sa
 
 from metering.errors import RegistryUnavailableError
 from metering.registry.address import parse_address
-from metering.registry.postgresql import EVERYBODY, NOBODY, connect_arguments, meaning_of, reason_of, take_turn
+from metering.registry.postgresql import (
+    EVERYBODY,
+    NOBODY,
+    connect_arguments,
+    lift_limits,
+    meaning_of,
+    reason_of,
+    take_turn,
+)
 from metering.world import World
 
 __all__ = ["BUSY_S_MAX", "EVERYBODY", "NOBODY", "Registry", "along_with"]
@@ -67,11 +75,12 @@ class Registry:
             yield connection
 
     @contextmanager
-    def writing(self, waits_for: str = EVERYBODY) -> Iterator[sa.Connection]:
+    def writing(self, waits_for: str = EVERYBODY, *, patient: bool = False) -> Iterator[sa.Connection]:
         """Open a transaction that commits at its end, or rolls back when the block raises.
 
         `waits_for` says whose changes must not come between its reads and its writes: an account's (its id),
         EVERYBODY's, or NOBODY's, for single statements that are right by themselves. SQLite waits for everybody.
+        `patient`: on PostgreSQL, wait for others and work for as long as it takes.
 
         Raises:
             RegistryUnavailableError: the database does not answer, or another writer held it for `BUSY_S_MAX`.
@@ -81,6 +90,8 @@ class Registry:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
+                if patient:
+                    lift_limits(connection)
                 take_turn(connection, waits_for)
             try:
                 yield connection

@@ -23,6 +23,7 @@ from metering.world import Mode, World
 RANDOM_CHARACTERS = 32
 CHECK_CHARACTERS = 6
 START_CHARACTERS = 9
+NAME_CHARACTERS_MAX = 255
 SECRET_CHARACTERS_MAX = 255
 
 _ALPHABET = string.digits + string.ascii_letters
@@ -71,11 +72,14 @@ def create_key(
     """Create a key and give it with its text, which cannot be had again. `secret` brings the text from outside.
 
     Raises:
-        ValueError: no scope, an expiry in the past, or a `secret` that does not read like a key of this mode.
+        ValueError: no scope, a name that is too long or not printable, an expiry in the past, or a `secret` that does
+            not read like a key of this mode.
     """
     held = frozenset(scopes)
     if not held:
         raise ValueError("a key needs at least one scope: ingest, read, write or admin")
+    if len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
+        raise ValueError(f"a key's name has at most {NAME_CHARACTERS_MAX} printable characters; this has {len(name)}")
     if expires_at is not None and expires_at <= now:
         raise ValueError(f"the expiry {expires_at.isoformat()} lies in the past")
     if secret is None:

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 
 from metering.errors import DataTooNewError
 from metering.registry.engine import Registry
-from metering.registry.postgresql import be_patient, compare_by_bytes, require_safe_settings
+from metering.registry.postgresql import compare_by_bytes, require_safe_settings
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -29,10 +29,9 @@ def migrate(registry: Registry) -> None:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    with registry.writing() as connection:
+    with registry.writing(patient=True) as connection:
         if not registry.is_sqlite:
             require_safe_settings(connection)
-            be_patient(connection)
         current = MigrationContext.configure(connection).get_current_revision()
         if current is not None and current not in known:
             raise DataTooNewError(

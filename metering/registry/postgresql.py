@@ -55,11 +55,17 @@ def connect_arguments(url: sa.URL, busy_s_max: int) -> dict[str, Any]:
     return arguments | {"options": f"{options} {said if isinstance(said, str) else ' '.join(said)}".strip()}
 
 
+def lift_limits(connection: sa.Connection) -> None:
+    """Let this transaction wait and work as long as it takes."""
+    for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+        connection.exec_driver_sql(f"SET LOCAL {name} = 0")
+
+
 def take_turn(connection: sa.Connection, waits_for: str) -> None:
     """Wait until this transaction may write: `waits_for` is an account's id, EVERYBODY or NOBODY.
 
-    Whoever waits for EVERYBODY is waited for by everybody. Must be the first statement of a READ COMMITTED transaction,
-    so that the next one sees what the last holder of the lock committed.
+    Whoever waits for EVERYBODY is waited for by everybody. The transaction must be READ COMMITTED and have read nothing
+    yet, so that what it reads is what the last holder of the lock committed.
     """
     if waits_for == EVERYBODY:
         connection.execute(_ALONE)
@@ -69,12 +75,6 @@ def take_turn(connection: sa.Connection, waits_for: str) -> None:
         # Two accounts of one number wait for one another too, which costs time and nothing else.
         number = zlib.crc32(waits_for.encode()) - (1 << 31)
         connection.execute(_ALONE_IN_ACCOUNT, {"account": number})
-
-
-def be_patient(connection: sa.Connection) -> None:
-    """Let this transaction wait and work as long as it takes."""
-    for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
-        connection.exec_driver_sql(f"SET LOCAL {name} = 0")
 
 
 def require_safe_settings(connection: sa.Connection) -> None:
@@ -125,22 +125,24 @@ def meaning_of(error: sa.exc.DBAPIError) -> MeteringError | None:
         return RegistrySettingsError(
             f"the registry's user lacks a right: {reason}; it must own its database, or be granted CREATE on a schema"
         )
+    if state is None and "connection option" in reason:
+        return RegistrySettingsError(f"METERLINE_REGISTRY_URL: {reason}")
     return None
 
 
 def reason_of(error: sa.exc.DBAPIError) -> str:
     """Give one line of what the server or the driver said, with the remedy where there is one; never a password."""
-    lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
-    text = " ".join(lines)
-    for sign, remedy in _REMEDIES:
-        if sign in text:
-            return f"{_essence(text)}: {remedy}"
-    return _essence(text)
+    text = _essence(" ".join(str(error.orig).split()))
+    remedies = (remedy for sign, remedy in _REMEDIES if sign in text)
+    remedy = next(remedies, None)
+    return text if remedy is None else f"{text}: {remedy}"
 
 
 _REMEDIES = (
     ("password authentication failed", "correct user and password in METERLINE_REGISTRY_URL"),
+    ('role "', "correct the user in METERLINE_REGISTRY_URL"),
     ("no password supplied", "write the password into METERLINE_REGISTRY_URL"),
+    ('database "', "create it, or correct METERLINE_REGISTRY_URL"),
     ("no pg_hba.conf entry", "let this user and machine in by the server's pg_hba.conf"),
     ("Connection refused", "start the server, or correct METERLINE_REGISTRY_URL"),
     ("could not translate host name", "correct the host in METERLINE_REGISTRY_URL"),
@@ -153,8 +155,5 @@ def _essence(text: str) -> str:
     """Keep what the server said of a failed connection: libpq repeats the address once for each of the host's."""
     _, fatal, said = text.rpartition("FATAL: ")
     if fatal:
-        text = said.strip()
-        if text.endswith("does not exist") and text.startswith("database"):
-            return f"{text}: create it, or correct METERLINE_REGISTRY_URL"
-        return text
-    return text.partition(" Is the server running")[0]
+        return said.strip()
+    return text.partition(" Is the server running")[0].partition(" LINE ")[0]

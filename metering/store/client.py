@@ -17,7 +17,7 @@ import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
-from metering.errors import StoreSettingsError
+from metering.errors import StoreSettingsError, StoreUnavailableError
 from metering.store.parameters import in_pieces
 from metering.store.settings import READER, WRITER, Value
 from metering.store.translation import translated
@@ -42,6 +42,7 @@ class Store:
         self._local = threading.local()
         self._clients: list[Client] = []
         self._clients_lock = threading.Lock()
+        self._closed = False
         self._readers = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="store-read")
         self._writers = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="store-write")
 
@@ -112,21 +113,36 @@ class Store:
             self.writer().insert_arrow(table, rows)
 
     async def run(self, ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a blocking question in a thread. A caller that is cancelled leaves the question to its time limit."""
+        """Call a blocking question in a thread. A caller that is cancelled leaves the question to its time limit.
+
+        Raises:
+            StoreUnavailableError: it was closed.
+        """
+        self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: ask(*args, **kwargs))
 
     async def run_writing(self, write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a blocking write in a thread. A caller that is cancelled does not stop the write."""
+        """Call a blocking write in a thread. A caller that is cancelled does not stop the write.
+
+        Raises:
+            StoreUnavailableError: it was closed.
+        """
+        self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._writers, lambda: write(*args, **kwargs))
 
     def close(self) -> None:
         """Wait for what is under way, then let go of the engine or the connections."""
+        self._closed = True  # Who asks while the process ends is told to try again.
         self._readers.shutdown(cancel_futures=True)
         self._writers.shutdown(cancel_futures=True)
         with self._clients_lock:
             for client in self._clients:
                 client.close()
             self._clients.clear()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError("the store is closed: this process ends")
 
     def _client(self, role: str, session: Mapping[str, Value]) -> Client:
         client: Client | None = getattr(self._local, role, None)

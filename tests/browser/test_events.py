@@ -1,10 +1,12 @@
 """The explorer, and one event with its versions."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
 from deploy.pages.lists import ROWS
+from ingest.prices.kept import KeptPrices, keep_prices
 from metering.ids import new_id
 from metering.world import Mode, World
 from tests.browser.stage import NOW
@@ -162,3 +164,17 @@ async def test_no_page_shows_another_world(visitor):
     for path in ("/", "/events", "/events?record_id=secret", "/customers", "/customers?search=Foreign"):
         await visitor.open(path)
         assert not {"hidden", "spy", "Foreign"} & set((await visitor.text()).split())
+
+
+async def test_an_event_shows_what_it_costs_where_that_was_asked_for(visitor):
+    """With all its digits, by product and group; an event whose price nobody asked for shows no such section."""
+    await visitor.stage.send(an_event("priced"), an_event("other"))
+    price = {"customer_id": "cus_1", "subscription_id": "sub_1", "product_id": "itm_gone", "currency": "EUR"}
+    price |= {"price_group": {"id": "grp_1", "name": "visa"}, "amount_excluding_tax": Decimal("-1234.5")}
+    kept = KeptPrices("cal_1", "api_call", "priced", T0, {"id": "priced"}, [price], "c1", NOW)
+    await visitor.stage.registry.write(keep_prices, visitor.stage.world, kept)
+    await visitor.open("/events/api_call/priced")
+    (row,) = await visitor.page.get_by_label("Price").locator("tbody tr").all_inner_texts()
+    assert row.split("\t")[1:] == ["itm_gone visa", "\N{MINUS SIGN}12.345 EUR"]
+    await visitor.open("/events/api_call/other")
+    assert await visitor.page.get_by_label("Price").count() == 0

@@ -1,6 +1,7 @@
 import pytest
 
 from deploy.settings import SettingError, read_log_security, read_settings
+from deploy.trace_settings import SAMPLERS, TraceSettings
 from metering.http.rate_limits import RateLimits
 
 
@@ -66,3 +67,75 @@ def test_the_log_is_archived_beside_it_unless_told_otherwise(tmp_path):
         read_settings({"METERLINE_LOG_KEEP": "some"})
     with pytest.raises(SettingError, match="METERLINE_LOG_ARCHIVE_DIR"):
         read_settings({"METERLINE_DATA_DIR": data, "METERLINE_LOG_ARCHIVE_DIR": f"{data}/log"})
+
+
+def test_traces_are_off_until_a_collector_is_named():
+    """And off again when told so."""
+    assert read_settings({}).traces is None
+    named = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"}
+    assert read_settings(named).traces == TraceSettings("http://collector:4318/v1/traces")
+    own = {**named, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://other/path", "OTEL_SERVICE_NAME": "usage"}
+    assert read_settings(own).traces == TraceSettings("https://other/path", "usage")
+    assert read_settings({**named, "OTEL_SDK_DISABLED": "True"}).traces is None
+    assert read_settings({**named, "OTEL_TRACES_EXPORTER": "none"}).traces is None
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_each_standard_sampler_is_one(name):
+    """With its share."""
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_TRACES_SAMPLER": name}
+    traces = read_settings({**environment, "OTEL_TRACES_SAMPLER_ARG": "0.25"}).traces
+    description = traces.sampler().get_description().lower()
+    assert ("0.25" in description) == ("ratio" in name)
+    assert description.startswith("parentbased") == name.startswith("parentbased")
+    assert ("alwayson" in description.split(",")[0]) == name.endswith("always_on")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+    ],
+)
+def test_a_trace_setting_that_is_none_is_told(name, value):
+    """By its name and value."""
+    with pytest.raises(SettingError, match=f"{name}={value!r}"):
+        read_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", name: value})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://meterline:p%40ss@db:5432/meterline",
+        "postgres://meterline:p%40ss@db/meterline?sslmode=verify-full",
+        "postgresql:///meterline?host=/run/postgresql",
+        "sqlite:////srv/registry.db",
+    ],
+)
+def test_the_registry_may_be_postgresql(url):
+    """A server, its socket, or a file; the settings never show the URL."""
+    settings = read_settings({"METERLINE_REGISTRY_URL": url})
+    assert settings.registry_url == url
+    assert "p%40ss" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("postgresql://u:secret@db", "ends with the name of one database"),
+        ("postgresql://u:secret@db/meterline/more", "in percent form"),
+        ("postgresql://u:secret@db:port/meterline", "this is no URL: write postgresql://user:password@host:5432"),
+        ("postgresql:///meterline", "names no server"),
+        ("mysql://u:secret@db/meterline", "mysql:// is not known"),
+        ("sqlite://", "names no file"),
+        ("secret", "this is no URL"),
+    ],
+)
+def test_a_registry_that_cannot_be_opened_is_told_without_its_password(url, line):
+    """What is wrong, and how it is written."""
+    with pytest.raises(SettingError, match=line) as told:
+        read_settings({"METERLINE_REGISTRY_URL": url})
+    assert not any(part in str(told.value) for part in ("secret@", ":secret"))

@@ -73,7 +73,7 @@ async def one_of_everything(client):
         "event_type": "marker-type",
         "record": {"id": "marker-record"},
     }
-    await client.call("POST", "/v1/events", event)
+    await client.call("POST", "/v1/events/prices", event)
     await client.until_applied()
     form = aiohttp.FormData()
     form.add_field("file", b"timestamp,event_type,customer_id,record/id\nmarker,t,c,1\n", filename="events.csv")
@@ -124,6 +124,7 @@ async def test_no_route_shows_one_account_anything_of_another(product):
         for path in (
             "/internal/wait-applied",
             "/internal/retracted?offset=0",
+            "/internal/event-prices?offset=0",
             "//internal/wait-applied",
             "/internal/dead-letters",
         ):

@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from tests.pipeline.test_kill import CUSTOMERS, RANGE, SENDERS, check, keep_sending
 
 from tests.pipeline.plain_model import PlainModel
 from tests.pipeline.product import ROOT, Client, Product
 from tests.pipeline.test_kafka import an_event, kafka_url
-from tests.pipeline.test_kill import CUSTOMERS, RANGE, SENDERS, check, keep_sending
 from tests.pipeline.test_spool import aggregators_of, correct_again_and_again
 
 pytestmark = pytest.mark.slow

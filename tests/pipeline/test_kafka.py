@@ -1,59 +1,16 @@
-"""The product with its log in Kafka: events in, everything killed that can be killed, exact figures out."""
+"""The product with its log in Kafka. What dies there, dies in `tests/torture`."""
 
-import asyncio
-import itertools
-import random
 from uuid import uuid4
 
 import pytest
 
-from tests.peers.kafka.cluster import Cluster
-from tests.pipeline.plain_model import PlainModel
 from tests.pipeline.product import Client, Product
-from tests.pipeline.test_kill import SENDERS, check, keep_sending
 
 pytestmark = pytest.mark.slow
-
-KILLS = 8
 
 
 def kafka_url(cluster, partitions=4):
     return f"kafka://{cluster.addresses}/events-{uuid4().hex}?partitions={partitions}"
-
-
-async def test_kills_of_the_product_and_of_the_broker_lose_nothing_and_double_nothing(tmp_path):
-    """Core and gateways are killed under load with duplicates and corrections, and the broker twice; no log process
-    runs, and the figures equal the model's."""
-    chance = random.Random(4)
-    with Cluster() as cluster:
-        environment = {"METERLINE_LOG_URL": kafka_url(cluster), "METERLINE_BOOTSTRAP_API_KEY": "test_" + "k" * 40}
-        product = Product(tmp_path / "data", environment=environment).start()
-        model = PlainModel()
-        try:
-            assert product.parts()["log"] == []
-            async with Client(product) as client:
-                aggregators = []
-                for body in ({"operation": "count"}, {"operation": "sum", "property": "amount"}):
-                    made = await client.call("POST", "/v1/aggregators", {"name": str(body), "entity": "call", **body})
-                    aggregators.append(made["id"])
-                stop = asyncio.Event()
-                senders = [asyncio.create_task(keep_sending(client, n, model, stop)) for n in range(SENDERS)]
-                for kill in itertools.count(1):
-                    await asyncio.sleep(chance.uniform(0.3, 1.5))
-                    await asyncio.to_thread(product.kill_part, chance.choice(("core", "gateway")), chance.randrange(2))
-                    if kill in {KILLS // 2, KILLS}:
-                        (broker,) = cluster.brokers
-                        broker.kill()
-                        await asyncio.sleep(1)
-                        await asyncio.to_thread(cluster.start, broker)
-                    if kill == KILLS:
-                        break
-                stop.set()
-                await asyncio.gather(*senders)
-                await check(client, model, aggregators)
-            assert model.received > 1000
-        finally:
-            product.stop()
 
 
 async def test_a_deletion_takes_from_every_partition(tmp_path, kafka):

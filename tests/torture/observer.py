@@ -10,7 +10,7 @@ from tests.torture.events import CORRECTED, MONTHS, SHARED_CUSTOMERS, STEADY_CUS
 from tests.torture.stubborn import Stubborn
 
 CUTOFF = "X-Usage-Cutoff"
-PAUSE_S_MAX = 1.0
+PAUSE_S_MAX = 2.0
 REMEMBERED_MAX = 400
 WHOLE = {"start_date": "2024-01-01", "end_date": f"2024-{MONTHS.stop:02}-01"}
 

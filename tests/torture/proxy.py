@@ -63,6 +63,13 @@ class CuttingProxy:
         task = asyncio.current_task()
         self._running.add(task)
         try:
+            with contextlib.suppress(asyncio.CancelledError):  # The end of the proxy: nobody waits for this but it.
+                await self._pass_on(reader, writer)
+        finally:
+            self._running.discard(task)
+
+    async def _pass_on(self, reader, writer):
+        try:
             target = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:  # Nobody there just now: as if there were no proxy.
             _reset(writer)
@@ -70,8 +77,6 @@ class CuttingProxy:
                 await writer.wait_closed()
         else:
             await _Connection(self, (reader, writer), target).run()
-        finally:
-            self._running.discard(task)
 
     def fate(self):
         """Draw what becomes of a request; None lets it and its answer through."""

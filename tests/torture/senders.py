@@ -21,6 +21,8 @@ KEYS_EACH = 10_000_000
 SHARED_KEYS = range(1, 40)
 EVENTS_A_REQUEST = (1, 1, 1, 2, 5, 20, 60, 200)
 RECENT = 4_000
+DELETING = 2
+"""Only so many senders delete, which waits for the core: the others go on while there is none."""
 PAUSE_S_MAX = 0.1
 
 
@@ -52,12 +54,10 @@ class Sender:
         async with Stubborn(url, key) as client:
             while not stop.is_set():
                 draw = self._chance.random()
-                if draw < 0.03:
-                    await self._delete_by_ids(client)
-                elif draw < 0.05:
-                    await self._delete_a_customer(client)
-                elif draw < 0.15:
+                if draw < 0.1:
                     await self._beat(client)
+                elif draw < 0.3 and self._number < DELETING:
+                    await (self._delete_by_ids if draw < 0.2 else self._delete_a_customer)(client)
                 else:
                     await self._send(client, [self._draw() for _ in range(self._chance.choice(EVENTS_A_REQUEST))])
                 await asyncio.sleep(self._chance.uniform(0, PAUSE_S_MAX))

@@ -13,7 +13,7 @@ PATIENCE_S_MAX = 300
 ATTEMPT_S_MAX = 20
 LONG_ATTEMPT_S_MAX = 75
 """A deletion waits in the product until what came before it is counted."""
-PAUSE_S = 0.05
+PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 0.5
 
 
 class Stubborn:
@@ -36,7 +36,7 @@ class Stubborn:
         sent = {"Content-Type": "application/json"} if body is not None else {}
         limit = aiohttp.ClientTimeout(total=attempt_s_max)
         deadline = time.monotonic() + PATIENCE_S_MAX
-        unclear, last = False, None
+        unclear, last, pause_s = False, None, PAUSE_S_MIN
         while time.monotonic() < deadline:
             try:
                 async with self._session.request(
@@ -52,7 +52,8 @@ class Stubborn:
                 last = error
             unclear = True
             self.unanswered += 1
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_S_MAX)
         raise AssertionError(f"{method} {path}: not answered for {PATIENCE_S_MAX} s, at last: {last!r}")
 
     async def get(self, path):

@@ -5,7 +5,7 @@ import pytest
 from tests.torture.installation import Installation
 from tests.torture.storm import Plan, schedule, storm
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600)]  # Stalls are found much sooner, by who waits.
 
 
 def check_all_happened(outcome, plan):

@@ -6,7 +6,7 @@ the archive or in both, and the next pass goes on from what is there. The open s
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,7 @@ import structlog
 
 from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.log.archive.folder import prepare
-from ingest.log.archive.segment import Redact, archive_segment
+from ingest.log.archive.segment import archive_segment
 from ingest.log.local.folder import first_offsets
 from ingest.log.waiting import PARTITION
 
@@ -61,15 +61,12 @@ class LogKeeper:
         trimmer: Trimmer,
         *,
         margin_s: float = MARGIN_S,
-        redaction: Callable[[], Redact | None] = lambda: None,
     ) -> None:
-        """`redaction` gives what must not come into the archive as it stands, asked anew for each segment."""
         self._log = log
         self._archive = archive
         self._keep = keep
         self._trimmer = trimmer
         self._margin_s = margin_s
-        self._redaction = redaction
         self._applied = 0
         self._went_on = asyncio.Event()
         self._moving = asyncio.Lock()
@@ -127,9 +124,6 @@ class LogKeeper:
                 if following > before:
                     break
                 if keep is Keep.ARCHIVE:
-                    # A redaction that is decided while this is written finds the segment in the archive afterwards.
-                    await asyncio.to_thread(
-                        archive_segment, self._log, first, following, self._archive, self._redaction()
-                    )
+                    await asyncio.to_thread(archive_segment, self._log, first, following, self._archive)
                 gone = await self._trimmer.trim(following)  # Last: until here a crash leaves the segment in the log.
             return gone

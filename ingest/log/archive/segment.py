@@ -48,7 +48,7 @@ class Unpacked:
     places: list[tuple[int, int]] = field(default_factory=list)
 
 
-def archive_segment(log: Path, first: int, following: int, archive: Path, redact: Redact | None = None) -> Archived:
+def archive_segment(log: Path, first: int, following: int, archive: Path) -> Archived:
     """Put the log's segment `[first, following)` into the archive, durable on return; the segment is left as it is.
 
     One that is there already from before a crash is checked, and stays.
@@ -62,7 +62,7 @@ def archive_segment(log: Path, first: int, following: int, archive: Path, redact
         unpack(target, archive).file.close()
         return target
     with segment_path(log, first).open("rb") as source:
-        _write(source, target, redact)
+        _write(source, target, None)
     return target
 
 
@@ -156,6 +156,8 @@ def _write(source: BinaryIO, target: Archived, redact: Redact | None) -> None:
                 kept = payload if redact is None else redact(head.offset, bytes(payload))
                 compressed.write(_head_of(head, bytes(kept)))
                 compressed.write(kept)
+                if head.offset + 1 == target.next:
+                    break  # What lies behind is not asked for: an open segment goes on being written.
         file.flush()
         os.fsync(file.fileno())
     # Read back before it gets its name, and so before the segment may go.

@@ -198,9 +198,12 @@ class TopicAdmin:
             asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=OFFSETS_S_MAX
         )
         answers = await asyncio.gather(*map(asyncio.wrap_future, futures.values()))
-        if any(answer.offset < 0 for answer in answers):  # Told without an error when a leader goes away meanwhile.
-            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
-        return {each.partition: answer.offset for each, answer in zip(futures, answers, strict=True)}
+        offsets = {each.partition: answer.offset for each, answer in zip(futures, answers, strict=True)}
+        # A leader that is stalled or restarting may answer without an offset and without an error: the client then
+        # gives a negative one. Taken for an end, it would say that the log is another one, and stop the consumer.
+        if min(offsets.values()) < 0:
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "a partition has no offset to tell now"))
+        return offsets
 
     async def find(self, name: str, wait_s_max: float = REQUEST_S_MAX) -> Topic | None:
         """Give a topic as it is, None where there is none.

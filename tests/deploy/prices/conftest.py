@@ -63,7 +63,6 @@ class Till(Shop):
         self.world, self.key = self.new_key("acme")
         authenticator = KeyAuthenticator(self.registry, now)
         self.session = open_session(str(self.socket))
-        self.http = aiohttp.ClientSession()
         await self.start_core()
 
         async def forward(request):
@@ -130,7 +129,6 @@ class Till(Shop):
         for runner in self._runners:
             await runner.cleanup()
         await self.session.close()
-        await self.http.close()
         await self.stop_core()
 
     def new_key(self, name, mode=Mode.TEST, scopes=(Scope.ADMIN,)):
@@ -138,10 +136,11 @@ class Till(Shop):
             world = World(create_account(connection, name, NOW).id, mode)
             return world, create_key(connection, world, scopes, NOW - timedelta(days=3_000))[1]
 
-    async def price(self, event, query="", expect=201):
-        """Send an event for its price; gives the answer."""
-        answer = await self.api.post(f"/v1/events/prices{query}", event)
-        assert answer.status == expect, answer.text
+    async def price(self, event, query=""):
+        """Send an event for its price until there is one, as clients do; gives the answer."""
+        while (answer := await self.api.post(f"/v1/events/prices{query}", event)).status == 503:
+            await asyncio.sleep(0.1)
+        assert answer.status == 201, answer.text
         return answer.json
 
     async def amounts(self, event, query=""):

@@ -13,7 +13,7 @@ from ingest.consumer.dead_letters import StoreDeadLetters
 from metering.store.chains import ChainStore
 from metering.store.client import Store
 from metering.store.migrations import migrate
-from tests.ingest.consumer.simulation import ChoppedReader, History, PartitionLanes
+from tests.ingest.consumer.random_history import ChoppedReader, History, PartitionLanes
 
 FIGURES = """
 SELECT toString(account_id), toString(mode), toString(event_type), record_id, position FROM events FINAL

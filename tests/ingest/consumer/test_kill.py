@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from metering.world import Mode, World
-from tests.ingest.consumer.simulation import History
+from tests.ingest.consumer.random_history import History
 
 ROOT = Path(__file__).parents[3]
 APPENDS = 600

@@ -28,10 +28,13 @@ async def start():
             pass_on,
             options.pop("limiter", None),
             options.pop("meter", None),
+            options.pop("tracing", None),
         )
         answer = Gateway(neighbours, budget, options.pop("waiting", None)).answer
         if neighbours.meter is not None:
             answer = neighbours.meter.measured(answer)
+        if neighbours.tracing is not None:
+            answer = neighbours.tracing.traced(answer)
         runner = web.ServerRunner(GatewayServer(answer, **options))
         await runner.setup()
         port = unused_port()

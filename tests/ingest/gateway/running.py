@@ -41,6 +41,7 @@ class StubCore:
     """Applies at once; counts what it is told to."""
 
     retracts: int = 3
+    priced: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
     error: Exception | None = None
 
@@ -48,6 +49,13 @@ class StubCore:
         self.asked.append("wait")
         if self.error:
             raise self.error
+
+    async def prices(self, world, receipt, body):
+        assert world == WORLD
+        self.asked.append((dict(receipt.offsets), body))
+        if self.error:
+            raise self.error
+        return self.priced
 
     async def retracted(self, world, receipt):
         assert world == WORLD

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from ingest.imports import runner
 from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
 from ingest.imports.spool import Spool
@@ -61,17 +62,30 @@ class Site:
 
     def __init__(self, registry, folder, writer, log, keys):
         self.registry, self.folder, self.writer, self.log, self.keys = registry, folder, writer, log, keys
-        self.clock, self.lost_after = now, None
+        self.clock, self.lost_after, self.looks = now, None, 0
         self.working = None
 
     async def start(self):
         """Start what the core starts; may be called again after `crash`."""
         self.spool = Spool(self.folder)
         self.runner = ImportRunner(self.registry, self.writer, self.spool, self.clock, lost_after=self.lost_after)
+        looking = self.runner._ours
+
+        async def counted():
+            self.looks += 1
+            return await looking()
+
+        self.runner._ours = counted
         await self.runner.prepare()
         self.imports = Imports(self.registry, self.spool, self.runner, now)
         self.http = TestClient(TestServer(build_app(import_routes(self.imports), self.keys)))
         await self.http.start_server()
+
+    async def looked(self):
+        """Return once it has looked for jobs twice more."""
+        wanted = self.looks + 2
+        while self.looks < wanted:
+            await asyncio.sleep(0.005)
 
     def work(self):
         self.working = asyncio.create_task(self.runner.run())
@@ -104,6 +118,8 @@ class Site:
         for _ in range(2000):
             _, told = await self.ask(job_id)
             if told["ended_at"] is not None:
+                while self.working is not None and self.spool.holds(job_id):  # The file goes after the job has ended.
+                    await asyncio.sleep(0.005)
                 return told
             await asyncio.sleep(0.005)
         raise AssertionError(told)
@@ -135,3 +151,21 @@ async def working(site):
     """A site that imports what it takes."""
     site.work()
     return site
+
+
+@pytest.fixture
+async def another_folder(site, tmp_path, monkeypatch):
+    """Another process over the same registry, with a folder of its own; not started."""
+    monkeypatch.setattr(runner, "LOOK_EVERY_S", 0.02)
+    other = Site(site.registry, tmp_path / "elsewhere", site.writer, site.log, site.keys)
+    yield other
+    await other.crash()
+
+
+@pytest.fixture
+async def same_folder(site, monkeypatch):
+    """Another process over the same registry and the same folder; not started."""
+    monkeypatch.setattr(runner, "LOOK_EVERY_S", 0.02)
+    other = Site(site.registry, site.folder, site.writer, site.log, site.keys)
+    yield other
+    await other.crash()

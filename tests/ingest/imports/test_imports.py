@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import io
+from datetime import timedelta
 
 import aiohttp
 import pytest
@@ -11,7 +12,7 @@ from ingest.imports import api, upload
 from ingest.imports.jobs import REJECTED_TOLD_MAX, UNFINISHED_MAX
 from ingest.imports.steps import STEP_ROWS_MAX
 from ingest.wire import Kind
-from tests.ingest.imports.conftest import HEADER, a_file, a_form
+from tests.ingest.imports.conftest import HEADER, a_file, a_form, now
 
 
 async def test_a_file_is_taken_and_its_events_go_into_the_log(working):
@@ -24,7 +25,8 @@ async def test_a_file_is_taken_and_its_events_go_into_the_log(working):
     (section,) = working.sections()
     assert (section.world, section.kind) == (working.keys.worlds["owner"], Kind.EVENTS)
     assert [event["record"]["id"] for event in working.logged()] == [0, 1, 2]
-    assert working.files() == []
+    while working.files():  # It goes once the end is told.
+        await asyncio.sleep(0.005)
 
 
 async def test_rejected_lines_are_told_and_the_rest_goes_on(working):
@@ -313,3 +315,49 @@ async def test_a_bug_ends_one_job_and_no_other(site, monkeypatch):
     assert (told["status"], told["rows_accepted"]) == ("error", 0)
     assert "logged" in told["message"]
     assert (await site.finished(a_file([2])))["status"] == "done"
+
+
+async def test_a_file_that_lies_elsewhere_is_left_to_who_has_it(site, another_folder):
+    """Two processes over one registry, a folder each: only the one that has the file works the job off."""
+    site.lost_after = another_folder.lost_after = timedelta(hours=24)
+    await site.crash()
+    await site.start()
+    await another_folder.start()
+    another_folder.work()
+    status, begun = await site.send(a_form(a_file(range(3))))
+    assert status == 202
+    await another_folder.looked()
+    assert (await another_folder.ask(begun["id"]))[1]["status"] == "pending"
+    site.work()
+    assert (await another_folder.until_ended(begun["id"]))["status"] == "done"
+
+
+async def test_a_file_that_never_comes_back_is_given_up_in_the_end(site, another_folder):
+    """After a day its job ends with an error that says what to do, and makes room for others."""
+    status, begun = await site.send(a_form(a_file(range(3))))
+    assert status == 202
+    another_folder.lost_after = timedelta(hours=24)
+    another_folder.clock = lambda: now() + timedelta(hours=25)
+    await another_folder.start()
+    another_folder.work()
+    told = await another_folder.until_ended(begun["id"])
+    assert told["status"] == "error"
+    assert "send it again" in told["message"]
+
+
+async def test_of_processes_that_share_a_folder_one_works_and_another_takes_over(site, same_folder):
+    """The second neither sweeps what the first has nor works on it; it goes on when the first is gone."""
+    (site.folder / "imp_receiving.part").write_bytes(b"half")
+    await same_folder.start()
+    assert "imp_receiving.part" in site.files()
+    site.work()
+    await site.looked()
+    same_folder.work()
+    status, begun = await same_folder.send(a_form(a_file(range(3))))
+    assert status == 202
+    assert (await site.until_ended(begun["id"]))["status"] == "done"
+    await site.crash()
+    status, begun = await same_folder.send(a_form(a_file(range(3))))
+    assert status == 202
+    assert (await same_folder.until_ended(begun["id"]))["status"] == "done"
+    await site.start()

@@ -6,6 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 import billing.tables  # noqa: F401 - declares its tables in the same metadata.
+import ingest.erasure.tables
 import ingest.imports.tables
 import ingest.prices.tables  # noqa: F401 - likewise.
 from metering.errors import DataTooNewError

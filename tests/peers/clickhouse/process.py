@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import quote
 
-START_S_MAX = 90
+START_S_MAX = 300
 SCRIPT = Path(__file__).with_name("server.py")
 TIED = ("setpriv", "--pdeathsig", "KILL")
 """It goes with the thread that started it, so that none outlives a test run that was killed."""
@@ -61,6 +61,7 @@ class ClickHouse:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the tests, which end what they began.
             )
 
     def kill(self):

@@ -88,6 +88,7 @@ class Broker:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the tests, which end what they began.
             ).result()
 
     def wait_until_up(self, deadline):

@@ -4,13 +4,15 @@ import asyncio
 import itertools
 import json
 import time
+from concurrent.futures import Future
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Producer, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import OFFSET_INVALID, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, ListOffsetsResultInfo, NewTopic, ResourceType
 
 from ingest.errors import LogMismatchError, LogOverloadedError, LogUnavailableError
+from ingest.log.kafka import topic
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.kafka.reader import KafkaLogReader
 from ingest.log.kafka.topic import TopicAdmin
@@ -232,3 +234,37 @@ async def test_a_killed_and_a_stalled_leader_lose_and_double_nothing():
         print(f"acknowledged {len(acknowledged)}, refused {len(refused)}, slowest {slowest:.1f} s")
         await writer.close()
         await reader.close()
+
+
+async def test_a_leader_without_an_offset_to_tell_is_asked_again_and_never_believed(address, monkeypatch):
+    """A negative offset would say that the log ends before what was read from it, which stops a consumer for good."""
+    writer, reader = await KafkaLogWriter.open(address), await KafkaLogReader.open(address)
+    await writer.append(a_section(["1"]))
+    wanted = await reader.ends()
+    client, left = reader._admin._client, iter([3, 0])
+    list_offsets = client.list_offsets
+
+    class Silent:
+        def __getattr__(self, name):
+            return getattr(client, name)
+
+        def list_offsets(self, asked, **rest):
+            futures = list_offsets(asked, **rest)
+            if next(left, None) is not None:
+                futures = {each: silent(future) for each, future in futures.items()}
+            return futures
+
+    def silent(future):
+        future.result()
+        nothing = Future()
+        nothing.set_result(ListOffsetsResultInfo(OFFSET_INVALID, -1, -1))
+        return nothing
+
+    monkeypatch.setattr(reader._admin, "_client", Silent())
+    assert await reader.ends() == wanted
+    left = itertools.repeat(1)
+    monkeypatch.setattr(topic, "OFFSETS_S_MAX", 0.5)
+    with pytest.raises(LogUnavailableError, match="no offset to tell"):
+        await reader.ends()
+    await writer.close()
+    await reader.close()

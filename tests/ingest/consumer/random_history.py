@@ -1,40 +1,17 @@
-"""The real consumer in a world where it may die, or fall asleep, between any two rows it writes.
-
-One thread, no event loop: each consumer is a coroutine that is stepped by hand. It stops before every row it writes;
-there it may be killed, or another may go first. One integer replays a run.
-"""
+"""A log of random events and deletions over a few keys, and what the figures must be: for a consumer that is killed."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from random import Random
 
 from ingest import deletion
-from ingest.consumer.consumer import Consumer
-from ingest.consumer.dead_letters import MemoryDeadLetters
 from ingest.log.protocol import Message
 from ingest.wire import Kind, Section, encode
-from metering.position import NOTHING, Cutoff, Position, lane_of, last_of_message, pack
+from metering.position import Cutoff, lane_of, last_of_message, pack
 from metering.retraction import Retraction
 from metering.store.keys import Share, key_hash
-from metering.store.memory import MemoryVersionStore
 from metering.world import Mode, World
 
 WORLDS = (World("acc_1", Mode.TEST), World("acc_1", Mode.PROD))
-EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
-STEPS_MAX = 20_000
-
-
-class Pause:
-    """The moment before a row becomes visible."""
-
-    def __await__(self):
-        yield
-
-
-async def pause():
-    await Pause()
 
 
 @dataclass(frozen=True)
@@ -157,117 +134,6 @@ class ChoppedReader:
 class PartitionLanes:
     async def lane_of(self, _log_id, partition):
         return partition
-
-
-class Registrar:
-    def __init__(self):
-        self.ensured: set[tuple[World, str]] = set()
-
-    async def ensure(self, world, identifiers):
-        await pause()
-        self.ensured |= {(world, identifier) for identifier in identifiers}
-
-
-async def at_once(function, *arguments):
-    return function(*arguments)
-
-
-class Simulation:
-    """One history, one store, and consumers that come and go."""
-
-    def __init__(self, seed, store_type=MemoryVersionStore):
-        self.random = Random(seed)
-        self.history = History(self.random)
-        self.store = store_type(pause, order=self.random)
-        self.registrar = Registrar()
-        self.dead_letters = MemoryDeadLetters()
-        self.seconds = 0
-
-    def run(self):
-        """Step consumers until all is applied; give what was wrong, or None."""
-        consumers = [self.consume()]
-        try:
-            return self._step(consumers)
-        finally:
-            for consumer in consumers:
-                consumer.close()
-
-    def _step(self, consumers):
-        marks = 0
-        for _ in range(STEPS_MAX):
-            if self.applied().includes(self.history.whole()) and self.random.random() < 0.3:
-                break
-            if self.random.random() < 0.06 and self.random.random() < 0.5 and consumers:
-                consumers.pop(self.random.randrange(len(consumers))).close()
-            if not consumers or self.random.random() < 0.03:
-                consumers.append(self.consume())
-            chosen = self.random.choice(consumers)
-            try:
-                chosen.send(None)
-            except StopIteration:
-                consumers.remove(chosen)
-            if len(self.store.marks) > marks:
-                marks = len(self.store.marks)
-                fault = self.fault_at(self.applied())
-                if fault:
-                    return fault
-        else:
-            return "it never came to an end"
-        return self.fault()
-
-    async def consume(self):
-        consumer = Consumer(
-            ChoppedReader(self.history, self.random),
-            self.store,
-            PartitionLanes(),
-            self.registrar,
-            self.dead_letters,
-            clock=self.clock,
-            offload=at_once,
-        )
-        await consumer.start()
-        while not self.applied().includes(self.history.whole()):
-            await consumer.drain_once()
-            await pause()
-
-    def clock(self):
-        self.seconds += 1
-        return EPOCH + timedelta(seconds=self.seconds)
-
-    def applied(self) -> Cutoff:
-        bounds: dict[int, Position] = {}
-        for lane, position, _ in self.store.marks:
-            bounds[lane] = max(position, bounds.get(lane, Position(0)))
-        return Cutoff(bounds) if bounds else NOTHING
-
-    def fault(self):
-        """Compare every cut-off with the model, and every loss with its being told once."""
-        for position in self.history.sent:
-            fault = self.fault_at(Cutoff({lane_of(position): Position(position)}))
-            if fault:
-                return fault
-        lost: dict[int, int] = {}
-        for position, lost_at in self.store.superseded:
-            if lost.setdefault(position, lost_at) != lost_at:
-                return f"version {position} lost at {lost[position]} and at {lost_at}"
-        named = {(sent.world, sent.customer_id) for sent in self.history.sent.values() if sent.retraction is None}
-        if not named <= self.registrar.ensured:
-            return "a customer was not ensured"
-        return None
-
-    def fault_at(self, cutoff):
-        wanted: Mapping[tuple, int] = {}
-        for lane, bound in cutoff.bounds.items():
-            wanted = {**wanted, **self.history.figures(lane, bound)}
-        try:
-            found = self.store.figures(cutoff)
-        except AssertionError as error:
-            return str(error)
-        got = {
-            (World(key.account_id, Mode(key.mode)), key.event_type, key.record_id): version.position
-            for key, version in found.items()
-        }
-        return None if got == wanted else f"at {cutoff.encode()}: {got} instead of {wanted}"
 
 
 def hash_of(sent):

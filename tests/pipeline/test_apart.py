@@ -1,0 +1,188 @@
+"""The parts of the product apart, as real processes over a real broker and a store behind HTTP."""
+
+import asyncio
+import io
+import random
+
+import aiohttp
+import pytest
+
+from tests.peers.clickhouse.process import PASSWORD, ClickHouse
+from tests.pipeline.apart import KEY, SECRET, Apart
+from tests.pipeline.plain_model import PlainModel
+from tests.pipeline.product import Client
+
+pytestmark = pytest.mark.slow
+
+BATCHES = 24
+DUPLICATES, CORRECTIONS = 0.3, 0.2
+CUSTOMERS = [f"customer-{number}" for number in range(12)]
+RANGE = "start_date=2024-01-01&end_date=2024-07-01"
+
+
+def a_version(chance, number, serial):
+    """One version of a key. No two versions share a timestamp, so the winner does not depend on the order in which
+    concurrent senders are heard; customer, month and amount move."""
+    month, day, second = chance.randrange(1, 6), chance.randrange(1, 29), chance.randrange(60)
+    return {
+        "customer_id": chance.choice(CUSTOMERS),
+        "timestamp": f"2024-{month:02}-{day:02}T00:00:{second:02}.{serial % 1_000_000:06}Z",
+        "event_type": "call",
+        "record": {"id": f"k-{number}", "amount": chance.randrange(1, 1000)},
+    }
+
+
+async def check(client, model, aggregators):
+    """Each customer's events and amount equal the model's, and so do all events listed."""
+    await client.until_applied()
+    for customer in CUSTOMERS:
+        expected = model.usage(customer)
+        rows = {row["aggregator_id"]: row for row in await client.get(f"/v1/customers/{customer}/usage?{RANGE}")}
+        found = (rows[aggregators[0]]["total"], rows[aggregators[1]]["total"])
+        assert found == (expected["events"], expected["amount"]), customer
+    assert (await client.get("/v1/events?take=1"))["meta"]["total"] == len(model.current)
+
+
+async def send_some(client, sender, model):
+    """Send batches of which 30 % are duplicates and 20 % corrections; the model hears what is acknowledged."""
+    chance = random.Random(sender)
+    sent, number, serial = [], sender, sender
+    for _ in range(BATCHES):
+        batch = []
+        for _ in range(chance.randrange(20, 120)):
+            draw = chance.random()
+            if sent and draw < DUPLICATES:
+                batch.append(chance.choice(sent))
+                continue
+            key = number
+            if sent and draw < DUPLICATES + CORRECTIONS:
+                key = int(chance.choice(sent)["record"]["id"][2:])
+            else:
+                number += 4
+            batch.append(a_version(chance, key, serial))
+            serial += 4
+        assert (await client.send(batch))["events_failed"] == []
+        for event in batch:
+            model.receive(event)
+        sent.extend(batch)
+
+
+async def kill_one_of_each(apart, model):
+    """kill -9 under load, each while the others work, and start it again at the same address."""
+    for process in (apart.gateways[0], apart.consumers[0], apart.apis[0]):
+        heard = model.received
+        while model.received < heard + 200:
+            await asyncio.sleep(0.05)
+        process.kill()
+        await asyncio.sleep(0.2)
+        process.launch()
+
+
+async def test_figures_are_exact_whatever_is_killed(tmp_path, kafka):
+    """Two of each under load with duplicates and corrections, one of each killed, then the store: every figure equals
+    the model's, what was sent while the store was away too."""
+    with ClickHouse() as store, Apart(tmp_path, kafka, store.url) as apart:
+        model = PlainModel()
+        first, second = (Client(gateway, KEY) for gateway in apart.gateways)
+        async with first, second:
+            aggregators = []
+            for body in ({"operation": "count"}, {"operation": "sum", "property": "amount"}):
+                made = await first.call("POST", "/v1/aggregators", {"name": str(body), "entity": "call", **body})
+                aggregators.append(made["id"])
+            clients = (first, second, first, second)
+            senders = [send_some(client, number, model) for number, client in enumerate(clients)]
+            await asyncio.gather(*senders, kill_one_of_each(apart, model))
+            await asyncio.to_thread(lambda: [process.until_ready() for process in apart.all])
+            await check(second, model, aggregators)
+
+            await while_the_store_is_away(apart, store, first, model)
+            await check(first, model, aggregators)
+            await the_rest_is_shared(apart, first)
+        for process in apart.all:
+            assert process.stop() == 0, process.output()
+            assert PASSWORD not in process.output()
+            assert SECRET not in process.output()
+
+
+async def while_the_store_is_away(apart, store, client, model):
+    """Events are taken; questions are answered 503 with Retry-After; the lag is told; then all goes on by itself."""
+    before = [(await asyncio.to_thread(api.metrics))["meterline_lag_events"] for api in apart.apis]
+    assert before == ["0", "0"]
+    store.kill()
+    chance = random.Random(99)
+    batch = [a_version(chance, 1_000_000 + number, 500_000 + number) for number in range(50)]
+    assert (await client.send(batch))["events_failed"] == []
+    for event in batch:
+        model.receive(event)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with client.session.get(f"{client.url}/v1/events?take=1", headers=headers) as answer:
+        assert answer.status == 503
+        assert answer.headers["Retry-After"]
+        assert "127.0.0.1" not in await answer.text()
+    for api in apart.apis:
+        async with client.session.get(f"{api.url}/readyz") as answer:
+            assert answer.status == 503
+    assert (await client.get("/v1/ingest/lag"))["lag_events"] == 50
+    (scraped,) = {(await asyncio.to_thread(api.metrics))["meterline_lag_events"] for api in apart.apis}
+    assert scraped == "50"
+    for consumer in apart.consumers:
+        while (await asyncio.to_thread(consumer.health))["missing"] != ["the store"]:
+            await asyncio.sleep(0.2)
+    for gateway in apart.gateways:
+        assert (await asyncio.to_thread(gateway.health))["ready"]
+    await asyncio.to_thread(store.start)
+
+
+async def the_rest_is_shared(apart, client):
+    """A deletion, an import and a session of the pages hold whichever API answers; each process counts for itself."""
+    assert await client.call("DELETE", "/v1/events", {"matching": "record_ids", "record_ids": ["k-1000000"]}) == 1
+
+    form = aiohttp.FormData()
+    rows = "".join(f"2024-01-15T10:30:00Z,imported,acme,{row}\n" for row in range(100))
+    content = f"timestamp,event_type,customer_id,record/id\n{rows}".encode()
+    form.add_field("file", io.BytesIO(content), filename="events.csv", content_type="text/csv")
+    async with client.session.post(f"{client.url}/v1/events/import", data=form) as answer:
+        assert answer.status == 202, await answer.text()
+        job = await answer.json()
+    while (told := await client.get(f"/v1/imports/{job['id']}"))["ended_at"] is None:
+        await asyncio.sleep(0.1)
+    assert (told["status"], told["rows_accepted"]) == ("done", 100)
+
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as browser:
+        async with browser.get(f"{client.url}/sign-in") as answer:
+            token = (await answer.text()).partition('name="token" value="')[2].partition('"')[0]
+        sent = {"key": KEY, "token": token, "next": "/customers"}
+        async with browser.post(f"{client.url}/sign-in", data=sent) as answer:
+            assert answer.url.path == "/customers", await answer.text()
+        for _ in range(8):
+            async with browser.get(f"{client.url}/customers", allow_redirects=False) as answer:
+                assert answer.status == 200
+
+    for api in apart.apis:
+        async with client.session.get(f"{api.url}/v1/customers") as answer:
+            assert answer.status == 403, "an API answers gateways alone"
+    counted = [await asyncio.to_thread(gateway.metrics) for gateway in apart.gateways]
+    assert all(int(samples["meterline_events_accepted_total"]) > 0 for samples in counted)
+    consumed = [await asyncio.to_thread(consumer.metrics) for consumer in apart.consumers]
+    assert sum(int(samples["meterline_consumer_partitions"]) for samples in consumed) == 4
+    assert apart.command("dead-letters", "list", METERLINE_API_URL=apart.apis[0].url).stdout == (
+        "there are no dead letters\n"
+    )
+
+
+async def test_a_part_that_lacks_something_says_so_in_one_line(tmp_path, kafka):
+    """A variable, or a password that the store does not take; nothing of it is a traceback, no password is told."""
+    with ClickHouse() as store:
+        wrong = store.url.replace("%40", "x")
+        apart = Apart(tmp_path, kafka, wrong, gateways=0, consumers=0, apis=0)
+        for role, missing in (("gateway", "METERLINE_API_URL"), ("consumer", "METERLINE_LOG_URL")):
+            result = await asyncio.to_thread(apart.command, role, **{missing: ""})
+            assert (result.returncode, result.stdout) == (1, "")
+            assert result.stderr.startswith(f"meterline: {missing} is missing"), result.stderr
+            assert result.stderr.count("\n") == 1
+        result = await asyncio.to_thread(apart.command, "consumer", METERLINE_PORT="0")
+        assert result.returncode == 78
+        assert "Authentication failed" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert "rd%3A1" not in result.stderr

@@ -1,0 +1,181 @@
+"""The processes of the product, made of the real classes: gateways that take requests, cores that apply the log."""
+
+import asyncio
+from contextvars import ContextVar
+from pathlib import Path
+from types import SimpleNamespace
+
+from aiohttp import HttpVersion11
+from multidict import CIMultiDict
+
+from deploy.adapters import RegistryCustomers, RegistryLanes
+from ingest.consumer.consumer import Consumer
+from ingest.consumer.progress import LogProgress
+from ingest.consumer.sharing import run_shared
+from ingest.core_api import Place
+from ingest.errors import LogUnavailableError
+from ingest.gateway.core_client import CoreUnavailableError
+from ingest.gateway.gateway import Gateway, Neighbours
+from ingest.log.local.reader import LocalLogReader
+from ingest.log.local.writer import LocalLogWriter
+from ingest.log.protocol import Receipt
+from ingest.wire import Section
+from metering.errors import UnavailableError
+from metering.http.route import Principal
+from metering.http.scope import Scope
+from metering.world import Mode, World
+from tests.simulation.disk import ProcessFiles
+from tests.simulation.registry import moment
+from tests.simulation.scheduler import Process
+from tests.simulation.store import StoreClient
+from tests.simulation.topic import TopicReader, TopicWriter
+
+FOLDER = Path("/simulated/log")
+APPLIED_WAIT_S_MAX = 10.0
+
+SERVING: ContextVar[list] = ContextVar("SERVING")
+"""The receipts that the request being served has got."""
+
+
+class Request:
+    """A request, as far as the gateway looks at it; all of its body has come."""
+
+    version = HttpVersion11
+    keep_alive = True
+    protocol = SimpleNamespace(writing_paused=False)
+
+    def __init__(self, method: str, path: str, world: World, body: bytes) -> None:
+        self.method = method
+        self.raw_path = path
+        self.headers = CIMultiDict({"Authorization": f"{world.account_id}/{world.mode}"})
+        self.content = SimpleNamespace(is_eof=lambda: True, read_nowait=lambda _: body)
+
+
+class _Keys:
+    """Every key is good, and names its world."""
+
+    async def authenticate(self, authorization):
+        account, _, mode = authorization.partition("/")
+        return Principal("key", World(account, Mode(mode)), frozenset(Scope))
+
+
+class _Witnessed:
+    """A log's writer, whose receipts are written down for the oracle."""
+
+    def __init__(self, log, receipts: list) -> None:
+        self._log = log
+        self._receipts = receipts
+
+    async def append(self, section: Section) -> Receipt:
+        receipt = await self._log.append(section)
+        self._receipts.append((section, receipt))
+        SERVING.get().append((section, receipt))
+        return receipt
+
+
+class CoreLink:
+    """`ingest.gateway.core_client.Core`, over the network."""
+
+    def __init__(self, installation, process: Process) -> None:
+        self._installation = installation
+        self._process = process
+
+    async def wait_applied(self) -> None:
+        if not await self.ask(lambda progress: progress.wait_until_applied(APPLIED_WAIT_S_MAX)):
+            raise CoreUnavailableError("not applied in time")
+
+    async def retracted(self, world: World, receipt: Receipt) -> int:
+        total = 0
+        for partition, (offset, index) in sorted(receipt.offsets.items()):
+            place = Place(partition, offset, index)
+            count = await self.ask(lambda progress, at=place: progress.retracted(world, at, APPLIED_WAIT_S_MAX))
+            if count is None:
+                raise CoreUnavailableError("not applied in time")
+            total += count
+        return total
+
+    async def ask(self, question):
+        """Ask whichever core was started last."""
+        core = self._installation.newest_core()
+        try:
+            return await self._installation.network.call(
+                self._process,
+                core.process if core else None,
+                lambda: question(core.progress),
+                APPLIED_WAIT_S_MAX + 5,
+            )
+        except (ConnectionError, TimeoutError, UnavailableError) as error:
+            raise CoreUnavailableError(str(error)) from None
+
+
+class GatewayProcess:
+    """A gateway worker, which holds the local log when there is one."""
+
+    def __init__(self, installation, process: Process) -> None:
+        self.process = process
+        self.gateway: Gateway | None = None
+        self.log = None
+        self._installation = installation
+
+    async def live(self) -> None:
+        """Serve until the log's disk fails."""
+        installation, process = self._installation, self.process
+        if installation.topic is not None:
+            log = TopicWriter(installation.topic, process)
+            failed = process.loop.create_future()
+        else:
+            files = ProcessFiles(installation.disk, process, installation.cut_power)
+            log = await LocalLogWriter.open(
+                FOLDER, segment_bytes=installation.segment_bytes, now_us=installation.now_us, files=files
+            )
+            failed = log.failed
+        self.log = _Witnessed(log, installation.receipts)
+        registry = RegistryCustomers(installation.registry)
+        core = CoreLink(installation, process)
+        self.gateway = Gateway(
+            Neighbours(_Keys(), self.log, core, registry, _nobody),
+            now_ns=lambda: installation.now_us() * 1000,
+        )
+        await failed
+        raise LogUnavailableError("the disk failed")
+
+
+async def _nobody(request):
+    raise AssertionError(f"{request.method} {request.raw_path} is the gateway's own")
+
+
+class CoreProcess:
+    """A core: it applies the log, or its share of the partitions, and says how far it is."""
+
+    def __init__(self, installation, process: Process) -> None:
+        self.process = process
+        self.progress: LogProgress | None = None
+        self._installation = installation
+
+    async def live(self) -> None:
+        """Consume until something stands in the way that waiting does not mend."""
+        installation, process = self._installation, self.process
+        if installation.topic is not None:
+            log = TopicReader(installation.topic, process)
+        else:
+            files = ProcessFiles(installation.disk, process, installation.cut_power)
+            log = await LocalLogReader.open(
+                FOLDER, wait_s_max=2, look_interval_s=0.2, poll_bytes_max=installation.poll_bytes_max, files=files
+            )
+        store = StoreClient(installation.tables, process)
+        lanes, customers = RegistryLanes(installation.registry), RegistryCustomers(installation.registry)
+
+        def clock():
+            return moment(process.scheduler)
+
+        def consumer(only=None):
+            return Consumer(log, store, lanes, customers, store, clock=clock, only=only)
+
+        self.progress = LogProgress(log, store, lanes, clock)
+        if installation.topic is not None:
+            await run_shared(installation.coordinator.join(process), consumer)
+        else:
+            alone = consumer()
+            await alone.start()
+            await asyncio.sleep(0)
+            await alone.run()

@@ -1,0 +1,527 @@
+"""Bugs that the simulation has to notice: a test of the tests.
+
+Most are one line of the product, changed (`changed`): the text that is replaced must be there, so a bug cannot go stale
+unseen. Others replace a method. Each says what it breaks, and which seeds are tried; one of them has to notice it.
+"""
+
+import asyncio
+import importlib
+import inspect
+import textwrap
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from unittest.mock import patch
+
+import numpy as np
+
+from deploy.adapters import RegistryLanes
+from ingest.consumer.consumer import Consumer
+from ingest.consumer.customers import KnownCustomers
+from ingest.consumer.seen import SeenKeys, seen_keys_of
+from metering.errors import UnavailableError
+from metering.store.columns import current_versions_of
+from tests.simulation.disk import ProcessFiles
+from tests.simulation.store import StoreClient
+
+SEEDS = range(40)
+
+
+@dataclass(frozen=True)
+class PlantedBug:
+    """A bug: `plant` puts it in for the time of a `with` block."""
+
+    name: str
+    plant: Callable[[], AbstractContextManager]
+    seeds: range
+
+
+PLANTED: dict[str, PlantedBug] = {}
+
+
+def planted(seeds: range = SEEDS):
+    """Register a function that gives the context manager."""
+
+    def register(plant):
+        PLANTED[plant.__name__] = PlantedBug(plant.__name__, plant, seeds)
+        return plant
+
+    return register
+
+
+@contextmanager
+def changed(target: str, old: str, new: str, *also: str):
+    """Compile a function of the product again with one text in place of another, and put it at `target` and `also`."""
+    owner, name = _owner(target)
+    function = inspect.getattr_static(owner, name)
+    plain = function.__func__ if isinstance(function, classmethod | staticmethod) else function
+    source = textwrap.dedent(inspect.getsource(plain))
+    assert source.count(old) == 1, f"{target} holds {source.count(old)} times what is to be changed: {old!r}"
+    found: dict = {}
+    exec(compile(source.replace(old, new), target, "exec"), plain.__globals__, found)
+    with ExitStack() as stack:
+        for each in (target, *also):
+            stack.enter_context(patch.object(*_owner(each), found[name]))
+        yield
+
+
+def _owner(target: str):
+    path, _, name = target.rpartition(".")
+    module, _, class_name = path.rpartition(".")
+    if class_name[0].isupper():
+        return getattr(importlib.import_module(module), class_name), name
+    return importlib.import_module(path), name
+
+
+# The order of writing.
+
+
+@planted()
+def keys_before_events():
+    """The index says that rows exist before they do."""
+
+    async def write(self, verdict):
+        versions = verdict.versions.rows()
+        await self.put_keys([versions[row] for row in verdict.current.tolist()])
+        await self.put_events(versions)
+        await self.put_superseded(verdict.superseded)
+
+    return patch.object(StoreClient, "write", write)
+
+
+@planted()
+def keys_before_losses():
+    """A crash in between leaves two versions of one key current for ever."""
+
+    async def write(self, verdict):
+        versions = verdict.versions.rows()
+        await self.put_events(versions)
+        await self.put_keys([versions[row] for row in verdict.current.tolist()])
+        await self.put_superseded(verdict.superseded)
+
+    return patch.object(StoreClient, "write", write)
+
+
+@planted()
+def mark_before_write():
+    """Commit before write: readers see a batch that is not there, and a crash loses it."""
+    real = Consumer._apply
+
+    async def apply(self, batch):
+        await self._mark(batch)
+        return await real(self, batch)
+
+    return patch.object(Consumer, "_apply", apply)
+
+
+@planted()
+def cursor_moves_before_write():
+    """A batch that could not be written is passed over."""
+    real = Consumer._apply
+
+    async def apply(self, batch):
+        self._next_offsets |= batch.next_offsets
+        return await real(self, batch)
+
+    return patch.object(Consumer, "_apply", apply)
+
+
+@planted()
+def customers_on_the_side():
+    """Nobody waits until customers are made."""
+    return patch.object(KnownCustomers, "ensure", _on_the_side(KnownCustomers.ensure))
+
+
+@planted(range(80))
+def dead_letters_on_the_side():
+    """Nobody waits until dead letters are kept."""
+    return patch.object(StoreClient, "put", _on_the_side(StoreClient.put))
+
+
+def _on_the_side(real):
+    async def forgotten(*arguments):
+        with suppress(UnavailableError):
+            await real(*arguments)
+
+    async def begin(*arguments):
+        asyncio.get_running_loop().create_task(forgotten(*arguments))
+
+    return begin
+
+
+# What is known before a batch.
+
+
+@planted()
+def look_up_lags():
+    """A replica tells what was true a second ago."""
+    copies: dict[int, tuple] = {}
+
+    async def current_versions(self, hashes):
+        now = self._process.scheduler.now
+        at, copy = copies.get(id(self._tables), (-1.0, {}))
+        if now - at > 1:
+            copy = dict(self.keys)
+            copies[id(self._tables)] = (now, copy)
+        wanted = set(hashes.tolist())
+        return current_versions_of({key: entry for key, entry in copy.items() if entry.key_hash in wanted})
+
+    return patch.object(StoreClient, "current_versions", current_versions)
+
+
+@planted()
+def filter_forgets():
+    """A filter that denies a key it has seen counts an event twice."""
+    return patch.object(SeenKeys, "maybe", lambda _, hashes: np.zeros(len(hashes), np.bool_))
+
+
+@planted()
+def filter_decides():
+    """What the filter has seen is taken for a duplicate."""
+    real = Consumer._judge
+
+    async def judge(self, arrivals):
+        return await real(self, arrivals.take(np.flatnonzero(~self._seen.maybe(arrivals.key_hash))))
+
+    return patch.object(Consumer, "_judge", judge)
+
+
+@planted()
+def filter_starts_empty():
+    """The keys of earlier lives are not read from the store."""
+    real = Consumer.start
+
+    async def start(self):
+        await real(self)
+        self._seen = SeenKeys()
+
+    return patch.object(Consumer, "start", start)
+
+
+@planted(range(300))
+def filter_filled_before_cut_off_is_read():
+    """What another consumer writes and marks in between is in neither."""
+    real = Consumer.start
+
+    async def start(self):
+        seen = await seen_keys_of(self._store)
+        await real(self)
+        self._seen = seen
+
+    return patch.object(Consumer, "start", start)
+
+
+@planted(range(120))
+def filter_kept_over_a_move():
+    """A partition that comes back is read with the filter of the time before it went."""
+    real = Consumer.start
+    kept: dict = {}
+
+    async def start(self):
+        await real(self)
+        self._seen = kept.setdefault(id(asyncio.get_running_loop()), self._seen)
+
+    return patch.object(Consumer, "start", start)
+
+
+# The decision.
+
+_DECIDE = "ingest.consumer.decide.decide_singly"
+
+
+@planted()
+def tie_break_dropped():
+    """Of equal timestamps the first received wins."""
+    return changed(
+        _DECIDE, "arrival.timestamp_us >= current.timestamp_us", "arrival.timestamp_us > current.timestamp_us"
+    )
+
+
+@planted()
+def last_received_wins():
+    """The timestamp is not looked at."""
+    return changed(_DECIDE, "elif arrival.timestamp_us >= current.timestamp_us:", "elif True:")
+
+
+@planted()
+def replay_decides_again():
+    """What the index knows to be there is decided once more."""
+    return changed(_DECIDE, "elif arrival.position <= current.position:", "elif False:")
+
+
+@planted()
+def deleted_for_ever():
+    """A key is not used again after a deletion."""
+    return changed(_DECIDE, "(current.deleted and arrival.position > current.position)", "False")
+
+
+@planted()
+def loss_dated_back():
+    """The loser loses at its own position, not at the winner's: yesterday's figure changes."""
+    return changed(_DECIDE, "_lost(key, current, arrival.position)", "_lost(key, current, current.position)")
+
+
+@planted()
+def beaten_version_not_stored():
+    """A version that arrives already beaten is thrown away."""
+    return changed(
+        _DECIDE,
+        """            accepted.append(row)
+            superseded.append(_lost(key, _standing(arrival, row), arrival.position))
+""",
+        "            pass\n",
+    )
+
+
+@planted()
+def moves_between_customers_dropped():
+    """A version that differs by its customer alone is taken for a duplicate."""
+    return changed("ingest.consumer.decide._settled", '_same(arriving, standing, "customer_id") & ', "")
+
+
+@planted()
+def moves_between_months_dropped():
+    """A version that differs by its timestamp alone is taken for a duplicate."""
+    return changed(
+        "ingest.consumer.decide._equal", "arrival.timestamp_us == current.timestamp_us", "arrival.timestamp_us > 0"
+    )
+
+
+@planted()
+def number_and_text_ids_are_one_content():
+    """The id 7 sent again as "7" is taken for a duplicate."""
+    return changed("ingest.consumer.run._content_hashes", "not is_number.any()", "True")
+
+
+# Deletions.
+
+_RETRACT = "metering.store.memory.MemoryVersionStore.retract"
+
+
+@planted()
+def deletion_overtakes_its_batch():
+    """What came before a deletion in its batch is written after it."""
+    return changed("ingest.consumer.batch.decode", "                    runs.end()\n", "")
+
+
+@planted(range(80))
+def deletion_takes_others_keys():
+    """The deletion in one partition takes keys of another, which that one's does, too."""
+    return changed(_RETRACT, "and share.holds(event.key_hash)", "and True")
+
+
+@planted()
+def deletion_takes_what_had_lost():
+    """A version that was superseded long ago loses again."""
+    return changed(_RETRACT, "if lost_at < at", "if False")
+
+
+@planted()
+def deletion_buries_nothing():
+    """The index takes a deleted key for a current one."""
+    return changed(_RETRACT, "deleted=True", "deleted=False")
+
+
+@planted(range(80))
+def deletion_in_one_partition():
+    """A deletion is sent to the first partition alone."""
+    return changed(
+        "ingest.log.kafka.shares.deal",
+        "[(partition, section) for partition in range(partitions)]",
+        "[(0, section)]",
+        "tests.simulation.topic.deal",
+    )
+
+
+@planted(range(80))
+def deletion_counted_before_applied():
+    """The answer to a deletion does not wait for it."""
+    return changed(
+        "ingest.consumer.progress.LogProgress.reached",
+        "return position if await wait_until_applied(self._store, Cutoff({lane: position}), wait_s_max) else None",
+        "return position",
+    )
+
+
+# Partitions and lanes.
+
+
+@planted()
+def key_in_two_partitions():
+    """The partition follows from the moment, not from the key."""
+    return changed(
+        "ingest.log.kafka.shares._partitions_of",
+        'xxh3_64_intdigest(f"{prefix}{event.event_type}\\0{identifier}".encode()) % partitions',
+        "section.received_at_us // 1_000_000 % partitions",
+    )
+
+
+@planted()
+def lanes_numbered_anew():
+    """Each start gives a partition another lane."""
+    starts: dict[int, int] = {}
+
+    async def lane_of(self, _log_id, partition):
+        await self._registry.write(lambda _: None)
+        return partition + 3 * starts.setdefault(id(asyncio.get_running_loop()), len(starts))
+
+    return patch.object(RegistryLanes, "lane_of", lane_of)
+
+
+# The consumer's word.
+
+
+@planted()
+def applied_said_too_early():
+    """Whoever waits for the figures is told at once that they are there."""
+    return changed(
+        "ingest.consumer.progress.LogProgress.wait_until_applied",
+        "return await wait_until_applied(self._store, wanted, give_up_at - loop.time())",
+        "return True",
+    )
+
+
+@planted(range(80))
+def poison_takes_its_neighbours():
+    """One faulty event makes its whole run a dead letter."""
+    return changed(
+        "ingest.consumer.run.EventRun.versions",
+        "kept = np.flatnonzero(good).tolist()",
+        "kept = []\n        good[:] = False",
+    )
+
+
+# The gateway.
+
+
+@planted()
+def answered_before_appended():
+    """2xx goes out while the log still writes."""
+    return changed(
+        "ingest.gateway.gateway.Gateway._append",
+        "receipt = await self._log.append(Section(world, kind, self._now_ns() // 1000, events, body))",
+        "append = self._log.append(Section(world, kind, 0, events, body))\n"
+        "        receipt = await append if kind is Kind.DELETION else __import__('asyncio').ensure_future(append)",
+    )
+
+
+@planted()
+def failed_append_answered_well():
+    """What is not known to be stored is answered 2xx."""
+    return changed(
+        "ingest.gateway.gateway.Gateway.answer",
+        'response = error_response(unavailable(f"not known to be stored: {error}"))',
+        "response = json_response({}, 201)",
+    )
+
+
+@planted()
+def receipts_of_shared_messages():
+    """Each section of a message is told the place of the first."""
+    return changed("ingest.log.waiting.answer", "index += append.events", "pass", "ingest.log.local.writer.answer")
+
+
+# The local log.
+
+_COMMIT = "ingest.log.local.appender.Appender.commit"
+
+
+@planted(range(80))
+def acknowledged_before_fsync():
+    """Nothing is synced."""
+    return changed(_COMMIT, "self._files.sync(self._descriptor)", "pass")
+
+
+@planted(range(200))
+def published_before_fsync():
+    """Readers see what a power cut may take."""
+    return changed(
+        _COMMIT,
+        "self._files.sync(self._descriptor)\n",
+        "self._ends.publish(End(first + len(messages), events))\n    self._files.sync(self._descriptor)\n",
+    )
+
+
+@planted(range(200))
+def failed_sync_tried_again():
+    """The second sync succeeds, and the pages are gone."""
+    real = ProcessFiles.sync
+
+    def sync(self, descriptor):
+        try:
+            real(self, descriptor)
+        except OSError:
+            real(self, descriptor)
+
+    return patch.object(ProcessFiles, "sync", sync)
+
+
+@planted(range(200))
+def failed_write_ignored():
+    """A disk that is full is not noticed."""
+    real = ProcessFiles.write
+
+    def write(self, descriptor, buffers, at):
+        with suppress(OSError):
+            real(self, descriptor, buffers, at)
+
+    return patch.object(ProcessFiles, "write", write)
+
+
+@planted(range(200))
+def torn_tail_kept():
+    """What a crash left half written is not cut."""
+    return changed("ingest.log.local.recovery._settle", "files.truncate(descriptor, scan.size)", "pass")
+
+
+@planted(range(400))
+def recovery_trusts_memory():
+    """Whole frames that no writer is known to have synced are published unsynced."""
+    return changed(
+        "ingest.log.local.recovery._settle",
+        "        files.write(descriptor, [piece], at)\n    files.sync(descriptor)\n",
+        "        pass\n",
+    )
+
+
+@planted(range(80))
+def checksums_ignored():
+    """A frame is whole when its head is."""
+    return changed(
+        "ingest.log.frames.read_frame",
+        "if zlib.crc32(frame[_START.size :]) != head.crc:",
+        "if False:",
+        "ingest.log.local.recovery.read_frame",
+        "ingest.log.local.segments.read_frame",
+    )
+
+
+@planted(range(200))
+def segment_names_not_synced():
+    """A power cut takes a segment's name, and with it all that was acknowledged in it."""
+    return changed(
+        "ingest.log.local.folder.create_segment",
+        "    files.sync_folder(folder)\n",
+        "",
+        "ingest.log.local.appender.create_segment",
+    )
+
+
+@planted(range(200))
+def log_id_not_synced():
+    """A power cut leaves a log with an empty id."""
+    return changed(
+        "ingest.log.local.folder.write_whole",
+        "        files.sync(descriptor)\n",
+        "        pass\n",
+        "ingest.log.local.appender.write_whole",
+        "ingest.log.local.end.write_whole",
+    )
+
+
+@planted(range(80))
+def two_appenders():
+    """The lock is not looked at, so a second process appends beside the first."""
+    return changed(
+        "ingest.log.local.folder.lock", "if not files.lock(descriptor):", "if False:", "ingest.log.local.appender.lock"
+    )
