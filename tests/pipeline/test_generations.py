@@ -11,7 +11,7 @@ from tests.pipeline.test_kill import CUSTOMERS, RANGE, SENDERS, check, keep_send
 from tests.pipeline.plain_model import PlainModel
 from tests.pipeline.product import ROOT, Client, Product
 from tests.pipeline.test_kafka import an_event, kafka_url
-from tests.pipeline.test_spool import aggregators_of, correct_again_and_again
+from tests.pipeline.test_spool import a_version, aggregators_of, correct_again_and_again
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +35,10 @@ async def test_from_two_to_four_partitions_under_load(tmp_path, kafka):
     try:
         async with Client(product) as client:
             aggregators = await aggregators_of(client)
+            first = a_version("first", 5, CUSTOMERS[1])
+            await client.send([first])
+            model.receive(first)
+            await client.until_applied()
             stop = asyncio.Event()
             senders = [asyncio.create_task(keep_sending(client, n, model, stop)) for n in range(SENDERS)]
             senders.append(asyncio.create_task(correct_again_and_again(client, model, stop)))

@@ -79,7 +79,8 @@ async def test_a_right_that_is_taken_away_is_named(kafka, address):
         AclOperation.WRITE,
         AclPermissionType.DENY,
     )
-    (done,) = AdminClient({"bootstrap.servers": kafka.addresses}).create_acls([deny]).values()
+    client = AdminClient({"bootstrap.servers": kafka.addresses})
+    (done,) = client.create_acls([deny]).values()
     done.result()
     with pytest.raises(LogUnavailableError, match=r"[Aa]uthoriz"):
         await keep_appending(writer)
