@@ -88,12 +88,17 @@ async def test_a_replayed_letter_is_counted_and_not_replayed_again(store, world)
         (pack(lane, 0, 3), False),
     ]
     replayer = Replayer(letters, MemoryLogWriter(setting.log), now)
-    replayed, refused = await replayer.replay(pack(lane, 0, 0))
+
+    async def replay():
+        outcomes = await replayer.replay(pack(lane, 0, 0))
+        return [one for one in outcomes if one.position < pack(lane + 1, 0, 0)]  # Later lanes are other tests'.
+
+    replayed, refused = await replay()
     assert (replayed.events, replayed.reason) == (1, None)
     assert refused.events == 0
     assert "UTF-8" in refused.reason
     assert [one.replayed for one in await mine()] == [True, False]
-    assert [one.position for one in await replayer.replay(pack(lane, 0, 0))] == [pack(lane, 0, 3)]
+    assert [one.position for one in await replay()] == [pack(lane, 0, 3)]
     await setting.drain()
     rows = store.select(
         "SELECT record_id FROM events WHERE account_id = {account:String}", {"account": world.account_id}

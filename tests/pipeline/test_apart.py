@@ -11,36 +11,12 @@ from tests.peers.clickhouse.process import PASSWORD, ClickHouse
 from tests.pipeline.apart import KEY, SECRET, Apart
 from tests.pipeline.plain_model import PlainModel
 from tests.pipeline.product import Client
+from tests.pipeline.traffic import a_version, check
 
 pytestmark = pytest.mark.slow
 
 BATCHES = 24
 DUPLICATES, CORRECTIONS = 0.3, 0.2
-CUSTOMERS = [f"customer-{number}" for number in range(12)]
-RANGE = "start_date=2024-01-01&end_date=2024-07-01"
-
-
-def a_version(chance, number, serial):
-    """One version of a key. No two versions share a timestamp, so the winner does not depend on the order in which
-    concurrent senders are heard; customer, month and amount move."""
-    month, day, second = chance.randrange(1, 6), chance.randrange(1, 29), chance.randrange(60)
-    return {
-        "customer_id": chance.choice(CUSTOMERS),
-        "timestamp": f"2024-{month:02}-{day:02}T00:00:{second:02}.{serial % 1_000_000:06}Z",
-        "event_type": "call",
-        "record": {"id": f"k-{number}", "amount": chance.randrange(1, 1000)},
-    }
-
-
-async def check(client, model, aggregators):
-    """Each customer's events and amount equal the model's, and so do all events listed."""
-    await client.until_applied()
-    for customer in CUSTOMERS:
-        expected = model.usage(customer)
-        rows = {row["aggregator_id"]: row for row in await client.get(f"/v1/customers/{customer}/usage?{RANGE}")}
-        found = (rows[aggregators[0]]["total"], rows[aggregators[1]]["total"])
-        assert found == (expected["events"], expected["amount"]), customer
-    assert (await client.get("/v1/events?take=1"))["meta"]["total"] == len(model.current)
 
 
 async def send_some(client, sender, model):

@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from tests.pipeline.test_kill import CUSTOMERS, RANGE, SENDERS, check, keep_sending
 
 from tests.pipeline.plain_model import PlainModel
 from tests.pipeline.product import ROOT, Client, Product
 from tests.pipeline.test_kafka import an_event, kafka_url
 from tests.pipeline.test_spool import a_version, aggregators_of, correct_again_and_again
+from tests.pipeline.traffic import CUSTOMERS, RANGE, SENDERS, check, keep_sending
 
 pytestmark = pytest.mark.slow
 

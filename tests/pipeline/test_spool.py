@@ -5,11 +5,11 @@ import urllib.request
 
 import aiohttp
 import pytest
-from tests.pipeline.test_kill import SENDERS, check, keep_sending
 
 from tests.pipeline.plain_model import PlainModel
 from tests.pipeline.product import Client, Product
 from tests.pipeline.test_kafka import kafka_url
+from tests.pipeline.traffic import SENDERS, check, keep_sending
 
 pytestmark = pytest.mark.slow
 
