@@ -6,7 +6,7 @@ A consumer reads on from what the store says is applied, never from what it reme
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +21,7 @@ from ingest.consumer.intake import Intake
 from ingest.consumer.lanes import lanes_of, next_offsets
 from ingest.consumer.seams import AppliedHint, ApplyTracing, Clock, CustomerRegistrar, DeadLetters, Lanes
 from ingest.consumer.seen import SeenKeys, seen_keys_of
+from ingest.consumer.side_by_side import until_one_fails
 from ingest.errors import LogGrownError, LogPoisonedError, LogUnavailableError
 from ingest.log.chain import origins_of
 from ingest.log.protocol import LogReader
@@ -130,22 +131,12 @@ class Consumer:
             IngestError: what waiting cannot mend. Nothing was passed over.
         """
         while True:
-            try:
-                if self._grown:
-                    await self.start()
-                async with asyncio.TaskGroup() as tasks:
-                    decoded: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
-                    tasks.create_task(self._read_ahead(decoded))
-                    tasks.create_task(self._write_behind(decoded))
-            except ExceptionGroup as faults:
-                passing, lasting = faults.split(_MENDED_BY_WAITING)
-                if lasting is not None:
-                    raise lasting.exceptions[0] from None
-                assert passing is not None
-                self._grown = passing.subgroup(LogGrownError) is not None
-                _log.warning("consumer waits", reason=str(passing.exceptions[0]), wait_s=self._backoff_s)
-            except _MENDED_BY_WAITING as error:
-                _log.warning("consumer waits to start again", reason=str(error), wait_s=self._backoff_s)
+            faults = await self._until_a_fault()
+            lasting = [fault for fault in faults if not isinstance(fault, _MENDED_BY_WAITING)]
+            if lasting:
+                raise lasting[0]
+            self._grown = self._grown or any(isinstance(fault, LogGrownError) for fault in faults)
+            _log.warning("consumer waits", reason=str(faults[0]), wait_s=self._backoff_s)
             await asyncio.sleep(self._backoff_s)
             self._backoff_s = min(2 * self._backoff_s, BACKOFF_S_MAX)
 
@@ -160,6 +151,15 @@ class Consumer:
         if not messages:
             return Drained()
         return await self._apply(await self._offload(decode, messages, self._lane_of))
+
+    async def _until_a_fault(self) -> Sequence[BaseException]:
+        if self._grown:
+            try:
+                await self.start()
+            except _MENDED_BY_WAITING as error:
+                return [error]
+        decoded: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
+        return await until_one_fails(self._read_ahead(decoded), self._write_behind(decoded))
 
     async def _read_ahead(self, decoded: asyncio.Queue[Batch]) -> None:
         after = dict(self._next_offsets)
