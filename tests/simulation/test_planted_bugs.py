@@ -15,5 +15,5 @@ def test_the_simulation_notices_a_planted_bug(name):
 
 
 def test_there_are_many_planted_bugs():
-    """Twenty were asked for; a bug that is taken out must not go unseen."""
-    assert len(NOTICED) >= 20
+    """A bug that is taken out must not go unseen."""
+    assert len(NOTICED) >= 40
