@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 
+from deploy.run_dir import run_dir_of
 from deploy.settings import Settings
 from ingest.core_api import INTERNAL_HEADER
 from metering.http.json import MalformedJsonError, loads
@@ -28,7 +29,7 @@ def ask_core(settings: Settings, method: str, path: str) -> Any:
         NoCoreError: nobody answers there.
         CoreRefusedError: it was refused.
     """
-    return asyncio.run(_ask(settings.data_dir / "run" / "core.sock", method, path))
+    return asyncio.run(_ask(run_dir_of(settings.data_dir) / "core.sock", method, path))
 
 
 async def _ask(core_socket: Path, method: str, path: str) -> Any:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deploy.run_dir import run_dir_of
 from deploy.settings import Settings
 from ingest.core_api import INTERNAL_HEADER, SECRET_HEADER
 from ingest.dead_letter_routes import DEAD_LETTERS_PATH
@@ -69,7 +70,7 @@ async def _each(method: str, settings: Settings) -> AsyncIterator[Any]:
         where, base = "METERLINE_API_URL", settings.api_urls[0]
         headers[SECRET_HEADER] = settings.internal_secret
     else:
-        where, base = str(settings.data_dir / "run" / "core.sock"), "http://core"
+        where, base = str(run_dir_of(settings.data_dir) / "core.sock"), "http://core"
         connector = aiohttp.UnixConnector(where)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
         while page := await _page(session, method, f"{base}{DEAD_LETTERS_PATH}?first={first}", where):

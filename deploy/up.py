@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from deploy.data_dir import DataDirError, hold
 from deploy.first_key import bootstrap_key
 from deploy.metrics import KINDS, RESTART_CELLS
 from deploy.parts import PartConfig
+from deploy.run_dir import make_run_dir
 from deploy.settings import Settings
 from deploy.spool_folder import SpoolLeftError, remember_spool
 from deploy.supervisor import Supervisor, listen
@@ -38,7 +38,6 @@ from metering.registry.migrate import migrate
 from metering.world import Mode, World
 
 READY_WAIT_S_MAX = 60.0
-SOCKET_PATH_BYTES_MAX = 90
 PORT_WAIT_S_MAX = 3.0
 
 
@@ -87,7 +86,7 @@ def run_up(settings: Settings, console: Console) -> int:
     _check_spool(settings)
     key = _prepare_registry(settings)
     listener = _listen(settings)
-    run_dir, temporary = _run_dir(settings)
+    run_dir, temporary = make_run_dir(settings.data_dir)
     try:
         return asyncio.run(_run(settings, console, Held(listener, lock, run_dir), key))
     finally:
@@ -240,15 +239,6 @@ def _listen(settings: Settings) -> socket.socket:
                     "or set METERLINE_PORT (or METERLINE_HOST) to another"
                 ) from None
             time.sleep(0.1)
-
-
-def _run_dir(settings: Settings) -> tuple[Path, bool]:
-    """Give the folder for sockets: in the data folder, or a temporary one where that path is too long for a socket."""
-    inside = settings.data_dir / "run"
-    if len(os.fsencode(inside / "core.sock")) <= SOCKET_PATH_BYTES_MAX:
-        inside.mkdir(mode=0o700, exist_ok=True)
-        return inside, False
-    return Path(tempfile.mkdtemp(prefix="meterline-")), True
 
 
 def _greet(console: Console, settings: Settings, port: int, key: FirstKey) -> None:

@@ -103,6 +103,7 @@ def _emptied(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
 def _killable_kafka() -> Iterator[Cluster]:
     with Cluster() as cluster:
         yield cluster

@@ -71,6 +71,7 @@ def add_routes(
     app: web.Application, routes: Iterable[Route], authenticator: Authenticator, around: Sequence[Around] = ()
 ) -> None:
     """Serve each route, its key and scope checked first; what answers GET answers HEAD, without the body."""
+    served: dict[str, set[str]] = {}
     for route in routes:
         handler = route.handler
         for wrap in reversed(around):
@@ -78,6 +79,17 @@ def add_routes(
         methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
         for method in methods:
             app.router.add_route(method, _any_segment(route.path), _serve(route, handler, authenticator))
+        served.setdefault(route.path, set()).update(methods)
+    for path, methods_there in served.items():
+        if "{" not in path:  # Else `/v1/things/{id}` would answer what `/v1/things/refresh` does not.
+            app.router.add_route("*", path, _serves_only(methods_there))
+
+
+def _serves_only(methods: set[str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPMethodNotAllowed(request.method, sorted(methods))
+
+    return refuse
 
 
 def _any_segment(path: str) -> str:

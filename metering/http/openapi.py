@@ -10,7 +10,7 @@ from typing import Any
 
 from metering.http.idempotency import HEADER, KEY_CHARACTERS_MAX, KEY_CHARACTERS_MIN, REPLAYED_HEADER, heeds_key
 from metering.http.route import Route
-from metering.http.shapes import TEXT, array_of, object_of, one_of
+from metering.http.shapes import TEXT, Shape, array_of, object_of, one_of
 
 _PATH_PARAMETER = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 
@@ -136,10 +136,15 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
             "in": "query",
             "required": False,
             "description": parameter.description,
-            "schema": parameter.shape,
+            "schema": _or_empty(parameter.shape),
         }
         for parameter in route.parameters
     ]
+
+
+def _or_empty(shape: Shape) -> Shape:
+    """An empty text is the same as none."""
+    return {"anyOf": [shape, {"type": "string", "maxLength": 0}]} if shape.keys() - {"type", "description"} else shape
 
 
 def _header_parameters(route: Route) -> list[dict[str, Any]]:

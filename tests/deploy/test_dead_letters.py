@@ -2,6 +2,7 @@
 
 import pytest
 
+from deploy.run_dir import run_dir_of
 from ingest.log.client import RemoteLogWriter
 from ingest.wire import Kind, Section
 from metering.registry.accounts import find_account
@@ -26,7 +27,7 @@ async def test_a_dead_letter_is_listed_and_replayed_once(product):
     """Two sections that no gateway would let through: one is good by now and is counted, one stays with its reason."""
     assert "no dead letters" in product.command("dead-letters", "list").stdout
     world = default_world(product)
-    writer = await RemoteLogWriter.open(product.data_dir / "run" / "log.sock")
+    writer = await RemoteLogWriter.open(run_dir_of(product.data_dir) / "log.sock")
     await writer.append(Section(world, Kind.EVENTS, 1, 4, b"[" + EVENT + b"]"))
     await writer.append(Section(world, Kind.EVENTS, 1, 1, b"[nonsense]"))
     await writer.close()

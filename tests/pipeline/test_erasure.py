@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from deploy.run_dir import run_dir_of
 from ingest.log.archive.folder import archived
 from ingest.log.archive.segment import frames, unpack
 from ingest.log.client import RemoteLogWriter
@@ -49,7 +50,7 @@ async def test_erased_text_is_gone_and_figures_stay(tmp_path):
             as_of = f"&as_of={client.answer_headers['X-Usage-Cutoff']}"
             for begin in range(0, 4_000, 2000):
                 await client.send(a_batch(chance, begin))
-            writer = await RemoteLogWriter.open(tmp_path / "data" / "run" / "log.sock")
+            writer = await RemoteLogWriter.open(run_dir_of(tmp_path / "data") / "log.sock")
             faulty = [{**hers[0], "timestamp": "never"}]
             await writer.append(Section(default_world(product), Kind.EVENTS, 1, 1, dumps(faulty)))
             await writer.close()

@@ -117,6 +117,12 @@ def tell_story(described):
     call("GET", "/v1/events", query={"event_type": "call", "order": "asc"})
     call("GET", "/v1/events/{event_type}/{record_id}/versions", event_type="call", record_id="v1-1")
     call("GET", "/v1/ingest/lag")
+    call("POST", "/v1/events/prices", body=an_event(acme, "priced"))
+    call("POST", "/v1/events/simulate-prices", body=an_event(acme, "imagined"))
+    call("GET", "/v1/events/prices", query={"record_id": "priced"})
+    forgotten = call("POST", "/v1/customers", body={"name": "Forgotten"})["id"]
+    erasure = call("POST", "/v1/customers/{id}/erase", id=forgotten)["id"]
+    call("GET", "/v1/erasures/{id}", id=erasure)
 
     for path in ("", "/{aggregator_id}", "/{aggregator_id}/timeseries", "/{aggregator_id}/events"):
         inner = {"aggregator_id": aggregator} if path else {}

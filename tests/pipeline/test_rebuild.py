@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from deploy.run_dir import run_dir_of
 from ingest.log.archive.folder import archived
 from ingest.log.client import RemoteLogWriter
 from ingest.wire import Kind, Section
@@ -35,7 +36,7 @@ async def a_rich_log(product, client):
     await client.call("DELETE", "/v1/events", {"matching": "record_ids", "record_ids": ["7", "2500"]})
     await client.call("DELETE", "/v1/events", {"matching": "customer_id", "customer_id": "cyd"})
     await client.send(batches[2][:50])
-    writer = await RemoteLogWriter.open(product.data_dir / "run" / "log.sock")
+    writer = await RemoteLogWriter.open(run_dir_of(product.data_dir) / "log.sock")
     for _ in range(30):
         await writer.append(Section(default_world(product), Kind.EVENTS, 1, 1, b"[nonsense]"))
     await writer.close()

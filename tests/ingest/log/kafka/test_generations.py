@@ -104,7 +104,8 @@ async def test_from_two_to_four_partitions_nothing_is_lost_or_overtaken(address)
         assert not consuming.done(), consuming.exception()
         bounds = (await store.applied()).bounds
         return all(
-            end == 0 or bounds.get(lanes.lanes[origin.log_id, origin.partition], -1) >> 13 & (1 << 35) - 1 == end - 1
+            end == 0
+            or bounds.get(lanes.lanes.get((origin.log_id, origin.partition)), -1) >> 13 & (1 << 35) - 1 == end - 1
             for partition, end in ends.items()
             for origin in [chain.origins()[partition]]
         )
