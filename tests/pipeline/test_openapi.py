@@ -145,6 +145,7 @@ def tell_story(described):
     wanted = {"customer_id": acme, "starts_at": "2024-01-01", "products": [{"id": made["id"]}]}
     wanted["products"][0]["payment_interval"] = monthly
     kept, ended, again = (call("POST", "/v2/subscriptions", body=wanted)["id"] for _ in range(3))
+    call("POST", "/v1/subscriptions/refresh")
     call("POST", "/v1/subscriptions/{id}/cancel", id=ended)
     call("PUT", "/v1/subscriptions/{id}/cancel", id=again)
     invoices = call("GET", "/v1/invoices", query={"status": "open", "customer_id": acme})["data"]
