@@ -17,6 +17,9 @@ from tests.pipeline.test_log_life import SMALL, a_batch, an_aggregator, figures,
 
 pytestmark = pytest.mark.slow
 
+DEAD_LETTERS = 15
+"""Fewer than what a consumer stops at when they come in one batch."""
+
 DAMAGE = """
 import sys
 from metering.store.client import Store
@@ -37,7 +40,7 @@ async def a_rich_log(product, client):
     await client.call("DELETE", "/v1/events", {"matching": "customer_id", "customer_id": "cyd"})
     await client.send(batches[2][:50])
     writer = await RemoteLogWriter.open(run_dir_of(product.data_dir) / "log.sock")
-    for _ in range(30):
+    for _ in range(DEAD_LETTERS):
         await writer.append(Section(default_world(product), Kind.EVENTS, 1, 1, b"[nonsense]"))
     await writer.close()
     await client.until_applied()
@@ -71,7 +74,7 @@ async def test_a_rebuilt_store_is_equal_and_takes_the_others_place(tmp_path):
             assert await figures(client, aggregator, as_of) == early
             await client.send(a_batch(random.Random(2), 30_000, 10))
             assert await figures(client, aggregator) != late
-            assert product.command("dead-letters", "list").stdout.count("waiting") == 30
+            assert product.command("dead-letters", "list").stdout.count("waiting") == DEAD_LETTERS
     finally:
         product.stop()
 
