@@ -170,6 +170,7 @@ def tell_story(described):
         "subscriptions": kept,
         "invoices": invoices[0]["id"],
         "imports": imported,
+        "erasures": erasure,
         "events": "call",
         "aggregator_id": aggregator,
         "record_id": "v1-1",

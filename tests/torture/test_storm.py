@@ -5,7 +5,12 @@ import pytest
 from tests.torture.installation import Installation
 from tests.torture.storm import Plan, schedule, storm
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600)]  # A stall is told sooner, by who waits in vain.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(3_600),  # A stall is told sooner, by who waits in vain.
+    # Connections are cut on purpose; asyncio tells of what was under way when it is collected.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def check_all_happened(outcome, plan):
