@@ -26,14 +26,12 @@ class Stubborn:
 
     async def __aenter__(self):
         self._session = aiohttp.ClientSession(headers=self._headers, connector=aiohttp.TCPConnector(limit=1))
-        # On a connection that was used before, aiohttp sends a DELETE that was cut again without a word.
-        connector = aiohttp.TCPConnector(limit=1, force_close=True)
-        self._once = aiohttp.ClientSession(headers=self._headers, connector=connector)
+        # Else aiohttp sends a DELETE that was cut once more without a word, and its count is that of the second.
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(self, *_):
         await self._session.close()
-        await self._once.close()
 
     async def until_answered(self, method, path, body=None, *, headers=None, attempt_s_max=ATTEMPT_S_MAX):
         """Give (status, answer, headers, whether an attempt before may have arrived)."""
@@ -41,10 +39,9 @@ class Stubborn:
         limit = aiohttp.ClientTimeout(total=attempt_s_max)
         deadline = time.monotonic() + PATIENCE_S_MAX
         unclear, last, pause_s = False, None, PAUSE_S_MIN
-        session = self._once if method == "DELETE" else self._session
         while time.monotonic() < deadline:
             try:
-                async with session.request(
+                async with self._session.request(
                     method, self._url + path, data=body, headers={**sent, **(headers or {})}, timeout=limit
                 ) as answer:
                     text = await answer.read()
