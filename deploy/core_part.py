@@ -4,7 +4,6 @@ chDB allows one engine a process and one process a path, so what writes the stor
 """
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from ingest.imports.api import Imports, import_routes
 from ingest.imports.runner import ImportRunner
 from ingest.imports.spool import Spool
 from ingest.log.protocol import LogWriter
+from ingest.log.server import bind_private
 from ingest.log.spool.state import SpoolState
 from ingest.prices.api import gateway_route, price_routes
 from ingest.prices.pricing import EventPricing
@@ -138,7 +138,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     runs = [flush_use(core.authenticator), eraser.run(), *([keeper.run()] if keeper is not None else [])]
     beside = [asyncio.create_task(run) for run in runs]
     try:
-        await web.SockSite(runner, _own_socket(config.core_socket)).start()
+        await web.SockSite(runner, bind_private(config.core_socket)).start()
         await _first_of(stop, consuming)
         importing.cancel()  # It goes on with the next start.
         if consuming.done():
@@ -161,15 +161,6 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
 
 def _erasing(core: Core, eraser: ErasureRunner) -> Sequence[Route]:
     return erasure_routes(Erasures(core.registry, BillingReferences(), eraser.wake, now))
-
-
-def _own_socket(path: Path) -> socket.socket:
-    """Bind a socket that only this user may connect to; one that a dead process left is replaced."""
-    path.unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    bound.bind(str(path))
-    path.chmod(0o600)  # Before it listens: nobody else was ever let in.
-    return bound
 
 
 async def _first_of(stop: asyncio.Event, consuming: asyncio.Task[None]) -> None:

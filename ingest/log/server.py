@@ -78,7 +78,9 @@ class LogServer:
         """
         server = cls(writer, socket_path, waiting_bytes_max)
         listener = asyncio.get_running_loop().create_unix_server
-        server._listener = await listener(partial(_Connection, server), sock=_bind(socket_path), backlog=_BACKLOG)
+        server._listener = await listener(
+            partial(_Connection, server), sock=bind_private(socket_path), backlog=_BACKLOG
+        )
         return server
 
     async def close(self) -> None:
@@ -230,9 +232,14 @@ class _Connection(asyncio.Protocol):
         self._answers.clear()
 
 
-def _bind(path: Path) -> socket.socket:
+def bind_private(path: Path) -> socket.socket:
+    """Bind a socket that only this user may connect to; one that a dead process left is replaced.
+
+    Raises:
+        OSError: the path is too long for a socket, is another kind of file, or its folder is not there.
+    """
     if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
-        path.unlink()  # The log's lock is ours, so whoever listened here is dead.
+        path.unlink()  # The caller holds the installation's lock, so whoever listened here is dead.
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         os.fchmod(listener.fileno(), 0o600)  # Before the bind: the file is then never open to others (Linux).
