@@ -292,22 +292,24 @@ def keys_revoke(key_id: Annotated[str, typer.Argument(help="The key's id, from `
 @letters_app.command("list")
 def letters_list() -> None:
     """List dead letters with the reason, oldest first; Meterline has to be running."""
-    from deploy.dead_letters import DeadLettersError, list_dead_letters
+    from deploy.core_socket import CoreRefusedError, NoCoreError
+    from deploy.dead_letters import list_dead_letters
 
     try:
         sys.exit(list_dead_letters(read_settings(), out))
-    except DeadLettersError as error:
+    except (CoreRefusedError, NoCoreError) as error:
         fail(str(error))
 
 
 @letters_app.command("replay")
 def letters_replay() -> None:
     """Send those that are good by now through the log again, as if they came in now; deletions never."""
-    from deploy.dead_letters import DeadLettersError, replay_dead_letters
+    from deploy.core_socket import CoreRefusedError, NoCoreError
+    from deploy.dead_letters import replay_dead_letters
 
     try:
         sys.exit(replay_dead_letters(read_settings(), out))
-    except DeadLettersError as error:
+    except (CoreRefusedError, NoCoreError) as error:
         fail(str(error))
 
 
