@@ -33,7 +33,8 @@ from deploy.first_key import bootstrap_key
 from deploy.health import PATHS, Health
 from deploy.log_choice import kafka_answers
 from deploy.metrics import Scrapers
-from deploy.parts import PartConfig, run
+from deploy.part_config import part_config
+from deploy.parts import run
 from deploy.settings import SettingError, Settings
 from deploy.store_choice import open_store
 from deploy.supervisor import listen
@@ -110,17 +111,7 @@ class Role:
         self.listener = listener
         self.health = Health(name)
         self.scrapers = Scrapers(settings.metrics_public, settings.metrics_token)
-        self.config = PartConfig(
-            kind=name,
-            name=name,
-            data_dir=str(settings.data_dir),
-            run_dir=str(run_dir),
-            store_url=settings.store_url,
-            registry_url=settings.registry_url,
-            rate_limits=settings.rate_limits,
-            log_url=settings.log_url,
-            traces=settings.traces,
-        )
+        self.config = part_config(settings, run_dir, name, name=name)
 
     async def there(self, what: str, open_it: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T:
         """Open a neighbour, however long that takes.

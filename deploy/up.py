@@ -22,6 +22,7 @@ from rich.markup import escape
 from deploy.data_dir import DataDirError, hold
 from deploy.first_key import bootstrap_key
 from deploy.metrics import KINDS, RESTART_CELLS
+from deploy.part_config import part_config
 from deploy.parts import PartConfig
 from deploy.run_dir import make_run_dir
 from deploy.settings import Settings
@@ -103,23 +104,7 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         loop.add_signal_handler(number, stop.set)
     restarts = Tallies(held.run_dir / "supervisor", RESTART_CELLS)
     supervisor = Supervisor(lambda line: console.print(f"[yellow]{escape(line)}[/]"), partial(_count_restart, restarts))
-    config = PartConfig(
-        kind="log",
-        data_dir=str(settings.data_dir),
-        run_dir=str(held.run_dir),
-        store_url=settings.store_url,
-        registry_url=settings.registry_url,
-        metrics_public=settings.metrics_public,
-        metrics_token=settings.metrics_token,
-        rate_limits=settings.rate_limits,
-        log_url=settings.log_url,
-        log_keep=settings.log_keep,
-        log_archive_dir=str(settings.log_archive_dir),
-        log_segment_bytes=settings.log_segment_bytes,
-        spool_dir="" if settings.spool_dir is None else str(settings.spool_dir),
-        spool_bytes_max=settings.spool_bytes_max,
-        traces=settings.traces,
-    )
+    config = part_config(settings, held.run_dir, "log")
     stopping = asyncio.create_task(stop.wait())
     try:
         await _start_parts(supervisor, config, settings.gateway_workers, held)
