@@ -11,7 +11,6 @@ from metering.http.json import MalformedJsonError, loads
 from metering.http.problem import invalid, too_large, unsupported
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
-_CHUNK = 256 * 1024
 
 BODY = web.RequestKey("body", bytes)
 """Where a body that was read before its handler runs is left for it."""

@@ -82,12 +82,6 @@ class Store:
         with translated():
             return self.reader().query(sql, parameters=bound).result_rows
 
-    def select_arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        """Ask as `select` does, and give columns."""
-        sql, bound = in_pieces(sql, parameters or {})
-        with translated():
-            return self.reader().query_arrow(sql, parameters=bound, use_strings=True)
-
     def look_up(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Ask on the writing side, without the limits of a question."""
         sql, bound = in_pieces(sql, parameters or {})
