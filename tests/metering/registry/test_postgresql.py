@@ -43,8 +43,8 @@ def test_calls_go_on_after_the_server_was_away(opened):
             with registry.writing() as connection:
                 create_account(connection, name, NOW)
             end()
-            with pytest.raises(RegistryUnavailableError, match=r"did not answer: .*Connection refused"):
-                read(registry)
+            with pytest.raises(RegistryUnavailableError, match="the registry did not answer: "):
+                read(registry)  # refused, or cut: a killed server's backends live on for a moment
             server.start()
         assert read(registry) == ["restarted", "killed"]
 
