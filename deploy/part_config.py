@@ -25,4 +25,5 @@ def part_config(settings: Settings, run_dir: Path, kind: str, *, name: str = "")
         spool_dir="" if settings.spool_dir is None else str(settings.spool_dir),
         spool_bytes_max=settings.spool_bytes_max,
         traces=settings.traces,
+        rollups=settings.rollups,
     )

@@ -52,6 +52,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     spool_dir: str = ""
     spool_bytes_max: int = 0
     traces: TraceSettings | None = None
+    rollups: bool = True
     listener: int = -1
     lifeline: int = -1
 
