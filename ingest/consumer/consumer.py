@@ -22,10 +22,12 @@ from ingest.consumer.lanes import lanes_of, next_offsets
 from ingest.consumer.look_up import KeyLookUp
 from ingest.consumer.seams import AppliedHint, ApplyTracing, Clock, CustomerRegistrar, DeadLetters, Lanes
 from ingest.consumer.side_by_side import until_one_fails
+from ingest.consumer.standstill import Standstill
 from ingest.errors import LogGrownError, LogPoisonedError, LogUnavailableError
 from ingest.log.chain import origins_of
 from ingest.log.protocol import LogReader, Message
 from metering.errors import QueryLimitError, UnavailableError
+from metering.position import Position, lane_of, offset_of
 from metering.store.keys import Share
 from metering.store.versions import Verdict, Versions, VersionStore
 
@@ -56,6 +58,10 @@ class Drained:
     wrong_filters: int = 0
 
 
+def _place(position: Position) -> str:
+    return f"lane {lane_of(position)}, offset {offset_of(position)}"
+
+
 def now() -> datetime:
     """Give the present moment."""
     return datetime.now(UTC)
@@ -79,10 +85,12 @@ class Consumer:
         poison_stops: bool = True,
         told: Callable[[Drained], None] = lambda _: None,
         tracing: ApplyTracing | None = None,
+        standstill: Standstill | None = None,
     ) -> None:
         """`only` names the partitions to read where others read the rest; None: all. `told` hears of each batch.
 
-        `poison_stops` is False where everything was applied before: what was passed then has to pass again.
+        `poison_stops` is False where everything was applied before: what was passed then has to pass again; and where
+        an operator has said so. `standstill` hears why `run` does not go on.
         """
         self._poison_stops = poison_stops
         self._log = log
@@ -99,6 +107,7 @@ class Consumer:
         self._grown = False
         self._told = told
         self._tracing = tracing
+        self._standstill = standstill or Standstill()
         self._lane_of: Mapping[int, int] = {}
         self._next_offsets: dict[int, int] = {}
         self._look_up = KeyLookUp(store)
@@ -126,13 +135,20 @@ class Consumer:
     async def run(self) -> None:
         """Drain until cancelled, through outages of the log, the store and the registry.
 
-        While one batch is written the next is read and decoded.
+        While one batch is written the next is read and decoded. In front of poison it stands still, and tries again
+        after a pause that grows: an operator has to do something, and whoever asks for figures is answered meanwhile.
 
         Raises:
             IngestError: what waiting cannot mend. Nothing was passed over.
         """
         while True:
             faults = await self._until_a_fault()
+            poison = next((fault for fault in faults if isinstance(fault, LogPoisonedError)), None)
+            if poison is not None:
+                pause_s = self._standstill.begin(poison)
+                _log.error("consumer stands still", reason=str(poison), wait_s=pause_s)
+                await asyncio.sleep(pause_s)
+                continue
             lasting = [fault for fault in faults if not isinstance(fault, _MENDED_BY_WAITING)]
             if lasting:
                 raise lasting[0]
@@ -180,6 +196,7 @@ class Consumer:
         while True:
             await self._apply(await decoded.get())
             self._backoff_s = BACKOFF_S_MIN
+            self._standstill.end()
 
     async def _apply(self, batch: Batch) -> Drained:
         if self._tracing is None or not batch.traces:
@@ -190,8 +207,10 @@ class Consumer:
         """Write a batch: facts in the order in which a crash may cut them off, then the mark that shows them."""
         if self._poison_stops and len(batch.dead) >= POISONED_SECTIONS_MIN and 2 * len(batch.dead) > batch.sections:
             raise LogPoisonedError(
-                f"{len(batch.dead)} of {batch.sections} sections cannot be understood, the first because: "
-                f"{batch.dead[0].reason}"
+                f"{len(batch.dead)} dead letters in {batch.sections} sections of the log, the first at "
+                f"{_place(batch.dead[0].position)} because: {batch.dead[0].reason}. Nothing of it is applied, nothing "
+                "is lost: run the release that wrote it; or start with METERLINE_ACCEPT_POISON=1, which keeps such "
+                "sections as dead letters (`meterline dead-letters list`, `replay`) and goes on"
             )
         stored = superseded = deletions = 0
         for part in batch.parts:

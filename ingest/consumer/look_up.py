@@ -70,7 +70,7 @@ class KeyLookUp:
         Raises:
             StoreUnavailableError: call again.
         """
-        if self._seen is None and not self._pause_batches:
+        if self._pause_batches == 0 and (self._seen is None or self._seen.full):
             await self.start(begins_at)
         try:
             asked = ~self._new(arrivals.key_hash, begins_at)

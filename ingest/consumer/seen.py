@@ -23,7 +23,8 @@ import numpy.typing as npt
 from metering.store.versions import VersionStore
 
 BITS_PER_KEY = 16
-WORDS_MIN = 1 << 20
+WORDS_MIN = 1 << 22
+"""32 MiB: room for 16 million keys."""
 WORDS_MAX = 1 << 25
 """256 MiB, and 32 of checks. Above some 130 million keys the filter fills up: it lets more look-ups through, and stays
 right."""
@@ -50,7 +51,8 @@ class WrongFilterError(Exception):
 class SeenKeys:
     """A filter of hashes without false negatives.
 
-    `read_to` is, for each lane, the offset up to which every key was added.
+    `read_to` is, for each lane, the offset up to which every key was added. Once it is `full` it lets ever more
+    look-ups through: a larger one is worth filling.
     """
 
     def __init__(self, keys_expected: int = 0, read_to: Mapping[int, int] | None = None) -> None:
@@ -61,6 +63,12 @@ class SeenKeys:
         self._word_shift = np.uint64(_WORD_BITS - (words.bit_length() - 1))
         self._checks = _checks(np.arange(len(self._lines)), self._lines)
         self.read_to = dict(read_to or {})
+        self._room = words * _WORD_BITS // BITS_PER_KEY if words < WORDS_MAX else None
+
+    @property
+    def full(self) -> bool:
+        """Tell whether it holds more keys than it was made for, and there can be a larger one."""
+        return self._room is not None and self._room < 0
 
     def add(self, hashes: npt.NDArray[np.uint64]) -> None:
         """Remember hashes.
@@ -73,6 +81,8 @@ class SeenKeys:
         self._intact(lines)  # A damaged line would be given a check that fits.
         np.bitwise_or.at(self._lines.reshape(-1), words, _bits(hashes))
         self._checks[lines] = _checks(lines, self._lines.take(lines, axis=0))
+        if self._room is not None:
+            self._room -= len(hashes)
 
     def maybe(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Tell for each hash whether it may have been added: False is certain, True is not.
@@ -111,7 +121,7 @@ async def seen_keys_of(
         StoreUnavailableError: call again.
     """
     count = await store.keys_count()
-    # Twice the room: it is not made again while the process runs.
+    # Twice the room: it is seldom made again.
     seen = SeenKeys(2 * count, read_to)
     slices = count // SLICE_KEYS + 1
     sampled = []

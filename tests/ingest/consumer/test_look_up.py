@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from ingest.consumer import look_up as look_up_module
+from ingest.consumer import seen as seen_module
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import MemoryDeadLetters
 from ingest.consumer.look_up import PROBED_MAX
@@ -217,3 +218,12 @@ async def test_whatever_becomes_of_filters_the_figures_are_those_of_a_plain_walk
                 wanted[world.account_id, world.mode.value, event_type, record_id] = position
         assert found == wanted
     assert wrong
+
+
+async def test_a_full_filter_makes_way_for_a_larger_one(world, monkeypatch):
+    """A filter that is full calls nearly every key seen, so that nearly all would be looked up."""
+    monkeypatch.setattr(seen_module, "WORDS_MIN", 64)
+    setting, consumer, older, _ = await a_consumer_with_a_past(world)
+    assert older.full
+    assert not consumer._look_up._seen.full
+    await sends_again_and_corrects(world, setting, consumer)
