@@ -240,7 +240,6 @@ class Consumer:
     async def _judge(self, arrivals: Versions, begins_at: Mapping[int, int]) -> Verdict:
         known = await self._look_up.known(arrivals, begins_at)
         verdict: Verdict = await self._offload(decide, arrivals, known)
-        self._look_up.add(arrivals.key_hash)
         return verdict
 
     async def _mark(self, batch: Batch) -> None:
