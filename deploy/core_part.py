@@ -237,7 +237,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
     pricing = EventPricing(
         core.registry, core.store, cutoffs, core.progress, BillingPricer(core.registry, core.store), now
     )
-    events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress)]
+    events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress, now)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
     internal = [
         *internal_routes(core.progress),
