@@ -38,8 +38,11 @@ async def test_figures_are_exact_with_a_registry_that_all_share(tmp_path, kafka)
                     made = await first.call("POST", "/v1/aggregators", {"name": str(body), "entity": "call", **body})
                     aggregators.append(made["id"])
                 clients = (first, second, first, second)
-                senders = [asyncio.create_task(send_some(client, each, model)) for each, client in enumerate(clients)]
-                await kill_one_of_each(apart, model)
+                senders = [send_some(client, number, model) for number, client in enumerate(clients)]
+                await asyncio.gather(*senders, kill_one_of_each(apart, model))
+                await asyncio.to_thread(lambda: [process.until_ready() for process in apart.all])
+                # One round after the other: where both have a key and a timestamp, the later one wins.
+                senders = [asyncio.create_task(send_some(client, 4 + n, model)) for n, client in enumerate(clients)]
                 await asyncio.to_thread(postgres.kill)
                 for gateway in apart.gateways:
                     while (await asyncio.to_thread(gateway.health))["missing"] != ["the registry"]:
