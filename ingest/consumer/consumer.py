@@ -19,16 +19,15 @@ from ingest.consumer.customers import KnownCustomers
 from ingest.consumer.decide import decide
 from ingest.consumer.intake import Intake
 from ingest.consumer.lanes import lanes_of, next_offsets, share_now
+from ingest.consumer.look_up import KeyLookUp
 from ingest.consumer.seams import AppliedHint, ApplyTracing, Clock, CustomerRegistrar, DeadLetters, Lanes
-from ingest.consumer.seen import SeenKeys, seen_keys_of
 from ingest.consumer.side_by_side import until_one_fails
 from ingest.consumer.standstill import Standstill
 from ingest.errors import LogGrownError, LogPoisonedError, LogUnavailableError
 from ingest.log.chain import origins_of
-from ingest.log.protocol import LogReader
+from ingest.log.protocol import LogReader, Message
 from metering.errors import QueryLimitError, UnavailableError
 from metering.position import Position, lane_of, offset_of
-from metering.store.columns import NOTHING_KNOWN
 from metering.store.keys import Share
 from metering.store.versions import Verdict, Versions, VersionStore
 
@@ -55,6 +54,8 @@ class Drained:
     superseded: int = 0
     deletions: int = 0
     dead: int = 0
+    looked_up: int = 0
+    wrong_filters: int = 0
 
 
 def _place(position: Position) -> str:
@@ -109,7 +110,7 @@ class Consumer:
         self._standstill = standstill
         self._lane_of: Mapping[int, int] = {}
         self._next_offsets: dict[int, int] = {}
-        self._seen = SeenKeys()
+        self._look_up = KeyLookUp(store)
         self._marked_at: datetime | None = None
         self._backoff_s = BACKOFF_S_MIN
 
@@ -130,7 +131,7 @@ class Consumer:
         self._next_offsets = {each: offsets[each] for each in mine}
         self._marked_at = await self._store.last_marked_at()
         # After what is applied was read: the filter has to know every key up to there.
-        self._seen = await seen_keys_of(self._store)
+        await self._look_up.start(self._by_lane(self._next_offsets))
         self._grown = False
         await self._hint()
 
@@ -169,7 +170,7 @@ class Consumer:
         messages = await self._intake.take(self._next_offsets, wait_s_max=wait_s_max)
         if not messages:
             return Drained()
-        return await self._apply(await self._offload(decode, messages, self._lane_of))
+        return await self._apply(await self._decoded(messages, self._next_offsets))
 
     async def _until_a_fault(self) -> Sequence[BaseException]:
         if self._grown:
@@ -189,9 +190,14 @@ class Consumer:
                 await decoded.join()  # A start anew drops what is half written, and would come here again.
                 raise
             if messages:
-                batch = await self._offload(decode, messages, self._lane_of)
+                batch = await self._decoded(messages, after)
                 after |= batch.next_offsets
                 await decoded.put(batch)
+
+    async def _decoded(self, messages: Sequence[Message], begins_at: Mapping[int, int]) -> Batch:
+        batch: Batch = await self._offload(decode, messages, self._lane_of)
+        batch.begins_at = dict(begins_at)
+        return batch
 
     async def _write_behind(self, decoded: asyncio.Queue[Batch]) -> None:
         while True:
@@ -221,7 +227,7 @@ class Consumer:
                 await self._store.retract(part.retraction, part.position, self._shares[part.partition])
                 deletions += 1
             else:
-                verdict = await self._judge(part)
+                verdict = await self._judge(part, self._by_lane(batch.begins_at))
                 await self._step(batch, "store write", partial(self._store.write, verdict))
                 stored += len(verdict.versions)
                 superseded += len(verdict.superseded)
@@ -230,7 +236,7 @@ class Consumer:
         # Last: until here a crash costs a replay, not an event.
         await self._step(batch, "mark applied", partial(self._mark, batch))
         events = sum(len(part) for part in batch.parts if isinstance(part, Versions))
-        drained = Drained(events, stored, superseded, deletions, len(batch.dead))
+        drained = Drained(events, stored, superseded, deletions, len(batch.dead), *self._look_up.tell())
         self._told(drained)
         return drained
 
@@ -240,11 +246,9 @@ class Consumer:
         else:
             await self._tracing.step(name, work)
 
-    async def _judge(self, arrivals: Versions) -> Verdict:
-        asked = arrivals.key_hash[self._seen.maybe(arrivals.key_hash)]
-        known = await self._store.current_versions(asked) if len(asked) else NOTHING_KNOWN
+    async def _judge(self, arrivals: Versions, begins_at: Mapping[int, int]) -> Verdict:
+        known = await self._look_up.known(arrivals, begins_at)
         verdict: Verdict = await self._offload(decide, arrivals, known)
-        self._seen.add(arrivals.key_hash)
         return verdict
 
     async def _mark(self, batch: Batch) -> None:
@@ -252,7 +256,11 @@ class Consumer:
         self._marked_at = max(self._clock(), self._marked_at or datetime.min.replace(tzinfo=UTC))
         await self._store.mark_applied(batch.marks, self._marked_at)
         self._next_offsets |= batch.next_offsets
+        self._look_up.moved_on(self._by_lane(batch.begins_at), self._by_lane(self._next_offsets))
         await self._hint()
+
+    def _by_lane(self, offsets: Mapping[int, int]) -> dict[int, int]:
+        return {self._lane_of[partition]: offset for partition, offset in offsets.items()}
 
     async def _hint(self) -> None:
         if self._applied_hint is not None:

@@ -13,14 +13,14 @@ def test_what_was_added_is_never_denied():
     """A false no would make a second version of a known key look new."""
     hashes = np.concatenate([random_hashes(200_000), np.array([0, 1, (1 << 64) - 1], np.uint64)])
     seen = SeenKeys()
-    seen.add(hashes)
+    seen.meet(hashes)
     assert seen.maybe(hashes).all()
 
 
 def test_most_of_what_was_not_added_is_told_apart():
     """At the load it is made for, at most two in a hundred look-ups are for nothing."""
     seen = SeenKeys(4_000_000)
-    seen.add(random_hashes(4_000_000))
+    seen.meet(random_hashes(4_000_000))
     assert seen.maybe(random_hashes(100_000, seed=2)).mean() < 0.02
 
 
@@ -29,5 +29,8 @@ async def test_a_filter_knows_every_key_of_the_store(world):
     store = MemoryVersionStore()
     rows = [a_version(world, position, record_id=f"r{position}") for position in range(500)]
     await store.write(a_verdict(rows))
-    seen = await seen_keys_of(store)
-    assert seen.maybe(np.array([row.key_hash for row in rows], np.uint64)).all()
+    seen, samples = await seen_keys_of(store, {0: 500}, 100)
+    hashes = np.array([row.key_hash for row in rows], np.uint64)
+    assert seen.maybe(hashes).all()
+    assert len(samples) == 100
+    assert np.isin(samples, hashes).all()
