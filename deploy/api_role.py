@@ -17,6 +17,7 @@ from deploy.log_choice import open_reader, open_writer
 from deploy.metrics import API_METRICS, Measured, applied_samples, metrics_response
 from deploy.roles import Role
 from deploy.store_choice import store_answers
+from deploy.tracing import trace_requests, tracer_of
 from ingest.consumer.progress import LogProgress
 from ingest.core_api import Serve, gateways_only
 from ingest.imports.api import Imports
@@ -62,6 +63,7 @@ async def serve_api(role: Role, stop: asyncio.Event) -> None:
         }
         role.health.started = True
         app = _app(role, build_core(core), Measured(store, versions, progress))
+        trace_requests(stack.enter_context(tracer_of(role.config)), app, {*PATHS, "/metrics"})
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
         await runner.setup()
         tasks = [asyncio.create_task(importer.run()), asyncio.create_task(flush_use(core.authenticator))]

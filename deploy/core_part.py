@@ -17,7 +17,7 @@ from billing.references import BillingReferences
 from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
 from deploy.backup.command import export_route
 from deploy.key_use import flush_use
-from deploy.log_choice import keeper_of, open_reader, open_writer
+from deploy.log_choice import keeper_of, open_before, open_reader, open_writer
 from deploy.metrics import Measured, Scrapers, metrics_route
 from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
@@ -97,12 +97,12 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     """
     registry = Registry(config.registry_url)
     store = await asyncio.to_thread(open_store, config.store_url)
-    log = await open_reader(config)
+    log = await open_reader(config, before := await open_before(config))
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
     letters = StoreDeadLetters(store)
     writer = await open_writer(config)
-    keeper = keeper_of(config, writer, log.log_id)
+    keeper = keeper_of(config, writer, log.log_id, before)
     hint = keeper.applied_hint if keeper is not None else None
     meter = ConsumerMeter(Tallies(Path(config.run_dir) / config.name, CONSUMER_CELLS))
     standstill = Standstill()
@@ -237,7 +237,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
     pricing = EventPricing(
         core.registry, core.store, cutoffs, core.progress, BillingPricer(core.registry, core.store), now
     )
-    events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress)]
+    events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress, now)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
     internal = [
         *internal_routes(core.progress),

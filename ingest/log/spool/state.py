@@ -4,6 +4,7 @@ Two pages of mapped memory say how far the spool is durable and how far it is fo
 yet, or was last written before the machine started, something may wait; so the answer is that something does.
 """
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,11 @@ from ingest.log.local.segments import Segments
 from ingest.log.spool.cursor import TOLD
 from ingest.log.waiting import End
 
+FORWARD_S_MAX = 5.0
+"""So long a spool is waited for: longer, and the log is down rather than catching up."""
+
 _TRIES = 20
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +92,16 @@ class SpoolState:
         if forwarded is None or end is None or not (forwarded.this_boot and end.this_boot):
             return None
         return forwarded.end, end.end
+
+
+async def until_forwarded(spool: SpoolState, wait_s_max: float) -> bool:
+    """Wait until what is spooled by now is in the log; tell whether it is."""
+    end = spool.end
+    try:
+        async with asyncio.timeout(wait_s_max):
+            while end is None or not spool.is_forwarded(end):
+                await asyncio.sleep(_LOOK_S)
+                end = spool.end if end is None else end
+    except TimeoutError:
+        return False
+    return True
