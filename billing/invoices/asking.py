@@ -67,6 +67,14 @@ def count_all(store: Store, world: World, cutoff: Cutoff, asked: Iterable[Asked]
     return counted
 
 
+def count_one(store: Store, world: World, cutoff: Cutoff, one: Asked) -> tuple[list[Usage], Counted]:
+    """Give what was counted for one line, and the figure of each of its groups, as `count_all`."""
+    filters = [filter_of(group) for group in one.groups]
+    counting = Counting(world, cutoff, one.aggregator.counted(), filters)
+    (usages,) = figures_of(store, counting, [one.question])
+    return usages, _counted(store, counting, one, usages)
+
+
 def _counted(store: Store, counting: Counting, one: Asked, usages: Sequence[Usage]) -> Counted:
     details: Mapping[str, object] = one.aggregator.details
     values = _values(store, counting, one, usages[0]) if _needs_values(one.groups) else None
