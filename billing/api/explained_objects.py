@@ -1,6 +1,7 @@
 """What an explained event and line are over HTTP: the documented fields of an invoice's events, and what adds up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, localcontext
 from typing import Any
 from urllib.parse import quote
 
@@ -90,6 +91,10 @@ EXPLAINED_LINE = object_of(
         "units_count": NUMBER,
         "tiers": array_of(ANY_OBJECT),
         "events": object_of({"count": INTEGER, "amount": _WHOLE, "exact_amount": _EXACT}),
+        "windows": described(
+            array_of(object_of({"starts_at": INSTANT, "ends_at": INSTANT, "events_count": INTEGER})),
+            "Of when the usage is: the metering windows that the period bills, in the order of the events.",
+        ),
         "entries": described(array_of(_ENTRY), "What the line owes that is no event's price."),
     },
     title="ExplainedLine",
@@ -102,9 +107,7 @@ def explained_event_object(
 ) -> dict[str, Any]:
     """Give an event as it goes out."""
     event, line = one.counted.event, one.line
-    assert line.metered is not None
-    record = record_of(event)
-    aggregator = line.metered.aggregator
+    record, aggregator = record_of(event), one.aggregator
     group = named_group(line.product, one.counted.group)
     shown = exposed(record, exposed_keys(aggregator))
     return {
@@ -150,9 +153,17 @@ def explained_line_object(one: ExplainedLine) -> dict[str, Any]:
         "tiers": [tier_object(tier) for tier in line.tiers],
         "events": {
             "count": one.events_count,
-            "amount": one.last.amount - one.begun.amount,
-            "exact_amount": MONEY.subtract(one.last.exact, one.begun.exact),
+            "amount": sum(window.last.amount - window.begun.amount for window in one.windows),
+            "exact_amount": _sum(MONEY.subtract(window.last.exact, window.begun.exact) for window in one.windows),
         },
+        "windows": [
+            {
+                "starts_at": format_instant(window.window.start_us),
+                "ends_at": format_instant(window.window.end_us),
+                "events_count": window.counted.count,
+            }
+            for window in one.windows
+        ],
         "entries": [
             {
                 "reason": entry.reason.value,
@@ -160,9 +171,14 @@ def explained_line_object(one: ExplainedLine) -> dict[str, Any]:
                 "exact_amount": entry.added.exact,
                 "tiers": _shares(entry.added),
             }
-            for entry in one.entries
+            for entry in (*one.entries, *(entry for window in one.windows for entry in window.entries))
         ],
     }
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    with localcontext(MONEY):
+        return sum(amounts, start=Decimal(0))
 
 
 def _shares(added: Added) -> Sequence[dict[str, Any]]:

@@ -14,7 +14,7 @@ from billing.explained.running import running_after
 from billing.explained.standing import NOTHING, Added, Standing, added
 from billing.invoices.model import LineItem
 from billing.money import MONEY
-from billing.pricing import Terms
+from billing.pricing import Rated, Terms
 
 _ZERO = Decimal(0)
 
@@ -58,10 +58,10 @@ def owed_before(groups: Sequence[PriceGroup], terms: Terms) -> list[Entry]:
     return entries
 
 
-def owed_after(line: LineItem, last: Standing) -> list[Entry]:
-    """Give what makes the line of its standing after all events."""
+def owed_after(rated: Rated, last: Standing) -> list[Entry]:
+    """Give what makes a metering window's part of the line of its standing after all events."""
     entries = []
-    deducted = line.signed_amount - last.amount
+    deducted = rated.signed_amount - last.amount
     exact = MONEY.subtract(Decimal(last.amount), last.exact)
     if exact:
         entries.append(Entry(Reason.ROUNDING, Added(exact, 0, (), {})))

@@ -5,7 +5,7 @@ touches, and for what was counted before that place. So a page costs the same wh
 charged one by one: then all values of the line are read, as they are for the invoice itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,22 +14,26 @@ from fractions import Fraction
 from billing.catalog.rows import filter_of
 from billing.explained.beyond import Entry, owed_after, owed_before, owed_without_events
 from billing.explained.running import Running, charged_by_event, running_after
-from billing.explained.standing import NOTHING, Added, Standing
-from billing.invoices.asking import Asked, count_one
-from billing.invoices.lines import Counted, charged
+from billing.explained.standing import Added, Standing
+from billing.invoices.asking import Asked, Figure, count_all
+from billing.invoices.lines import Counted, WindowUsage, charged, window_rated
 from billing.invoices.model import Invoice, LineItem, line_item_id
-from billing.invoices.open import asked_of, invoices_of
+from billing.invoices.open import asked_of, invoices_of, usage_of, windows_of
 from billing.invoices.registry import Stands, read_one
 from billing.pricing import Terms
 from billing.subscriptions.model import SubscriptionProduct
+from billing.windows import MeteredWindow
 from metering.aggregation import NEEDS_PROPERTY
 from metering.http.paging import Page
 from metering.position import Cutoff
 from metering.registry.aggregators import StoredAggregator
 from metering.registry.engine import Registry
 from metering.store.client import Store
+from metering.store.history import cutoffs_by
 from metering.store.ordered import CountedEvent, Order, OrderedEvents, Place
 from metering.store.usage import Scope
+from metering.timestamps import microseconds
+from metering.windows import Window
 from metering.world import World
 
 _ZERO, _ONE = Decimal(0), Decimal(1)
@@ -37,27 +41,34 @@ _WHOLE = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Metered:
-    """What stands behind a line of usage."""
+class ExplainedWindow:
+    """A metering window of a line: its events, what stood before the first and after the last, what else is owed."""
 
+    window: Window
+    product: SubscriptionProduct
     aggregator: StoredAggregator
     terms: Terms
     counted: Counted
     events: OrderedEvents
+    begun: Standing
+    last: Standing
+    entries: Sequence[Entry]
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedLine:
-    """A line, how many events it was made from, what stands after all of them, and what it owes beyond them."""
+    """A line and its metering windows, ascending; one that is not metered has none, and `entries` of its own."""
 
     id: str
     line: LineItem
     product: SubscriptionProduct
-    metered: Metered | None
-    events_count: int
-    begun: Standing
-    last: Standing
+    windows: Sequence[ExplainedWindow]
     entries: Sequence[Entry]
+
+    @property
+    def events_count(self) -> int:
+        """Give how many events it was made from."""
+        return sum(window.counted.count for window in self.windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,7 @@ class ExplainedEvent:
     """An event of a line, the quantity that it brings, and what it adds on top of those before it."""
 
     line: ExplainedLine
+    aggregator: StoredAggregator
     counted: CountedEvent
     quantity: Decimal
     added: Added
@@ -88,7 +100,9 @@ async def explain_invoice(
         QueryLimitError: there is too much to count for one answer.
     """
     stands = await registry.read(read_one, world, invoice_id, now)
-    return await store.run(_explained, store, world, cutoff, stands) if stands.periods else None
+    if not stands.periods:
+        return None
+    return await store.run(_explained, store, world, cutoff, stands, microseconds(now))
 
 
 def events_on_page(lines: Sequence[ExplainedLine], page: Page) -> list[ExplainedEvent]:
@@ -100,84 +114,91 @@ def events_on_page(lines: Sequence[ExplainedLine], page: Page) -> list[Explained
     found: list[ExplainedEvent] = []
     skip, take = page.skip, page.take
     for line in lines:
-        here = min(line.events_count - skip, take)
-        if here > 0:
-            found += _some(line, skip, here)
-            take -= here
-        skip = max(0, skip - line.events_count)
+        for window in line.windows:
+            here = min(window.counted.count - skip, take)
+            if here > 0:
+                found += _some(line, window, skip, here)
+                take -= here
+            skip = max(0, skip - window.counted.count)
     return found
 
 
 def all_events(lines: Sequence[ExplainedLine]) -> Iterator[list[ExplainedEvent]]:
     """Yield all events of some lines, in the same order, part by part; memory is that of a part. Blocks."""
     for line in lines:
-        if line.metered is not None:
-            running = _after(line, 0, None)
-            for part in line.metered.events.pages():
-                yield [_explain(line, one, running) for one in part]
+        for window in line.windows:
+            running = _after(window, 0, None)
+            for part in window.events.pages():
+                yield [_explain(line, window, one, running) for one in part]
 
 
-def _some(line: ExplainedLine, skip: int, take: int) -> list[ExplainedEvent]:
-    assert line.metered is not None
-    events = line.metered.events
-    place = events.place_of(skip - 1) if skip else None
-    running = _after(line, skip, place)
-    return [_explain(line, one, running) for one in events.page(place, take)]
+def _some(line: ExplainedLine, window: ExplainedWindow, skip: int, take: int) -> list[ExplainedEvent]:
+    place = window.events.place_of(skip - 1) if skip else None
+    running = _after(window, skip, place)
+    return [_explain(line, window, one, running) for one in window.events.page(place, take)]
 
 
-def _after(line: ExplainedLine, skip: int, place: Place | None) -> Running:
-    """Give the line after its first events, the last of which stands at a place."""
-    metered = line.metered
-    assert metered is not None
-    groups = line.product.groups
+def _after(window: ExplainedWindow, skip: int, place: Place | None) -> Running:
+    """Give a window after its first events, the last of which stands at a place."""
+    groups = window.product.groups
     if charged_by_event(groups):
-        assert metered.counted.values is not None
-        return running_after(groups, metered.terms, (), metered.counted.values[:skip])
-    totals = [usage.total for usage in metered.events.counted_until(place)]
-    return running_after(groups, metered.terms, totals, None)
+        assert window.counted.values is not None
+        return running_after(groups, window.terms, (), window.counted.values[:skip])
+    totals = [usage.total for usage in window.events.counted_until(place)]
+    return running_after(groups, window.terms, totals, None)
 
 
-def _explain(line: ExplainedLine, counted: CountedEvent, running: Running) -> ExplainedEvent:
-    assert line.metered is not None
+def _explain(line: ExplainedLine, window: ExplainedWindow, counted: CountedEvent, running: Running) -> ExplainedEvent:
     quantity = _ONE
-    if line.metered.aggregator.operation in NEEDS_PROPERTY:
+    if window.aggregator.operation in NEEDS_PROPERTY:
         quantity = counted.value or _ZERO  # What is no number adds nothing.
-    return ExplainedEvent(line, counted, quantity, running.add(counted.group, quantity))
+    return ExplainedEvent(line, window.aggregator, counted, quantity, running.add(counted.group, quantity))
 
 
-def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands) -> ExplainedInvoice:
-    asked = {one.line.subscription_product_id: one for one in asked_of(stands)}
-    usages, counted = {}, {}
-    for one in asked.values():
-        usages[one.line], counted[one.line] = count_one(store, world, cutoff, one)
+def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_us: int) -> ExplainedInvoice:
+    asked = {one.figure: one for one in asked_of(stands)}
+    counted = count_all(store, world, cutoff, asked.values(), now_us)
+    cutoffs = _cutoffs(store, cutoff, asked, now_us)
     (invoice,) = invoices_of(stands, counted)
+    (period,) = stands.periods
     lines = []
-    for product, line in zip(stands.products(stands.periods[0]), invoice.lines, strict=True):
-        own = asked.get(product.id)
+    for product, line in zip(stands.products(period), invoice.lines, strict=True):
         identity = line_item_id(invoice.id, product.product_id)
-        if own is None:
-            lines.append(ExplainedLine(identity, line, product, None, 0, NOTHING, NOTHING, owed_without_events(line)))
+        usages = usage_of(stands, period, product, counted)
+        if usages is None:
+            lines.append(ExplainedLine(identity, line, product, (), owed_without_events(line)))
             continue
-        count = sum(usage.count for usage in usages[own.line])
-        metered = _metered(_events(store, world, cutoff, own), own, counted[own.line], product)
-        lines.append(_line(identity, line, product, metered, count))
+        windows = []
+        for metered, usage in zip(windows_of(stands, period, product), usages, strict=True):
+            figure = Figure(product.id, metered.so_far)
+            events = _events(store, world, cutoffs[figure], asked[figure])
+            windows.append(_window(product, asked[figure].aggregator, metered, usage, events))
+        lines.append(ExplainedLine(identity, line, product, windows, ()))
     return ExplainedInvoice(invoice, lines)
 
 
-def _line(
-    identity: str, line: LineItem, product: SubscriptionProduct, metered: Metered, events_count: int
-) -> ExplainedLine:
-    groups, terms, counted = product.groups, metered.terms, metered.counted
-    begun = running_after(groups, terms, [_ZERO] * len(groups), []).standing
-    last = running_after(groups, terms, counted.totals, counted.values).standing
-    entries = [*owed_before(groups, terms), *owed_after(line, last)]
-    return ExplainedLine(identity, line, product, metered, events_count, begun, last, entries)
-
-
-def _metered(events: OrderedEvents, asked: Asked, counted: Counted, product: SubscriptionProduct) -> Metered:
-    nothing = Counted([_ZERO] * len(product.groups), [], counted.allow_negative_values)
+def _window(
+    product: SubscriptionProduct,
+    aggregator: StoredAggregator,
+    metered: MeteredWindow,
+    usage: WindowUsage,
+    events: OrderedEvents,
+) -> ExplainedWindow:
+    groups, counted = product.groups, usage.so_far
+    nothing = Counted([_ZERO] * len(groups), [], counted.allow_negative_values)
     _, terms = charged(product, nothing, _WHOLE)
-    return Metered(asked.aggregator, terms, counted, events)
+    begun = running_after(groups, terms, nothing.totals, nothing.values).standing
+    last = running_after(groups, terms, counted.totals, counted.values).standing
+    entries = [*owed_before(groups, terms), *owed_after(window_rated(product, usage), last)]
+    window = Window(metered.so_far.start_us, metered.so_far.end_us)
+    return ExplainedWindow(window, product, aggregator, terms, counted, events, begun, last, entries)
+
+
+def _cutoffs(store: Store, cutoff: Cutoff, figures: Iterable[Figure], now_us: int) -> dict[Figure, Cutoff]:
+    """Give the cut-off of each figure: that of the answer, or of then for what had to be stored by then."""
+    stored_by = {figure: figure.span.stored_by_us for figure in figures}
+    earlier = cutoffs_by(store, [at_us for at_us in stored_by.values() if at_us is not None and at_us < now_us], cutoff)
+    return {figure: cutoff if at_us is None else earlier.get(at_us, cutoff) for figure, at_us in stored_by.items()}
 
 
 def _events(store: Store, world: World, cutoff: Cutoff, asked: Asked) -> OrderedEvents:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from billing.catalog.model import PriceGroup
 from billing.explained.beyond import Reason, owed_after, owed_before, owed_without_events
 from billing.explained.running import running_after
-from billing.invoices.lines import BilledProduct, Counted, charged, invoice_lines
+from billing.invoices.lines import BilledProduct, Counted, WindowUsage, charged, invoice_lines, window_rated
 from billing.money import MONEY
 from tests.billing.test_marginal import CARD, a_product, each, graduated, percentages, terms, tiers
 
@@ -33,14 +33,17 @@ def explained(product, events, allows=False, begin=0):
     totals = [sum_of(value for index, value in events if index == group) for group in range(len(product.groups))]
     values = [value for _, value in events]
     counted = Counted(totals, values, allows)
-    (line,) = invoice_lines([BilledProduct(product, "Calls", counted)], "EUR", Fraction(1))
+    (line,) = invoice_lines([BilledProduct(product, "Calls", [WindowUsage(counted)])], "EUR", Fraction(1))
     _, own_terms = charged(product, counted, Fraction(1))
     before = events[:begin]
     until = [sum_of(value for index, value in before if index == group) for group in range(len(product.groups))]
     running = running_after(product.groups, own_terms, until, values[:begin])
     begun = running.standing
     steps = [running.add(group, value) for group, value in events[begin:]]
-    entries = [*owed_before(product.groups, own_terms), *owed_after(line, running.standing)]
+    entries = [
+        *owed_before(product.groups, own_terms),
+        *owed_after(window_rated(product, WindowUsage(counted)), running.standing),
+    ]
     return line, begun, steps, entries
 
 

@@ -152,3 +152,19 @@ async def test_a_page_far_behind_is_read_without_those_before_it(shop, store, mo
     (event,) = (await explained(shop, invoice, "?skip=599&take=1"))["data"]
     assert event["record_id"] == "r600"
     assert max(rows) == 1
+
+
+async def test_a_line_that_bills_the_difference_tells_what_earlier_periods_paid(shop):
+    """A year of usage billed monthly: the events of the year stand behind it, less what February came to."""
+    cus = await shop.customer()
+    product = await shop.product(TIERS)
+    year = {"metering_interval_type": "custom", "metering_interval": {"period": "years"}, "bill_usage_difference": True}
+    await shop.subscription(cus, (product, year), starts_at="2026-01-01")
+    for month in ("01", "02", "03"):
+        await shop.use(cus["id"], *stamps(3, f"2026-{month}-10"))
+    (invoice,) = await shop.invoices("&period_starts_at__gte=2026-03-01")
+    explanation = await explained(shop, invoice, "?take=100")
+    adds_up(explanation, explanation["data"], invoice)
+    (line,) = explanation["lines"]
+    assert [(one["reason"], one["amount"]) for one in line["entries"]] == [("already_billed", -(3 + 3 + 4))]
+    assert (line["signed_amount"], line["events"]["count"]) == (3, 9)
