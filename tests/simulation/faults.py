@@ -42,6 +42,8 @@ RATES = {
     "stands still": 0.06,
     "power cut": 0.02,
     "partitions move": 0.15,
+    # The memory of a process.
+    "filter of seen keys goes wrong": 0.15,
     "started beside a living one": 0.05,
 }
 

@@ -122,6 +122,7 @@ class Installation:
                     part.process.kill("killed")
                 elif self.faults.hit("stands still"):
                     part.process.pause(self.random.uniform(0.3, STANDSTILL_S_MAX))
+            self._spoil_memory()
             if self.disk is not None and self.faults.hit("power cut"):
                 self.scheduler.note("world", "power cut")
                 self.cut_power()
@@ -129,6 +130,13 @@ class Installation:
                 self.coordinator.deal()
             if self.faults.hit("started beside a living one"):
                 self._begin(*self.random.choice(((GatewayProcess, self.gateways), (CoreProcess, self.cores))))
+
+    def _spoil_memory(self) -> None:
+        for core in self.cores:
+            if self.faults.hit("filter of seen keys goes wrong"):
+                core.spoil_filter(self.random.choice(self.cores))
+            elif self.random.random() < 0.5:
+                core.remember_filter()
 
     async def client(self, count: int) -> None:
         """Send some requests, one after the other."""

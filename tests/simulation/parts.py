@@ -1,6 +1,7 @@
 """The processes of the product, made of the real classes: gateways that take requests, cores that apply the log."""
 
 import asyncio
+import copy
 from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from multidict import CIMultiDict
 from deploy.adapters import RegistryCustomers, RegistryLanes
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.progress import LogProgress
+from ingest.consumer.seen import SeenKeys
 from ingest.consumer.sharing import run_shared
 from ingest.core_api import Place
 from ingest.errors import LogUnavailableError
@@ -24,6 +26,7 @@ from metering.errors import UnavailableError
 from metering.http.route import Principal
 from metering.http.scope import Scope
 from metering.world import Mode, World
+from tests.ingest.consumer.wrong_filters import WRONG
 from tests.simulation.disk import ProcessFiles
 from tests.simulation.registry import moment
 from tests.simulation.scheduler import Process
@@ -151,6 +154,20 @@ class CoreProcess:
         self.process = process
         self.progress: LogProgress | None = None
         self._installation = installation
+        self._consumer: Consumer | None = None
+        self._older = SeenKeys()
+
+    def remember_filter(self) -> None:
+        """Keep a copy of the filter of seen keys as it is now."""
+        if self._consumer is not None and self._consumer._look_up._seen is not None:
+            self._older = copy.deepcopy(self._consumer._look_up._seen)
+
+    def spoil_filter(self, other: "CoreProcess") -> None:
+        """Put something else in place of the filter of seen keys, made of an older one of its own or of another's."""
+        if self._consumer is not None and self._consumer._look_up._seen is not None:
+            wrong = self._installation.random.choice(WRONG)
+            self.process.scheduler.note(self.process.name, f"its filter of seen keys becomes {wrong.__name__}")
+            wrong(self._consumer._look_up, self._older, other._older)
 
     async def live(self) -> None:
         """Consume until something stands in the way that waiting does not mend."""
@@ -169,7 +186,8 @@ class CoreProcess:
             return moment(process.scheduler)
 
         def consumer(only=None):
-            return Consumer(log, store, lanes, customers, store, clock=clock, only=only)
+            self._consumer = Consumer(log, store, lanes, customers, store, clock=clock, only=only)
+            return self._consumer
 
         self.progress = LogProgress(log, store, lanes, clock)
         if installation.topic is not None:
