@@ -104,7 +104,6 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     log = await open_reader(config, before := await open_before(config))
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
-    letters = StoreDeadLetters(store)
     writer = await open_writer(config)
     keeper = keeper_of(config, writer, log.log_id, before)
     hint = keeper.applied_hint if keeper is not None else None
@@ -115,7 +114,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
         versions,
         lanes,
         customers,
-        letters,
+        StoreDeadLetters(store),
         clock=now,
         applied_hint=hint,
         poison_stops=not config.accept_poison,
