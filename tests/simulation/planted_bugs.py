@@ -508,7 +508,7 @@ def torn_tail_kept():
 
 @planted(MANY_SEEDS)
 def recovery_trusts_memory():
-    """Whole frames that no writer is known to have synced are published unsynced, and a power cut comes before a sync."""
+    """Whole frames that no writer is known to have synced are published unsynced; then the power goes."""
     return changed(
         "ingest.log.local.recovery._settle",
         "        files.write(descriptor, [piece], at)\n    files.sync(descriptor)\n",
@@ -588,8 +588,8 @@ def trimmed_before_marked():
         "ingest.consumer.consumer.Consumer._mark",
         "await self._store.mark_applied(batch.marks, self._marked_at)",
         "if self._applied_hint is not None:\n"
-        "            await self._applied_hint(self._next_offsets | batch.next_offsets)\n"
-        "        await self._store.mark_applied(batch.marks, self._marked_at)",
+        "        await self._applied_hint(self._next_offsets | batch.next_offsets)\n"
+        "    await self._store.mark_applied(batch.marks, self._marked_at)",
     )
 
 
