@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 
 from deploy.adapters import RegistryLanes, now
-from deploy.core_part import DRAIN_S_MAX, build_core, make_core
+from deploy.core_part import DRAIN_S_MAX, background, build_core, make_core
 from deploy.health import PATHS
 from deploy.key_use import flush_use
 from deploy.log_choice import open_reader, open_writer
@@ -66,7 +66,8 @@ async def serve_api(role: Role, stop: asyncio.Event) -> None:
         trace_requests(stack.enter_context(tracer_of(role.config)), app, {*PATHS, "/metrics"})
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
         await runner.setup()
-        tasks = [asyncio.create_task(importer.run()), asyncio.create_task(flush_use(core.authenticator))]
+        runs = [importer.run(), flush_use(core.authenticator), *background(core)]
+        tasks = [asyncio.create_task(run) for run in runs]
         try:
             await web.SockSite(runner, role.own_listener()).start()
             await stop.wait()

@@ -55,6 +55,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     spool_bytes_max: int = 0
     accept_poison: bool = False
     traces: TraceSettings | None = None
+    rollups: bool = True
     listener: int = -1
     lifeline: int = -1
 

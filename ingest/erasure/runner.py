@@ -36,6 +36,7 @@ from metering.errors import MeteringError
 from metering.position import Cutoff, offset_of
 from metering.registry.engine import Registry
 from metering.store.client import Store
+from metering.store.rollups.manifest import forget_world
 from metering.store.versions import VersionStore
 
 LOOK_INTERVAL_S = 0.5
@@ -118,6 +119,8 @@ class ErasureRunner:
         stored = StoredErasure(self._store, erasure.redaction())
         # A job that begins again finds what it erased before erased.
         events = erasure.events + await self._store.run_writing(stored.events)
+        # Of what figures are made of nothing changed; of what they were once made of it may have.
+        await self._store.run_writing(forget_world, self._store, erasure.world)
         erasure = await self._note(erasure, step="dead letters", events=events)
         letters = erasure.dead_letters + await self._store.run_writing(stored.dead_letters)
         erasure = await self._note(erasure, step="log", dead_letters=letters)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.log.local.end import EndReader
+from ingest.log.local.files import DISK, Files
 from ingest.log.local.segments import Segments
 from ingest.log.spool.cursor import TOLD
 from ingest.log.waiting import End
@@ -36,9 +37,10 @@ class Spooled:
 class SpoolState:
     """One spool, seen from outside."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Files = DISK) -> None:
         self._folder = folder
-        self._segments = Segments(folder)
+        self._files = files
+        self._segments = Segments(folder, files)
         self._pages: tuple[EndReader, EndReader] | None = None
 
     @property
@@ -84,7 +86,7 @@ class SpoolState:
     def _places(self) -> tuple[End, End] | None:
         """Give how far it is forwarded and how far it is durable: in this order, so that what is new is not missed."""
         if self._pages is None:
-            pages = EndReader.open(self._folder, name=TOLD), EndReader.open(self._folder)
+            pages = EndReader.open(self._folder, self._files, name=TOLD), EndReader.open(self._folder, self._files)
             if pages[0] is None or pages[1] is None:
                 return None
             self._pages = (pages[0], pages[1])
