@@ -14,7 +14,7 @@ from billing.catalog.model import PriceGroup
 from billing.catalog.rows import filter_of, is_matrix, prices_of
 from billing.invoices.lines import Counted
 from billing.pricing import EventPrices
-from metering.aggregation import Operation, Usage
+from metering.aggregation import ADDS_UP, Operation, Usage
 from metering.errors import QueryLimitError
 from metering.http.json import dumps
 from metering.position import Cutoff
@@ -70,7 +70,7 @@ def count_all(store: Store, world: World, cutoff: Cutoff, asked: Iterable[Asked]
 def _counted(store: Store, counting: Counting, one: Asked, usages: Sequence[Usage]) -> Counted:
     details: Mapping[str, object] = one.aggregator.details
     values = _values(store, counting, one, usages[0]) if _needs_values(one.groups) else None
-    return Counted([usage.total for usage in usages], values, details.get("allow_negative_values") is True)
+    return Counted([usage.rated for usage in usages], values, details.get("allow_negative_values") is True)
 
 
 def _needs_values(groups: Sequence[PriceGroup]) -> bool:
@@ -78,16 +78,26 @@ def _needs_values(groups: Sequence[PriceGroup]) -> bool:
 
 
 def _values(store: Store, counting: Counting, one: Asked, usage: Usage) -> Sequence[Decimal]:
-    """Give the value of each event, in (timestamp, id) order; an event that is merely counted is worth 1."""
+    """Give the value of each event, in (timestamp, id) order; an event that is merely counted is worth 1.
+
+    Where events do not add up to the figure, it is charged as one event is.
+    """
     aggregator = counting.aggregator
+    if aggregator.operation not in ADDS_UP:
+        return as_one_event(usage)
     if usage.count > EVENTS_PRICED_MAX:
         raise too_many_to_price(one.aggregator.id, usage.count)
-    if aggregator.operation is not Operation.SUM:
+    if aggregator.operation is Operation.COUNT:
         return [Decimal(1)] * usage.count
     scope = Scope(
         counting.world, counting.cutoff, one.question.start_us, one.question.end_us, one.question.customer_ids
     )
     return list(islice(UsageReader(store).values(scope, aggregator), EVENTS_PRICED_MAX))
+
+
+def as_one_event(usage: Usage) -> list[Decimal]:
+    """Give a figure that no single events add up to as the value of one event, of none when there is nothing."""
+    return [] if usage.is_nothing else [usage.rated]
 
 
 def too_many_to_price(aggregator_id: str, count: int) -> QueryLimitError:

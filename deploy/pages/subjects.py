@@ -6,11 +6,19 @@ The latter need nobody to have defined anything, so that the first event that co
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metering.aggregation import Aggregator, Operation
+from metering.aggregation import WHOLE, Aggregator, Operation
 from metering.registry.aggregators import StoredAggregator
 from metering.store.usage import Span
 
 _EVENTS = "events:"
+_WORDS = {
+    **{operation: operation.value for operation in Operation},
+    Operation.MAX: "greatest value",
+    Operation.MIN: "least value",
+    Operation.LATEST: "latest value",
+    Operation.UNIQUE: "number of unique values",
+    Operation.WEIGHTED_SUM: "time-weighted sum",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,7 @@ class Subject:
     @property
     def is_whole(self) -> bool:
         """Tell whether its figures are whole numbers."""
-        return self.counted.operation is Operation.COUNT
+        return self.counted.operation in WHOLE
 
     @property
     def explanation(self) -> str:
@@ -37,7 +45,7 @@ class Subject:
         return (
             f"number of {events}"
             if counted.property is None
-            else f"{counted.operation.value} of {counted.property} over {events}"
+            else f"{_WORDS[counted.operation]} of {counted.property} over {events}"
         )
 
 

@@ -73,6 +73,22 @@ class Expressions:
         definition = number_of_text("record_id") if prop == "id" else number_of_raw(self.raw(prop))
         return self._named("number", prop, definition)
 
+    def distinct(self, prop: str) -> str:
+        """Give the name of the text that tells a property's value from others, NULL for null, an array and nothing.
+
+        It is the text as JSON has it, without quotes: minimal JSON writes a text in one way only.
+        """
+        if prop == "id":
+            return self._named("distinct", prop, "toNullable(record_id)")
+        raw = self.raw(prop)
+        text = f"if(startsWith({raw}, '\"'), substring({raw}, 2, length({raw}) - 2), {raw})"
+        return self._named("distinct", prop, f"if({raw} IN ('', 'null') OR startsWith({raw}, '['), NULL, {text})")
+
+    @staticmethod
+    def encoded(text: str) -> str:
+        """Give a text as JSON has it, without quotes."""
+        return _json(text)[1:-1]
+
     def condition(self, where: Filter) -> str:
         """Give the condition that the filter puts on a row: 0 or 1, never NULL."""
         if not where.conditions:

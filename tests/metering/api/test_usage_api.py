@@ -124,6 +124,74 @@ async def test_usage_by_customer_merges_its_ids(*, api, account, usage, customer
     assert page["data"] == answer["data"][2:3]
 
 
+async def an_aggregator(api, operation, **fields):
+    body = {"name": operation, "entity": "call", "operation": operation, "property": "tokens", **fields}
+    return (await api.post("/v1/aggregators", body)).json["id"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "both", "alone"),
+    [
+        ("count", "3", "0"),
+        ("sum", "13.5", "0"),
+        ("max", "8", "null"),
+        ("min", "0.5", "null"),
+        ("average", "4.5", "null"),
+        ("latest", "5", "null"),
+        ("unique", "3", "0"),
+        ("weighted_sum", "11", "0"),
+    ],
+)
+async def test_each_operation_is_one_figure_in_every_way_of_asking(
+    *, api, account, usage, customer, operation, both, alone
+):
+    """All ids of a customer are one customer; what there is none of is null, or 0."""
+    aggregator = await an_aggregator(api, operation)
+    await usage.add(
+        account,
+        called("1", "acme/1", "8", at=NOON - 9 * DAY),
+        called("2", customer["id"], "0.5", at=NOON - 9 * DAY),
+        called("3", "acme/1", "5", at=NOON + 22 * DAY - 31 * DAY // 2),
+    )
+    span = "start_date=2024-03-01T12:00Z&end_date=2024-04-01T12:00Z"
+    path = f"/v1/customers/{customer['id']}/usage"
+    await api.post("/v1/customers", {"external_id": "idle"})
+    total = f'"total":{both}'
+    nothing = f'"total":{alone}'
+    for asked in (f"{path}?{span}", f"{path}/{aggregator}?{span}", f"/v1/aggregators/{aggregator}/usage?{span}"):
+        assert total in (await api.get(asked)).text, asked
+    assert nothing in (await api.get(f"/v1/customers/idle/usage/{aggregator}?{span}")).text
+    grouped = await api.get(f"/v1/aggregators/{aggregator}/usage/group-by-customer?{span}")
+    assert (total in grouped.text, grouped.json["meta"]["total"]) == (True, 1)
+    for series in (f"{path}/{aggregator}/timeseries", f"/v1/aggregators/{aggregator}/usage/timeseries"):
+        rows = (await api.get(f"{series}?{span}&granularity=year")).text
+        assert total in rows, rows
+
+
+async def test_customers_without_a_greatest_value_come_last(api, account, usage):
+    """Their events hold no number: counted, and no total."""
+    aggregator = await an_aggregator(api, "max")
+    await usage.add(account, called("1", "a", '"x"'), called("2", "b", "-1"), called("3", "c", "2"))
+    rows = (await api.get(f"/v1/aggregators/{aggregator}/usage/group-by-customer?{MARCH}")).json["data"]
+    assert [(row["external_id"], row["total"], row["count"]) for row in rows] == [
+        ("c", 2, 1),
+        ("b", -1, 1),
+        ("a", None, 1),
+    ]
+
+
+async def test_a_level_lasts_through_the_months_after_it(api, account, usage):
+    """Two seats from the middle of March on: half of them in March, all in April, and May is not over for them."""
+    aggregator = await an_aggregator(api, "weighted_sum")
+    middle = microseconds(datetime(2024, 3, 16, 12, tzinfo=UTC))
+    await usage.add(account, called("1", "a", "4", at=middle), called("2", "a", "-2", at=middle + 30 * DAY + DAY // 2))
+    path = f"/v1/aggregators/{aggregator}/usage/timeseries?start_date=2024-02-01&end_date=2024-06-01&granularity=month"
+    rows = (await api.get(path)).json
+    assert [(str(row["total"]), row["count"]) for row in rows] == [("0", 0), ("2", 1), ("3", 1), ("2", 0)]
+    may = f"/v1/aggregators/{aggregator}/usage/group-by-customer?start_date=2024-05-01&end_date=2024-06-01"
+    assert [(row["total"], row["count"]) for row in (await api.get(may)).json["data"]] == [(2, 0)]
+
+
 async def test_the_events_behind_a_figure_are_those_that_matched(api, account, usage, customer, large):
     """As events go out, newest first, of all the customer's ids, within the range and the aggregator's filter."""
     await usage.add(
