@@ -1,12 +1,13 @@
 """How many events a second go all the way: over HTTP, through the log, into the figures; and how soon they are seen.
 
-The whole product as `meterline up` starts it. Batches of 5,000 events with keys that were never seen are sent as fast
-as they are acknowledged; the clock stops when the last of them is in the figures. Then 30,000 events a second are sent,
-and beside them one marked event after another, each of a customer of its own whose usage is asked until it is there.
+The whole product as `meterline up` starts it. Batches of 5,000 events with keys that were never seen are sent at a
+steady rate (`--rate 0`: as fast as they are acknowledged); the clock stops when the last of them is in the figures.
+Then 30,000 events a second are sent, and beside them marked events, each of a customer of its own whose usage is asked
+until it is there.
 The limit is what this machine's gateway and consumer do alone (`gateway.py`, `consumer.py`): both work here at once,
 beside the load generator.
 
-    python bench/end_to_end.py [--kafka] [--seconds 60] [--paced-seconds 30] [--workers 1]
+    python bench/end_to_end.py [--kafka] [--rate 150000] [--seconds 60] [--paced-seconds 30] [--workers 1]
 """
 
 import argparse
@@ -39,9 +40,13 @@ Sent = Any
 """A number of events that two processes share."""
 
 SENDERS = 3
+EVENTS_PER_S = 150_000
 PACED_EVENTS_PER_S = 30_000
 PACED_BATCH_EVENTS = 500
-PROBES_PER_S = 4
+PACED_FIRST_ROUND = 0x4000000
+PROBERS = 4
+PROBES_PER_S = 1
+"""By each of them."""
 
 
 def bodies(events: int) -> list[bytes]:
@@ -90,10 +95,11 @@ class Connection:
             time.sleep(0.05)
 
 
-def send_for(port: int, key: str, seconds: float, first_round: int, sent: Sent) -> None:
-    """Be a load generator, in a process of its own: send as fast as it is acknowledged."""
+def send_for(port: int, key: str, seconds: float, rate: float, sent: Sent) -> None:
+    """Be a load generator, in a process of its own: send at a rate, and no faster than it is acknowledged."""
     prepared = bodies(BATCH_EVENTS)
-    stop_at = time.monotonic() + seconds
+    started = time.monotonic()
+    stop_at, step = started + seconds, BATCH_EVENTS / rate if rate else 0.0
     turns = threading.Lock()
     state = {"turn": 0}
 
@@ -103,8 +109,8 @@ def send_for(port: int, key: str, seconds: float, first_round: int, sent: Sent) 
             with turns:
                 turn = state["turn"]
                 state["turn"] += 1
-            body = prepared[turn % BODIES]
-            connection.post(body.replace(ROUND, b"%07x" % (first_round + turn // BODIES)))
+            time.sleep(max(0.0, started + turn * step - time.monotonic()))
+            connection.post(prepared[turn % BODIES].replace(ROUND, b"%07x" % (turn // BODIES)))
             with turns:
                 sent.value += BATCH_EVENTS
 
@@ -115,14 +121,14 @@ def send_for(port: int, key: str, seconds: float, first_round: int, sent: Sent) 
         thread.join()
 
 
-def send_paced(port: int, key: str, seconds: float, first_round: int, sent: Sent) -> None:
-    """Be a load generator that sends so many events a second, whatever the answers take."""
+def send_paced(port: int, key: str, seconds: float, rate: float, sent: Sent) -> None:
+    """Be a load generator that sends small batches at a rate, whatever the answers take."""
     prepared = bodies(PACED_BATCH_EVENTS)
-    step = PACED_BATCH_EVENTS / PACED_EVENTS_PER_S
+    step = PACED_BATCH_EVENTS / rate
     connection, started = Connection(port, key), time.monotonic()
     for turn in range(int(seconds / step)):
         time.sleep(max(0.0, started + turn * step - time.monotonic()))
-        connection.post(prepared[turn % BODIES].replace(ROUND, b"%07x" % (first_round + turn // BODIES)))
+        connection.post(prepared[turn % BODIES].replace(ROUND, b"%07x" % (PACED_FIRST_ROUND + turn // BODIES)))
         sent.value += PACED_BATCH_EVENTS
 
 
@@ -179,12 +185,12 @@ def cpu_s(product: Product) -> dict[str, float]:
 
 @contextlib.contextmanager
 def loaded(
-    work: Callable[..., None], product: Product, seconds: float, first_round: int
+    work: Callable[..., None], product: Product, seconds: float, rate: float
 ) -> Iterator[tuple[multiprocessing.process.BaseProcess, Sent]]:
     """Run a load generator beside us."""
     context = multiprocessing.get_context("spawn")
     sent = context.Value("q", 0)
-    process = context.Process(target=work, args=(product.port, product.key, seconds, first_round, sent))
+    process = context.Process(target=work, args=(product.port, product.key, seconds, rate, sent))
     process.start()
     while not sent.value and process.is_alive():
         time.sleep(0.01)
@@ -194,15 +200,10 @@ def loaded(
         raise ValueError("the load generator failed")
 
 
-def sustained(product: Product, asking: Asking, seconds: float) -> None:
-    """Print what is accepted and applied when as much is sent as goes in."""
+def sustained(product: Product, asking: Asking, seconds: float, rate: float) -> None:
+    """Print what is accepted and applied."""
     memory, most_behind, before = Memory(), 0, cpu_s(product)
-    with loaded(
-        send_for,
-        product,
-        seconds,
-        0,
-    ) as (process, sent):
+    with loaded(send_for, product, seconds, rate) as (process, sent):
         began_at = time.monotonic() - 1e-9
         at_first = sent.value
         while process.is_alive():
@@ -216,7 +217,8 @@ def sustained(product: Product, asking: Asking, seconds: float) -> None:
     events = sent.value - at_first
     used = {kind: spent - before[kind] for kind, spent in cpu_s(product).items()}
     row("accepted", events / accepted_s, f"{events:,} events in {accepted_s:.1f} s")
-    row("accepted and applied", events / applied_s, f"at most {most_behind:,} behind")
+    note = f"at most {most_behind:,} behind, the last applied {applied_s - accepted_s:.1f} s after it was accepted"
+    row("accepted and applied", events / applied_s, note)
     each = ", ".join(f"{kind} {spent / sent.value * 1e6:.2f}" for kind, spent in sorted(used.items()))
     print(f"CPU, us an event: {each}")
     print(f"memory at most: {memory}")
@@ -238,20 +240,29 @@ def seen_after(asking: Asking, aggregator: str, number: int) -> float:
         with contextlib.suppress(ValueError):  # The customer is made with its first event.
             if asking.ask("GET", path)["count"]:
                 return time.monotonic() - accepted_at
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def visible(product: Product, asking: Asking, seconds: float) -> None:
     """Print how long accepted events take to be seen while others come in at a steady rate."""
     made = asking.ask("POST", "/v1/aggregators", {"name": "calls", "entity": "api_call", "operation": "count"})
     took: list[float] = []
-    with loaded(send_paced, product, seconds, 0x4000000) as (process, sent):
+    with loaded(send_paced, product, seconds, PACED_EVENTS_PER_S) as (process, sent):
         began_at = time.monotonic()
-        while process.is_alive():
-            started = time.monotonic()
-            took.append(seen_after(asking, made["id"], len(took)))
-            time.sleep(max(0.0, started + 1 / PROBES_PER_S - time.monotonic()))
+
+        def probe() -> None:
+            while process.is_alive():
+                started = time.monotonic()
+                took.append(seen_after(asking, made["id"], len(took)))
+                time.sleep(max(0.0, started + 1 / PROBES_PER_S - time.monotonic()))
+
+        probers = [threading.Thread(target=probe) for _ in range(PROBERS)]
+        for prober in probers:
+            prober.start()
+        process.join()
         rate = sent.value / (time.monotonic() - began_at)
+        for prober in probers:
+            prober.join()
     took.sort()
     told = ", ".join(f"p{share:g} {took[int(len(took) * share / 100)] * 1000:,.0f} ms" for share in (50, 95, 99))
     row("steady load", rate, f"accepted -> seen in usage: {told} ({len(took)} events)")
@@ -269,7 +280,8 @@ def measure(options: argparse.Namespace, environment: dict[str, str]) -> None:
     try:
         product.start()
         asking = Asking(product)
-        sustained(product, asking, options.seconds)
+        if options.seconds:
+            sustained(product, asking, options.seconds, options.rate)
         if options.paced_seconds:
             visible(product, asking, options.paced_seconds)
     finally:
@@ -281,6 +293,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kafka", action="store_true")
+    parser.add_argument("--rate", type=float, default=EVENTS_PER_S)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--paced-seconds", type=float, default=30)
     parser.add_argument("--workers", type=int, default=1)

@@ -44,6 +44,7 @@ price_configurations = sa.Table(
 )
 
 # `timezone` is the customer's when the subscription was made: its calendar must not move under periods that began.
+# `billing_cycle_alignment`: null, as in rows from before the column, is calendar_period.
 subscriptions = sa.Table(
     "subscriptions",
     metadata,
@@ -54,6 +55,7 @@ subscriptions = sa.Table(
     sa.Column("currency", sa.String(3), nullable=False),
     sa.Column("timezone", sa.String(64), nullable=False),
     sa.Column("commitment_interval", ExactJson),
+    sa.Column("billing_cycle_alignment", sa.String(16)),
     sa.Column("starts_at", Instant, nullable=False),
     sa.Column("cancelled_at", Instant),
     sa.Column("created_at", Instant, nullable=False),
@@ -62,6 +64,7 @@ subscriptions = sa.Table(
 )
 
 # `price_groups` are the rows that were chosen or agreed when the subscription was made: [{metering_filter, prices}].
+# `metering`: null is the payment interval, billed in full.
 subscription_products = sa.Table(
     "subscription_products",
     metadata,
@@ -77,6 +80,7 @@ subscription_products = sa.Table(
     sa.Column("max_amount", sa.BigInteger),
     sa.Column("min_committed_count", ExactJson),
     sa.Column("price_groups", ExactJson, nullable=False),
+    sa.Column("metering", ExactJson),
 )
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from deploy.adapters import RegistryCustomers, RegistryLanes, now
 from deploy.log_choice import consumer_group, open_reader
-from deploy.metrics import consumer_samples, metrics_response
+from deploy.metrics import UP, consumer_samples, metrics_response, up_sample
 from deploy.roles import Role
 from deploy.store_choice import store_answers
 from deploy.tracing import batch_tracing, tracer_of
@@ -19,6 +19,7 @@ from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.meter import CONSUMER_CELLS, CONSUMER_METRICS, ConsumerMeter
 from ingest.consumer.sharing import run_shared
+from ingest.consumer.standstill import Standstill
 from metering.metrics import Tallies
 from metering.store.chains import ChainStore
 
@@ -31,9 +32,11 @@ async def serve_consumer(role: Role, stop: asyncio.Event) -> None:
     """
     async with AsyncExitStack() as stack:
         meter = ConsumerMeter(stack.enter_context(Tallies(role.run_dir / role.name, CONSUMER_CELLS)))
+        standstill = Standstill()
 
         async def metrics() -> web.StreamResponse:
-            return metrics_response(CONSUMER_METRICS, consumer_samples(role.run_dir))
+            samples = {**consumer_samples(role.run_dir), **up_sample("consumer", up=standstill.reason is None)}
+            return metrics_response((*CONSUMER_METRICS, UP), samples)
 
         await stack.enter_async_context(role.answering(metrics))
         registry = await role.open_registry(stack, stop)
@@ -49,6 +52,7 @@ async def serve_consumer(role: Role, stop: asyncio.Event) -> None:
 
         def make(owned: frozenset[int]) -> Consumer:
             meter.reads(len(owned))
+            standstill.end()  # What it stood in front of may be another's now.
             return Consumer(
                 log,
                 versions,
@@ -60,12 +64,15 @@ async def serve_consumer(role: Role, stop: asyncio.Event) -> None:
                 only=owned,
                 told=meter.drained,
                 tracing=tracing,
+                poison_stops=not role.config.accept_poison,
+                standstill=standstill,
             )
 
         role.health.checks = {
             "the registry": role.registry_answers(registry),
             "the store": store_answers(store),
             "the log": log.ends,
+            "a person (it stands still, read what it says)": standstill.check,
         }
         role.health.started = True
         consuming = asyncio.create_task(run_shared(group, make))

@@ -6,7 +6,7 @@ chDB allows one engine a process and one process a path, so what writes the stor
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
@@ -32,6 +32,7 @@ from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.meter import CONSUMER_CELLS, ConsumerMeter
 from ingest.consumer.progress import LogProgress, LogSilentError
 from ingest.consumer.seams import ApplyTracing
+from ingest.consumer.standstill import Standstill
 from ingest.core_api import internal_routes, lag_route
 from ingest.dead_letter_replay import Replayer
 from ingest.dead_letter_routes import dead_letter_routes
@@ -78,6 +79,7 @@ class Core:
     imports: Imports
     replayer: Replayer
     limiter: Limiter | None = None
+    standstill: Standstill = field(default_factory=Standstill)
 
 
 async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
@@ -103,8 +105,19 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     keeper = keeper_of(config, writer, log.log_id)
     hint = keeper.applied_hint if keeper is not None else None
     meter = ConsumerMeter(Tallies(Path(config.run_dir) / config.name, CONSUMER_CELLS))
+    standstill = Standstill()
     consumer = Consumer(
-        log, versions, lanes, customers, letters, clock=now, applied_hint=hint, told=meter.drained, tracing=tracing
+        log,
+        versions,
+        lanes,
+        customers,
+        letters,
+        clock=now,
+        applied_hint=hint,
+        poison_stops=not config.accept_poison,
+        told=meter.drained,
+        tracing=tracing,
+        standstill=standstill,
     )
     await consumer.start()
     meter.reads(len(await log.ends()))
@@ -122,6 +135,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
         progress=progress,
         writer=writer,
         imports=Imports(registry, spool, importer, now),
+        standstill=standstill,
     )
     eraser = ErasureRunner(
         registry,
@@ -130,7 +144,8 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
         LogPlace(log, lanes, progress.wait_until_applied, keeper, config.archive_dir),
         now,
     )
-    app = build_core(core, _measured(config, Measured(store, versions, progress, spooled)), *_erasing(core, eraser))
+    measured = Measured(store, versions, progress, spooled, standstill)
+    app = build_core(core, _measured(config, measured), *_erasing(core, eraser))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
@@ -183,8 +198,9 @@ def make_core(
     progress: LogProgress,
     writer: LogWriter,
     imports: Imports,
+    standstill: Standstill | None = None,
 ) -> Core:
-    """Put together what routes and pages stand on."""
+    """Put together what routes and pages stand on. `standstill`: of the consumer in this process, if there is one."""
     return Core(
         registry=registry,
         store=store,
@@ -196,6 +212,7 @@ def make_core(
         imports=imports,
         replayer=Replayer(StoreDeadLetters(store), writer, now),
         limiter=config.limiter(),
+        standstill=standstill or Standstill(),
     )
 
 
@@ -212,6 +229,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         customer_use=references,
         aggregator_use=references,
         subscriptions=references,
+        stands_still=lambda: core.standstill.reason is not None,
     )
     money = billing.api.Services(
         registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now, progress=core.progress

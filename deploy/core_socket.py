@@ -12,6 +12,7 @@ from deploy.run_dir import run_dir_of
 from deploy.settings import Settings
 from ingest.core_api import INTERNAL_HEADER, SECRET_HEADER
 from metering.http.json import MalformedJsonError, loads
+from metering.http.send_once import send_once
 
 WAIT_S_MAX = 120.0
 
@@ -46,7 +47,9 @@ async def _ask(settings: Settings, method: str, path: str, *, or_api: bool) -> A
         connector = aiohttp.UnixConnector(where)
     try:
         async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session,
+            aiohttp.ClientSession(
+                connector=connector, timeout=timeout, headers=headers, middlewares=(send_once,)
+            ) as session,
             session.request(method, f"{base}{path}") as answer,
         ):
             told = loads(await answer.read())

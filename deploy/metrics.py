@@ -7,22 +7,24 @@ everybody asks from here: such a proxy must keep the path to itself.
 
 import asyncio
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from deploy.disk_use import disk_use
 from ingest.consumer.meter import CONSUMER_CELLS, CONSUMER_METRICS
 from ingest.consumer.progress import LogProgress
+from ingest.consumer.standstill import Standstill
 from ingest.errors import IngestError, LogUnavailableError
 from ingest.gateway.meter import CELLS, DURATIONS, GATEWAY_METRICS
 from ingest.log.clock import now_us
 from ingest.log.spool.state import Spooled, SpoolState
-from metering.errors import MeteringError
+from metering.errors import MeteringError, StoreUnavailableError
 from metering.http.problem import forbidden
 from metering.http.route import Call, Route
 from metering.http.shapes import TEXT
@@ -102,15 +104,22 @@ SPOOL_AGE = Metric(
     "Milliseconds since the oldest event in the spool came there, 0 when it is empty.",
     "Growing: the log does not take events; read what the spool process says, and mend the log.",
 )
-API_METRICS = (LAG_EVENTS, LAG_AGE, APPLIED, ROWS, PARTS)
+UP = Metric(
+    "meterline_up",
+    MetricKind.GAUGE,
+    "1 where a part does its work and told it in time for this scrape, 0 where not; what only it knows is then absent.",
+    "0 for minutes: that part is away, stalled, or stands still; read what the process says, and GET /readyz.",
+    "part",
+)
+API_METRICS = (UP, LAG_EVENTS, LAG_AGE, APPLIED, ROWS, PARTS)
 SPOOL_METRICS = (SPOOL_EVENTS, SPOOL_BYTES, SPOOL_AGE)
 METRICS = (*GATEWAY_METRICS, *CONSUMER_METRICS, *API_METRICS, LOG_BYTES, DISK_BYTES, *SPOOL_METRICS, RESTARTS)
 
 KINDS = ("log", "spool", "core", "gateway")
 RESTART_CELLS = tuple(RESTARTS.sample(kind) for kind in KINDS)
 
-APPLIED_S_MAX = 2.0
-"""So long a scrape waits for the log, and so long for the store."""
+ANSWER_S_MAX = 5.0
+"""So long a scrape waits for the log and the store, and no longer: Prometheus gives up after 10 s."""
 
 _TABLES = """
 SELECT table, sum(rows), count()
@@ -129,6 +138,8 @@ class Measured:
     versions: ChainStore
     progress: LogProgress
     spool: SpoolState | None = None
+    standstill: Standstill | None = None
+    """Of the consumer in this process, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,28 +205,44 @@ def consumer_samples(run_dir: Path) -> dict[str, str]:
 
 
 async def applied_samples(core: Measured) -> dict[str, str]:
-    """Give the lag, and what the store can tell; while it does not answer, only the lag, which then is at most this."""
-    samples: dict[str, str] = {}
-    # What nobody can tell, or not soon, is absent; the rest is needed then above all.
-    for add in (_add_lag, _add_applied):
-        with suppress(MeteringError, IngestError, TimeoutError):
-            async with asyncio.timeout(APPLIED_S_MAX):
-                await add(samples, core)
-    return samples
+    """Give the lag, and what the store can tell; while it does not answer, only the lag, which then is at most this.
+
+    What nobody can tell, or not soon, is absent, and `UP` says so: the rest is needed then above all.
+    """
+    lag, applied = await asyncio.gather(_in_time(_lag_samples(core)), _in_time(_store_samples(core)))
+    told = {**up_sample("log", up=lag is not None), **up_sample("store", up=applied is not None)}
+    if core.standstill is not None:
+        told |= up_sample("consumer", up=core.standstill.reason is None)
+    return {**told, **(lag or {}), **(applied or {})}
 
 
-async def _add_lag(samples: dict[str, str], core: Measured) -> None:
-    lag = await core.progress.lag()
-    samples[LAG_EVENTS.sample()] = str(lag.lag_events)
-    samples[LAG_AGE.sample()] = str(lag.oldest_unapplied_age_ms)
+def up_sample(part: str, *, up: bool) -> dict[str, str]:
+    """Say whether a part is up."""
+    return {UP.sample(part): str(int(up))}
 
 
-async def _add_applied(samples: dict[str, str], core: Measured) -> None:
-    for lane, position in sorted((await core.versions.applied()).bounds.items()):
-        samples[APPLIED.sample(str(lane))] = str(offset_of(position))
+async def _in_time(asked: Coroutine[Any, Any, dict[str, str]]) -> dict[str, str] | None:
+    try:
+        async with asyncio.timeout(ANSWER_S_MAX):
+            return await asked
+    except (MeteringError, IngestError, TimeoutError):
+        return None
+
+
+async def _lag_samples(core: Measured) -> dict[str, str]:
+    try:
+        lag = await core.progress.lag()
+    except StoreUnavailableError:
+        return {}  # The log is there; what of it is applied was never told.
+    return {LAG_EVENTS.sample(): str(lag.lag_events), LAG_AGE.sample(): str(lag.oldest_unapplied_age_ms)}
+
+
+async def _store_samples(core: Measured) -> dict[str, str]:
+    bounds = (await core.versions.applied()).bounds
+    samples = {APPLIED.sample(str(lane)): str(offset_of(position)) for lane, position in sorted(bounds.items())}
     for table, rows, parts in await core.store.run(core.store.select, _TABLES):
-        samples[ROWS.sample(table)] = str(rows)
-        samples[PARTS.sample(table)] = str(parts)
+        samples |= {ROWS.sample(table): str(rows), PARTS.sample(table): str(parts)}
+    return samples
 
 
 def _add_spooled(samples: dict[str, str], spooled: Spooled) -> None:

@@ -24,5 +24,6 @@ def part_config(settings: Settings, run_dir: Path, kind: str, *, name: str = "")
         log_segment_bytes=settings.log_segment_bytes,
         spool_dir="" if settings.spool_dir is None else str(settings.spool_dir),
         spool_bytes_max=settings.spool_bytes_max,
+        accept_poison=settings.accept_poison,
         traces=settings.traces,
     )

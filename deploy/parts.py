@@ -20,7 +20,7 @@ import uvloop
 from deploy.disk_use import places_of
 from deploy.output import lose_what_cannot_be_written
 from deploy.trace_settings import TraceSettings
-from ingest.errors import LogCorruptError, LogDeniedError, LogMismatchError, LogUnavailableError
+from ingest.errors import LogCorruptError, LogDeniedError, LogMismatchError, LogTooNewError, LogUnavailableError
 from ingest.log.archive.keeper import Keep
 from ingest.log.local.writer import SEGMENT_BYTES
 from metering.errors import DataTooNewError, SettingsError, StoreRefusedError, UnavailableError
@@ -51,6 +51,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_segment_bytes: int = SEGMENT_BYTES
     spool_dir: str = ""
     spool_bytes_max: int = 0
+    accept_poison: bool = False
     traces: TraceSettings | None = None
     listener: int = -1
     lifeline: int = -1
@@ -96,7 +97,15 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.run_dir) / "core.sock"
 
 
-_REFUSALS = (DataTooNewError, SettingsError, StoreRefusedError, LogMismatchError, LogCorruptError, LogDeniedError)
+_REFUSALS = (
+    DataTooNewError,
+    SettingsError,
+    StoreRefusedError,
+    LogMismatchError,
+    LogCorruptError,
+    LogDeniedError,
+    LogTooNewError,
+)
 
 Serve = Callable[[PartConfig, asyncio.Event], Awaitable[None]]
 

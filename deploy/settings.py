@@ -23,6 +23,7 @@
 | `METERLINE_LOG_SEGMENT_MIB` | size of a segment of the local log, the unit that is archived | `256` |
 | `METERLINE_SPOOL_DIR` | a folder where events are kept durably while the log does not take them | none: 503 |
 | `METERLINE_SPOOL_BYTES_MAX` | bytes of events that may wait there; beyond that 503 | `1073741824` (1 GiB) |
+| `METERLINE_ACCEPT_POISON` | `1`: what cannot be understood becomes dead letters, however much | `0`: stand still |
 | `OTEL_EXPORTER_OTLP_ENDPOINT`, or `..._TRACES_ENDPOINT` | where traces are sent, OTLP over HTTP | none: no traces |
 | `OTEL_TRACES_SAMPLER`, `_ARG` | which requests are traced | `parentbased_always_on` |
 | `OTEL_SERVICE_NAME` | what the service is called in traces | `meterline` |
@@ -92,6 +93,7 @@ class Settings:
     log_segment_bytes: int = SEGMENT_BYTES
     spool_dir: Path | None = None
     spool_bytes_max: int = SPOOL_BYTES_DEFAULT
+    accept_poison: bool = False
     metrics_token: str = field(default="", repr=False)
     store_replicated: bool = False
     api_urls: tuple[str, ...] = ()
@@ -144,6 +146,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         log_segment_bytes=1024 * 1024 * _whole(env, "METERLINE_LOG_SEGMENT_MIB", 256, 1, SEGMENT_MIB_MAX),
         spool_dir=Path(spool_dir).expanduser().resolve() if (spool_dir := env.get("METERLINE_SPOOL_DIR")) else None,
         spool_bytes_max=_whole(env, "METERLINE_SPOOL_BYTES_MAX", SPOOL_BYTES_DEFAULT, SPOOL_BYTES_MIN, SPOOL_BYTES_MAX),
+        accept_poison=bool(_whole(env, "METERLINE_ACCEPT_POISON", 0, 0, 1)),
         metrics_token=_secret(env, "METERLINE_METRICS_TOKEN"),
         store_replicated=bool(_whole(env, "METERLINE_STORE_REPLICATED", 0, 0, 1)),
         api_urls=_api_urls(env.get("METERLINE_API_URL") or ""),

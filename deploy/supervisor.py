@@ -122,7 +122,8 @@ class Supervisor:
             return
         process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), STOP_WAIT_S_MAX)
+            async with asyncio.timeout(STOP_WAIT_S_MAX):
+                await process.wait()
         except TimeoutError:
             self._say(f"{part.name} did not stop within {STOP_WAIT_S_MAX:.0f} s and was killed; nothing is lost")
             process.kill()

@@ -8,7 +8,7 @@ IngestError
 +-- LogCorruptError       stop: durable bytes cannot be read, a person has to look
 +-- LogMismatchError      stop: this log is not the one that the store was filled from
 +-- LogTooNewError        stop: a newer release wrote this log, run that one
-+-- LogPoisonedError      stop: too much of the log cannot be understood, a person has to look
++-- LogPoisonedError      stand still: too much of the log cannot be understood, a person has to look
 """
 
 

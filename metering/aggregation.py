@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from metering.decimals import EXACT, plain, quotient
 from metering.filters import EVERYTHING, Filter, matches, number_of, text_of
+from metering.timestamps import EARLIEST_US, LATEST_US
 from metering.windows import Window
 
 
@@ -35,7 +36,7 @@ class Operation(StrEnum):
     """How many values there are, equal ones once."""
     WEIGHTED_SUM = "weighted_sum"
     """Values are changes of a level. Each weighs the share of the window that comes after it, an earlier one 1: the
-    level's average over time. 18 decimals, half away from zero."""
+    level's average over time. 18 decimals, half away from zero. Over all time, or no window, it is the level at the end."""
 
 
 NEEDS_PROPERTY = frozenset(Operation) - {Operation.COUNT}
@@ -47,6 +48,8 @@ READS_EARLIER = frozenset({Operation.WEIGHTED_SUM})
 """Events before the window are part of its figure."""
 _NULL_OF_NOTHING = frozenset({Operation.MAX, Operation.MIN, Operation.AVERAGE, Operation.LATEST})
 _ZERO = Decimal(0)
+ALL_TIME = Window(EARLIEST_US, LATEST_US)
+"""All that events may be of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,7 @@ def _with(operation: Operation, parts: Parts, value: Decimal, timestamp_us: int)
 
 def _weighted(parts: Parts, window: Window | None) -> Decimal:
     before, within, moments = (part or _ZERO for part in parts)
-    if window is None or window.end_us <= window.start_us:
+    if window is None or window == ALL_TIME or window.end_us <= window.start_us:
         return EXACT.add(before, within)
     length = window.end_us - window.start_us
     after = EXACT.subtract(EXACT.multiply(within, window.end_us), moments)
@@ -218,7 +221,7 @@ def _total(
 
 
 def _level(numbers: Sequence[tuple[Occurrence, Decimal]], window: Window | None) -> Decimal:
-    if window is None:
+    if window is None or window == ALL_TIME:
         return _sum(number for _, number in numbers)
     length = window.end_us - window.start_us
     weights = [(number, min(length, window.end_us - event.timestamp_us)) for event, number in numbers]

@@ -4,9 +4,11 @@ from billing.catalog.model import ProductStatus, ProductType
 from billing.interval import COUNT_MAX
 from billing.invoices.model import InvoiceStatus
 from billing.money import AMOUNT_MAX
+from billing.periods import BillingCycleAlignment
 from billing.pricing import MODELS
 from billing.subscriptions.model import SubscriptionStatus
 from billing.subscriptions.reading import PRODUCTS_MAX
+from billing.windows import MeteringIntervalType
 from metering.api.aggregator_fields import AGGREGATOR, FILTER
 from metering.http.shapes import (
     ANY_OBJECT,
@@ -138,12 +140,17 @@ _TERMS = {
     "max_amount": _optional(_AMOUNT),
     "min_committed_count": _OPTIONAL_NUMBER,
 }
+_WINDOW = one_of([kind.value for kind in MeteringIntervalType])
+_ALIGNMENT = one_of([alignment.value for alignment in BillingCycleAlignment])
 NEW_SUBSCRIPTION_BODY = request_of(
     {
         "customer_id": described(NAME, "Our id or the external id."),
         "name": OPTIONAL_NAME,
         "currency": described(_CURRENCY, "The customer's when absent."),
-        "commitment_interval": NEW_INTERVAL,
+        "commitment_interval": described(NEW_INTERVAL, "How long the customer is committed."),
+        "billing_cycle_alignment": described(
+            _ALIGNMENT, "With what periods begin: the calendar's, when absent, or the day of the start."
+        ),
         "starts_at": described({**NAME, "maxLength": 64}, "A date-time, or a date in the customer's time zone."),
         "activation_strategy": one_of(("start_date",)),
         "products": array_of(
@@ -152,6 +159,14 @@ NEW_SUBSCRIPTION_BODY = request_of(
                     "id": NAME,
                     "payment_interval": NEW_INTERVAL,
                     **_TERMS,
+                    "metering_interval_type": described(_WINDOW, "Of when the usage is that a period bills."),
+                    "metering_interval": described(NEW_INTERVAL, "For the type custom."),
+                    "metering_interval_start_at": described(
+                        {**NAME, "maxLength": 64}, "For the type custom: where the first window begins."
+                    ),
+                    "bill_usage_difference": described(
+                        BOOLEAN, "Bill what a period adds to its window; not for payment_interval."
+                    ),
                     "prices": described(ROWS, "In place of the catalog's."),
                 },
                 title="NewSubscriptionProduct",
@@ -174,6 +189,7 @@ SUBSCRIPTION = object_of(
         "timezone": TEXT,
         "activation_strategy": one_of(("start_date",)),
         "commitment_interval": _optional(INTERVAL),
+        "billing_cycle_alignment": _ALIGNMENT,
         "starts_at": INSTANT,
         "cancelled_at": OPTIONAL_INSTANT,
         "products": array_of(
@@ -184,6 +200,10 @@ SUBSCRIPTION = object_of(
                     "aggregator_id": OPTIONAL_TEXT,
                     "payment_interval": INTERVAL,
                     **_TERMS,
+                    "metering_interval_type": _WINDOW,
+                    "metering_interval": _optional(INTERVAL),
+                    "metering_interval_start_at": OPTIONAL_INSTANT,
+                    "bill_usage_difference": BOOLEAN,
                     "prices": _optional(ROWS),
                     "price_groups": _optional(
                         array_of(object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}))

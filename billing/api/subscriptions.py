@@ -156,6 +156,7 @@ def subscription_object(subscription: Subscription, names: Mapping[str, str], no
         "timezone": subscription.timezone,
         "activation_strategy": "start_date",
         "commitment_interval": commitment.document() if commitment else None,
+        "billing_cycle_alignment": subscription.billing_cycle_alignment.value,
         "starts_at": format_instant(subscription.starts_at),
         "cancelled_at": None if subscription.cancelled_at is None else format_instant(subscription.cancelled_at),
         "products": [_product_object(one, names) for one in subscription.products],
@@ -176,6 +177,12 @@ def _product_object(agreed: SubscriptionProduct, names: Mapping[str, str]) -> di
         "min_amount": agreed.min_amount,
         "max_amount": agreed.max_amount,
         "min_committed_count": agreed.min_committed_count,
+        "metering_interval_type": agreed.metering.type.value,
+        "metering_interval": agreed.metering.interval.document() if agreed.metering.interval else None,
+        "metering_interval_start_at": (
+            None if agreed.metering.starts_us is None else format_instant(agreed.metering.starts_us)
+        ),
+        "bill_usage_difference": agreed.metering.bill_usage_difference,
         "prices": None if matrix else list(agreed.groups[0].prices),
         "price_groups": [group.document() for group in agreed.groups] if matrix else None,
     }

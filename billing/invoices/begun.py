@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from billing.interval import Interval
 from billing.invoices.model import invoice_id
-from billing.periods import Calendar
+from billing.periods import BillingCycleAlignment, Calendar, Cycle
 from metering.windows import Window
 from metering.zones import zone_named
 
@@ -23,6 +23,12 @@ class Outline:
     starts_us: int
     cancelled_us: int | None
     intervals: Sequence[Interval]
+    alignment: BillingCycleAlignment = BillingCycleAlignment.CALENDAR_PERIOD
+
+    def cycle(self, interval: Interval) -> Cycle:
+        """Give the cycle of the periods of an interval."""
+        aligned = self.alignment is BillingCycleAlignment.ANNIVERSARY
+        return Cycle(interval, zone_named(self.timezone), self.starts_us if aligned else None)
 
 
 class OpenPeriod(NamedTuple):
@@ -54,18 +60,18 @@ EVER = StartsWithin()
 
 def open_periods(outlines: Iterable[Outline], now_us: int, within: StartsWithin) -> list[OpenPeriod]:
     """Give the periods that have begun by `now_us`, those that started last first."""
-    sharing: dict[tuple[Interval, str], list[Outline]] = {}
+    sharing: dict[Cycle, list[Outline]] = {}
     for outline in outlines:
         if outline.starts_us <= now_us:
             for interval in outline.intervals:
-                sharing.setdefault((interval, outline.timezone), []).append(outline)
+                sharing.setdefault(outline.cycle(interval), []).append(outline)
     found: list[OpenPeriod] = []
-    for (interval, timezone), alike in sharing.items():
-        calendar = Calendar(interval, zone_named(timezone), min(one.starts_us for one in alike), now_us)
+    for cycle, alike in sharing.items():
+        calendar = Calendar(cycle, min(one.starts_us for one in alike), now_us)
         for outline in alike:
             begun = calendar.begun(outline.starts_us, now_us, outline.cancelled_us)
             found += [
-                OpenPeriod(outline.subscription_id, interval, window)
+                OpenPeriod(outline.subscription_id, cycle.interval, window)
                 for window in begun
                 if within.holds(window.start_us)
             ]

@@ -1,7 +1,7 @@
 """Work out the lines of an invoice: pure, from what was agreed and what was counted. No I/O, no clock.
 
 A fee, a seat and a bundle are owed for the days of the period; usage is never prorated, and neither are its tiers,
-minimum, maximum and commitment. Each line is rounded once.
+minimum, maximum and commitment: these hold for a metering window. What a window comes to is rounded once.
 """
 
 from collections.abc import Sequence
@@ -15,23 +15,27 @@ from billing.invoices.model import LineItem
 from billing.pricing import (
     Charged,
     EventPrices,
+    Rated,
     RatedTier,
     Terms,
     UnitPrices,
+    bill_difference,
     charge,
     charge_events,
     charge_groups,
+    joined,
     settle,
 )
 from billing.pricing.model import Charges
 from billing.subscriptions.model import SubscriptionProduct
 
 _NOTHING = Decimal(0)
+_WHOLE = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What an aggregator makes of a period: one total for each price group, in order.
+    """What an aggregator makes of a span of time: one total for each price group, in order.
 
     `values` are those of the single events, in (timestamp, id) order, where prices are for each event; else None.
     """
@@ -42,12 +46,24 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowUsage:
+    """What was counted of one metering window: so far, and up to the end of each earlier period, ascending."""
+
+    so_far: Counted
+    earlier: Sequence[Counted] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class BilledProduct:
-    """A product of a subscription, the name that its line bears, and what was counted; None where `count` is billed."""
+    """A product of a subscription, the name that its line bears, and its usage; None where `count` is billed.
+
+    `usage` is that of each metering window that the period reaches into; `earlier` is there where only the difference
+    is billed.
+    """
 
     agreed: SubscriptionProduct
     name: str
-    counted: Counted | None
+    usage: Sequence[WindowUsage] | None
 
 
 def invoice_lines(products: Sequence[BilledProduct], currency: str, share: Fraction) -> list[LineItem]:
@@ -108,13 +124,25 @@ class ProratedPrices:
 def _line(product: BilledProduct, currency: str, share: Fraction) -> LineItem:
     agreed = product.agreed
     try:
-        rated = settle(*charged(agreed, product.counted, share))
+        if product.usage is None:
+            rated = settle(*charged(agreed, None, share))
+        else:
+            rated = joined([_window(agreed, usage) for usage in product.usage])
     except RefusedPriceError as error:
         raise type(error)(f"product {agreed.product_id}: {error}") from error
     units = rated.quantity
-    if _is_fee(agreed) and isinstance(rated.tiers[0], RatedTier):
+    if product.usage is None and _is_fee(agreed) and isinstance(rated.tiers[0], RatedTier):
         units = rated.tiers[0].quantity  # A fee has a count and no units.
     return LineItem(product.name, agreed.product_id, rated.entry_type, units, currency, rated.amount, rated.tiers)
+
+
+def _window(agreed: SubscriptionProduct, usage: WindowUsage) -> Rated:
+    """Rate a window as far as it has come, and take off the most that it had come to before where that is billed."""
+    so_far = settle(*charged(agreed, usage.so_far, _WHOLE))
+    if not agreed.metering.bill_usage_difference:
+        return so_far
+    billed = [settle(*charged(agreed, earlier, _WHOLE)).signed_amount for earlier in usage.earlier]
+    return bill_difference(so_far, max(0, *billed) if billed else 0)
 
 
 def _matrix(agreed: SubscriptionProduct, counted: Counted) -> list[tuple[UnitPrices, Decimal]]:

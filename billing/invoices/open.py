@@ -6,19 +6,20 @@ The registry is read once, in one transaction; the store at one cut-off; what co
 from collections.abc import Mapping
 from datetime import datetime
 
-from billing.invoices.asking import Asked, Line, count_all
+from billing.invoices.asking import Asked, Figure, count_all
 from billing.invoices.begun import OpenPeriod
-from billing.invoices.lines import BilledProduct, Counted, invoice_lines
+from billing.invoices.lines import BilledProduct, Counted, WindowUsage, invoice_lines
 from billing.invoices.model import Invoice, InvoiceStatus
 from billing.invoices.registry import Stands, Wanted, read_one, read_page
 from billing.periods import days_owed
+from billing.subscriptions.model import SubscriptionProduct
+from billing.windows import MeteredWindow, metered_windows
 from metering.http.paging import Page
 from metering.position import Cutoff
 from metering.registry.engine import Registry
 from metering.store.client import Store
-from metering.store.questions import Question
+from metering.timestamps import microseconds
 from metering.world import World
-from metering.zones import zone_named
 
 
 async def list_open_invoices(
@@ -31,7 +32,7 @@ async def list_open_invoices(
         QueryLimitError: there is too much to count for one answer.
     """
     stands = await registry.read(read_page, world, wanted, page, now)
-    counted = await store.run(count_all, store, world, cutoff, asked_of(stands))
+    counted = await store.run(count_all, store, world, cutoff, asked_of(stands), microseconds(now))
     return invoices_of(stands, counted), stands.total
 
 
@@ -45,24 +46,26 @@ async def find_open_invoice(
         QueryLimitError: there is too much to count for one answer.
     """
     stands = await registry.read(read_one, world, invoice_id, now)
-    counted = await store.run(count_all, store, world, cutoff, asked_of(stands))
+    counted = await store.run(count_all, store, world, cutoff, asked_of(stands), microseconds(now))
     return next(iter(invoices_of(stands, counted)), None)
 
 
 def asked_of(stands: Stands) -> list[Asked]:
-    """Give what has to be counted: each product with an aggregator, in each period."""
+    """Give what has to be counted: the metering windows of each product with an aggregator, in each period."""
     out = []
     for period in stands.periods:
         ids = stands.identifiers[stands.subscriptions[period.subscription_id].customer_id]
-        question = Question(ids, period.window.start_us, period.window.end_us)
         for product in stands.products(period):
-            if product.aggregator_id is not None:
-                aggregator = stands.aggregators[product.aggregator_id]
-                out.append(Asked(Line(period.invoice_id, product.id), aggregator, product.groups, question))
+            if product.aggregator_id is None:
+                continue
+            aggregator = stands.aggregators[product.aggregator_id]
+            for window in _windows(stands, period, product):
+                spans = (*window.earlier, window.so_far)
+                out += [Asked(Figure(product.id, span), aggregator, product.groups, ids) for span in spans]
     return out
 
 
-def invoices_of(stands: Stands, counted: Mapping[Line, Counted]) -> list[Invoice]:
+def invoices_of(stands: Stands, counted: Mapping[Figure, Counted]) -> list[Invoice]:
     """Give the invoices of a page, once it is known what was counted.
 
     Raises:
@@ -71,12 +74,31 @@ def invoices_of(stands: Stands, counted: Mapping[Line, Counted]) -> list[Invoice
     return [_invoice(stands, period, counted) for period in stands.periods]
 
 
-def _invoice(stands: Stands, period: OpenPeriod, counted: Mapping[Line, Counted]) -> Invoice:
+def _windows(stands: Stands, period: OpenPeriod, product: SubscriptionProduct) -> list[MeteredWindow]:
+    life = stands.subscriptions[period.subscription_id].life(product)
+    return metered_windows(period.window, product.metering, life)
+
+
+def _usage(
+    stands: Stands, period: OpenPeriod, product: SubscriptionProduct, counted: Mapping[Figure, Counted]
+) -> list[WindowUsage] | None:
+    if product.aggregator_id is None:
+        return None
+    return [
+        WindowUsage(
+            counted[Figure(product.id, window.so_far)],
+            [counted[Figure(product.id, span)] for span in window.earlier],
+        )
+        for window in _windows(stands, period, product)
+    ]
+
+
+def _invoice(stands: Stands, period: OpenPeriod, counted: Mapping[Figure, Counted]) -> Invoice:
     subscription = stands.subscriptions[period.subscription_id]
     customer = stands.customers[subscription.customer_id]
-    days = days_owed(period.window.start_us, period.interval, zone_named(subscription.timezone))
+    days = days_owed(period.window.start_us, subscription.cycle(period.interval))
     billed = [
-        BilledProduct(product, stands.names[product.product_id], counted.get(Line(period.invoice_id, product.id)))
+        BilledProduct(product, stands.names[product.product_id], _usage(stands, period, product, counted))
         for product in stands.products(period)
     ]
     return Invoice(

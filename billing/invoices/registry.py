@@ -14,6 +14,7 @@ from billing.catalog.registry import product_names
 from billing.interval import Interval
 from billing.invoices.begun import EVER, OpenPeriod, Outline, StartsWithin, open_periods
 from billing.invoices.model import subscription_of
+from billing.periods import BillingCycleAlignment
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.registry import find_subscriptions
 from billing.tables import of, subscription_products, subscriptions
@@ -110,6 +111,7 @@ def _outlines(connection: sa.Connection, world: World, wanted: Wanted) -> Iterab
         sa.select(
             subscriptions.c.id,
             subscriptions.c.timezone,
+            subscriptions.c.billing_cycle_alignment,
             subscriptions.c.starts_at,
             subscriptions.c.cancelled_at,
             subscription_products.c.payment_interval,
@@ -128,6 +130,7 @@ def _outlines(connection: sa.Connection, world: World, wanted: Wanted) -> Iterab
             microseconds(own[0].starts_at),
             None if own[0].cancelled_at is None else microseconds(own[0].cancelled_at),
             list(dict.fromkeys(Interval.from_document(row.payment_interval) for row in own)),
+            BillingCycleAlignment(own[0].billing_cycle_alignment or BillingCycleAlignment.CALENDAR_PERIOD),
         )
         for subscription_id, own in rows.items()
     ]

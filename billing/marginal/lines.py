@@ -21,13 +21,13 @@ from billing.money import MONEY, to_decimal
 from billing.periods import period_holding
 from billing.pricing import EventPrices, unrounded
 from billing.subscriptions.model import Subscription, SubscriptionProduct
+from billing.windows import metered_windows
 from metering.aggregation import ADDS_UP, NEEDS_PROPERTY, Occurrence, Usage, plus, value_of
 from metering.filters import matches
 from metering.registry.aggregators import StoredAggregator
 from metering.store.usage import PlacedValue
 from metering.timestamps import microseconds
 from metering.windows import Window
-from metering.zones import zone_named
 
 _WHOLE = Fraction(1)
 _DIGEST_CHARACTERS = 16
@@ -146,13 +146,20 @@ def _value(event: CountedEvent, aggregator: StoredAggregator) -> Decimal:
 
 
 def _window(event: CountedEvent, subscription: Subscription, product: SubscriptionProduct) -> Window | None:
-    return period_holding(
+    """Give what the period that holds the event bills of the metering window that does."""
+    period = period_holding(
         event.timestamp_us,
-        product.payment_interval,
-        zone_named(subscription.timezone),
+        subscription.cycle(product.payment_interval),
         microseconds(subscription.starts_at),
         None if subscription.cancelled_at is None else microseconds(subscription.cancelled_at),
     )
+    if period is None:
+        return None
+    for window in metered_windows(period, product.metering, subscription.life(product)):
+        span = window.so_far
+        if span.start_us <= event.timestamp_us < span.end_us:
+            return Window(span.start_us, span.end_us)
+    return None
 
 
 def _named_group(line: TouchedLine) -> Group | None:

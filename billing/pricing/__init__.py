@@ -17,7 +17,7 @@ from billing.pricing.pipeline import (
     settle,
     unrounded,
 )
-from billing.pricing.rated import Adjustment, AdjustmentKind, EntryType, Rated, RatedTier
+from billing.pricing.rated import Adjustment, AdjustmentKind, EntryType, Rated, RatedTier, joined
 from billing.pricing.registry import MODELS, read_prices
 from billing.pricing.terms import read_terms
 from billing.pricing.totals import LineTotal, line_total, percent_of
@@ -41,6 +41,7 @@ __all__ = [
     "charge_events",
     "charge_groups",
     "credits_used",
+    "joined",
     "line_total",
     "percent_of",
     "rate",

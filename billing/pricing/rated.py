@@ -4,10 +4,13 @@ Amounts here are never below 0 as a whole: a line that gives money back is a cre
 adjustments take the sign of the line, so they always add up to its amount.
 """
 
-from decimal import Decimal
+from collections.abc import Sequence
+from decimal import Decimal, localcontext
 from enum import StrEnum
 
 import msgspec
+
+from billing.money import MONEY, within_int64
 
 
 class EntryType(StrEnum):
@@ -64,6 +67,21 @@ def signed(amount: int, quantity: Decimal, tiers: tuple[RatedTier | Adjustment, 
     if amount >= 0:
         return Rated(EntryType.DEBIT, amount, quantity, tiers)
     return Rated(EntryType.CREDIT, -amount, quantity.copy_negate(), tuple(negated(tier) for tier in tiers))
+
+
+def joined(lines: Sequence[Rated]) -> Rated:
+    """Make one line of several; without any it is of nothing."""
+    if len(lines) == 1:
+        return lines[0]
+    amount, quantity = 0, Decimal(0)
+    tiers: list[RatedTier | Adjustment] = []
+    with localcontext(MONEY):
+        for line in lines:
+            is_credit = line.entry_type is EntryType.CREDIT
+            amount += line.signed_amount
+            quantity += line.quantity.copy_negate() if is_credit else line.quantity
+            tiers += [negated(tier) for tier in line.tiers] if is_credit else line.tiers
+    return signed(within_int64(amount), quantity, tuple(tiers))
 
 
 def negated(tier: RatedTier | Adjustment) -> RatedTier | Adjustment:

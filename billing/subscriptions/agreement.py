@@ -3,7 +3,7 @@
 What is agreed here is complete: a subscription that was accepted can be billed, or it was refused with a reason.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,8 +12,9 @@ from billing.catalog.model import PriceGroup, Product, ProductStatus, ProductTyp
 from billing.catalog.rows import is_matrix, read_rows
 from billing.catalog.selection import Wanted, choose
 from billing.subscriptions.model import SubscriptionProduct
-from billing.subscriptions.reading import ProductAsked, SubscriptionAsked, starts_within_reach
-from metering.http.problem import ApiError, Fault, invalid_field, refused
+from billing.subscriptions.reading import MeteringAsked, ProductAsked, SubscriptionAsked, starts_within_reach
+from billing.windows import Metering, MeteringIntervalType
+from metering.http.problem import ApiError, Fault, PathPart, invalid_field, refused
 from metering.ids import new_id
 from metering.ranges import RangeError, parse_instant
 from metering.registry.customers import Customer, CustomerStatus
@@ -55,18 +56,24 @@ def agree(asked: SubscriptionAsked, customer: Customer, catalog: Mapping[str, Pr
         product = _product(index, one, catalog)
         groups = _groups(index, one, product, wanted)
         _check_terms(index, one, product, groups)
-        products.append(_agreed(one, product, groups))
+        metering = _metering(index, one, asked, product, zone)
+        products.append(_agreed(one, product, groups, metering))
     return Agreement(customer.id, currency, zone.key, starts_at, tuple(products))
 
 
 def _start(text: str, zone: ZoneInfo) -> datetime:
+    return EPOCH + timedelta(microseconds=_instant(text, zone, ("starts_at",)))
+
+
+def _instant(text: str, zone: ZoneInfo, path: Sequence[PathPart]) -> int:
+    name = str(path[-1])
     try:
-        instant_us = parse_instant(text, "starts_at", zone)
+        instant_us = parse_instant(text, name, zone)
     except RangeError as error:
-        raise invalid_field("starts_at", "timestamp", str(error)) from None
+        raise invalid_field(path, "timestamp", str(error)) from None
     if not starts_within_reach(instant_us):
-        raise invalid_field("starts_at", "out_of_range", f"starts_at: {text} lies outside of 1980 to 2099")
-    return EPOCH + timedelta(microseconds=instant_us)
+        raise invalid_field(path, "out_of_range", f"{name}: {text} lies outside of 1980 to 2099")
+    return instant_us
 
 
 def _product(index: int, asked: ProductAsked, catalog: Mapping[str, Product]) -> Product:
@@ -104,7 +111,26 @@ def _check_terms(index: int, asked: ProductAsked, product: Product, groups: tupl
         raise refused(f"{where}: a commitment cannot be shared out among metering filters: leave it out")
 
 
-def _agreed(asked: ProductAsked, product: Product, groups: tuple[PriceGroup, ...]) -> SubscriptionProduct:
+def _metering(
+    index: int, asked: ProductAsked, subscription: SubscriptionAsked, product: Product, zone: ZoneInfo
+) -> Metering:
+    """Settle the windows of a product, or refuse what is none of its kind."""
+    metering = asked.metering
+    if metering != MeteringAsked() and product.type is not ProductType.DYNAMIC:
+        where = f"products[{index}].metering_interval_type"
+        raise refused(f"{where}: a {product.type} product has no usage to meter: leave it out")
+    commits = metering.type is MeteringIntervalType.SUBSCRIPTION_COMMITMENT
+    if commits and subscription.commitment_interval is None:
+        where = f"products[{index}].metering_interval_type"
+        raise refused(f"{where}: the subscription is not committed: send its commitment_interval, or another type")
+    path = ("products", index, "metering_interval_start_at")
+    starts_us = None if metering.starts_at is None else _instant(metering.starts_at, zone, path)
+    return Metering(metering.type, metering.interval, starts_us, metering.bill_usage_difference)
+
+
+def _agreed(
+    asked: ProductAsked, product: Product, groups: tuple[PriceGroup, ...], metering: Metering
+) -> SubscriptionProduct:
     return SubscriptionProduct(
         new_id("spr"),
         product.id,
@@ -115,4 +141,5 @@ def _agreed(asked: ProductAsked, product: Product, groups: tuple[PriceGroup, ...
         asked.max_amount,
         asked.min_committed_count,
         groups,
+        metering,
     )

@@ -12,7 +12,11 @@ from enum import StrEnum
 
 from billing.catalog.model import PriceGroup
 from billing.interval import Interval
+from billing.periods import BillingCycleAlignment, Cycle
+from billing.windows import EACH_PERIOD, Life, Metering, MeteringIntervalType
+from metering.timestamps import microseconds
 from metering.world import World
+from metering.zones import zone_named
 
 
 class SubscriptionStatus(StrEnum):
@@ -40,6 +44,7 @@ class SubscriptionProduct:
     max_amount: int | None
     min_committed_count: Decimal | None
     groups: Sequence[PriceGroup]
+    metering: Metering = EACH_PERIOD
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,32 @@ class Subscription:
     products: Sequence[SubscriptionProduct]
     created_at: datetime
     updated_at: datetime
+    billing_cycle_alignment: BillingCycleAlignment = BillingCycleAlignment.CALENDAR_PERIOD
+
+    def cycle(self, interval: Interval) -> Cycle:
+        """Give the cycle of the periods of an interval."""
+        aligned = self.billing_cycle_alignment is BillingCycleAlignment.ANNIVERSARY
+        return Cycle(interval, zone_named(self.timezone), microseconds(self.starts_at) if aligned else None)
+
+    def life(self, product: SubscriptionProduct) -> Life:
+        """Give when a product of this subscription is billed, and by which cycles."""
+        return Life(
+            microseconds(self.starts_at),
+            None if self.cancelled_at is None else microseconds(self.cancelled_at),
+            microseconds(self.created_at),
+            self.cycle(product.payment_interval),
+            self._window_cycle(product.metering),
+        )
+
+    def _window_cycle(self, metering: Metering) -> Cycle | None:
+        if metering.type is MeteringIntervalType.SUBSCRIPTION_COMMITMENT:
+            assert self.commitment_interval is not None, "refused when the subscription was made"
+            return Cycle(self.commitment_interval, zone_named(self.timezone), microseconds(self.starts_at))
+        if metering.interval is None:
+            return None
+        if metering.starts_us is None:
+            return self.cycle(metering.interval)
+        return Cycle(metering.interval, zone_named(self.timezone), metering.starts_us)
 
     def status_at(self, now: datetime) -> SubscriptionStatus:
         """Tell how it stands: pending until `starts_at`, active from then on, cancelled once it was."""

@@ -8,6 +8,8 @@ from typing import Any
 from billing.errors import InvalidPriceError
 from billing.interval import Interval, read_interval
 from billing.money import AMOUNT_MAX, read_currency
+from billing.periods import BillingCycleAlignment
+from billing.windows import MeteringIntervalType
 from metering.decimals import exact_number
 from metering.http.fields import Fields
 from metering.http.problem import refused
@@ -16,6 +18,16 @@ from metering.timestamps import EARLIEST_US, LATEST_US
 PRODUCTS_MAX = 100
 _STRATEGY = "start_date"
 _ISO_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class MeteringAsked:
+    """The windows of a product as they were asked for. `starts_at` is text, as that of the subscription."""
+
+    type: MeteringIntervalType = MeteringIntervalType.PAYMENT_INTERVAL
+    interval: Interval | None = None
+    starts_at: str | None = None
+    bill_usage_difference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,7 @@ class ProductAsked:
     max_amount: int | None
     min_committed_count: Decimal | None
     prices: Any
+    metering: MeteringAsked = MeteringAsked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,7 @@ class SubscriptionAsked:
     commitment_interval: Interval | None
     starts_at: str
     products: Sequence[ProductAsked]
+    billing_cycle_alignment: BillingCycleAlignment = BillingCycleAlignment.CALENDAR_PERIOD
 
 
 def read_subscription(body: Mapping[str, Any]) -> SubscriptionAsked:
@@ -56,13 +70,22 @@ def read_subscription(body: Mapping[str, Any]) -> SubscriptionAsked:
     commitment = read_interval(fields, "commitment_interval")
     starts_at = fields.name("starts_at", required=True, characters_max=_ISO_MAX)
     strategy = fields.name("activation_strategy")
+    alignment = fields.choice("billing_cycle_alignment", BillingCycleAlignment)
     products = _read_products(fields)
     fields.refuse_faults()
     if strategy not in {None, _STRATEGY}:
         raise refused(f"activation_strategy: {strategy!r:.40} is not served yet: send start_date")
     assert customer_id is not None
     assert starts_at is not None
-    return SubscriptionAsked(customer_id, name, currency, commitment, starts_at, products)
+    return SubscriptionAsked(
+        customer_id,
+        name,
+        currency,
+        commitment,
+        starts_at,
+        products,
+        alignment or BillingCycleAlignment.CALENDAR_PERIOD,
+    )
 
 
 def read_quantity(fields: Fields, name: str) -> Decimal | None:
@@ -104,6 +127,7 @@ def _read_products(fields: Fields) -> list[ProductAsked]:
         if asked is None:
             continue
         _refuse_unserved(reader, f"products[{index}]")
+        _refuse_difference(asked.metering, f"products[{index}]")
         if asked.product_id in seen:
             reader.fault("id", "repeated", f"{asked.product_id[:80]!r} stands twice: list it once, with a count")
         seen.add(asked.product_id)
@@ -121,17 +145,40 @@ def _read_product(reader: Fields) -> ProductAsked | None:
     most = reader.integer("max_amount", least=0, most=AMOUNT_MAX)
     if least is not None and most is not None and least > most:
         reader.fault("min_amount", "min_above_max", f"is {least}, above the max_amount {most}: lower it")
+    metering = _read_metering(reader)
     if product_id is None or interval is None or len(reader.faults) != noted:
         return None
     count = Decimal(1) if count is None else count
-    return ProductAsked(product_id, interval, count, least, most, committed, reader.raw("prices"))
+    return ProductAsked(product_id, interval, count, least, most, committed, reader.raw("prices"), metering)
+
+
+def _read_metering(reader: Fields) -> MeteringAsked:
+    kind = reader.choice("metering_interval_type", MeteringIntervalType) or MeteringIntervalType.PAYMENT_INTERVAL
+    interval = read_interval(reader, "metering_interval")
+    starts_at = reader.name("metering_interval_start_at", characters_max=_ISO_MAX)
+    difference = reader.boolean("bill_usage_difference")
+    if kind is MeteringIntervalType.CUSTOM:
+        if reader.raw("metering_interval") is None:
+            message = 'is needed with the type custom: send {"period": "years", "count": 1}'
+            reader.fault("metering_interval", "required", message)
+    else:
+        for name in ("metering_interval", "metering_interval_start_at"):
+            if reader.raw(name) is not None:
+                reader.fault(
+                    name, "not_custom", "is for metering_interval_type custom alone: send that, or leave it out"
+                )
+    return MeteringAsked(kind, interval, starts_at, difference or False)
+
+
+def _refuse_difference(metering: MeteringAsked, where: str) -> None:
+    if metering.bill_usage_difference and metering.type is MeteringIntervalType.PAYMENT_INTERVAL:
+        message = "each payment interval is a window of its own, so there is no difference to bill"
+        raise refused(f"{where}.bill_usage_difference: {message}: send another metering_interval_type, or false")
 
 
 def _refuse_unserved(reader: Fields, where: str) -> None:
     """Refuse what would change amounts and is not reckoned with, rather than bill as if it had not been asked."""
     unserved = (
-        ("metering_interval_type", {None, "payment_interval"}, "payment_interval"),
-        ("bill_usage_difference", {None, False}, "false"),
         ("children_usage_aggregation", {None}, "null"),
         ("price_book_id", {None}, "null"),
     )

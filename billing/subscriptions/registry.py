@@ -9,10 +9,12 @@ import sqlalchemy as sa
 
 from billing.catalog.model import PriceGroup
 from billing.interval import Interval
+from billing.periods import BillingCycleAlignment
 from billing.subscriptions.agreement import Agreement
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.reading import SubscriptionAsked
 from billing.tables import of, owner, subscription_products, subscriptions
+from billing.windows import Metering
 from metering.ids import new_id
 from metering.world import Mode, World
 
@@ -32,6 +34,7 @@ def create_subscription(
             currency=agreement.currency,
             timezone=agreement.timezone,
             commitment_interval=commitment.document() if commitment else None,
+            billing_cycle_alignment=asked.billing_cycle_alignment.value,
             starts_at=agreement.starts_at,
             created_at=now,
             updated_at=now,
@@ -51,6 +54,7 @@ def create_subscription(
             "max_amount": one.max_amount,
             "min_committed_count": one.min_committed_count,
             "price_groups": [group.document() for group in one.groups],
+            "metering": one.metering.document(),
         }
         for position, one in enumerate(agreement.products)
     ]
@@ -124,6 +128,7 @@ def _product(row: Any) -> SubscriptionProduct:
         row.max_amount,
         None if row.min_committed_count is None else Decimal(row.min_committed_count),
         tuple(PriceGroup(group["metering_filter"], tuple(group["prices"])) for group in row.price_groups),
+        Metering.from_document(row.metering),
     )
 
 
@@ -141,4 +146,5 @@ def _subscription(row: Any, products: Sequence[SubscriptionProduct]) -> Subscrip
         products,
         row.created_at,
         row.updated_at,
+        BillingCycleAlignment(row.billing_cycle_alignment or BillingCycleAlignment.CALENDAR_PERIOD),
     )

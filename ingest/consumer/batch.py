@@ -35,7 +35,10 @@ class Deletion:
 
 @dataclass(slots=True)
 class Batch:
-    """Messages, decoded. `marks` is the last position of each lane, `next_offsets` where each partition goes on."""
+    """Messages, decoded. `marks` is the last position of each lane, `next_offsets` where each partition goes on.
+
+    `begins_at` is, of each partition that is read, where the reading was that came to this.
+    """
 
     parts: list[Versions | Deletion] = field(default_factory=list)
     customers: dict[World, set[str]] = field(default_factory=dict)
@@ -43,6 +46,7 @@ class Batch:
     sections: int = 0
     marks: dict[int, Position] = field(default_factory=dict)
     next_offsets: dict[int, int] = field(default_factory=dict)
+    begins_at: dict[int, int] = field(default_factory=dict)
     traces: list[bytes] = field(default_factory=list)
     """The contexts of traced requests, the first `TRACES_MAX`, each once."""
 

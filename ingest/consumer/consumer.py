@@ -19,14 +19,15 @@ from ingest.consumer.customers import KnownCustomers
 from ingest.consumer.decide import decide
 from ingest.consumer.intake import Intake
 from ingest.consumer.lanes import lanes_of, next_offsets
+from ingest.consumer.look_up import KeyLookUp
 from ingest.consumer.seams import AppliedHint, ApplyTracing, Clock, CustomerRegistrar, DeadLetters, Lanes
-from ingest.consumer.seen import SeenKeys, seen_keys_of
 from ingest.consumer.side_by_side import until_one_fails
+from ingest.consumer.standstill import Standstill
 from ingest.errors import LogGrownError, LogPoisonedError, LogUnavailableError
 from ingest.log.chain import origins_of
-from ingest.log.protocol import LogReader
+from ingest.log.protocol import LogReader, Message
 from metering.errors import QueryLimitError, UnavailableError
-from metering.store.columns import NOTHING_KNOWN
+from metering.position import Position, lane_of, offset_of
 from metering.store.keys import Share
 from metering.store.versions import Verdict, Versions, VersionStore
 
@@ -53,6 +54,12 @@ class Drained:
     superseded: int = 0
     deletions: int = 0
     dead: int = 0
+    looked_up: int = 0
+    wrong_filters: int = 0
+
+
+def _place(position: Position) -> str:
+    return f"lane {lane_of(position)}, offset {offset_of(position)}"
 
 
 def now() -> datetime:
@@ -78,10 +85,12 @@ class Consumer:
         poison_stops: bool = True,
         told: Callable[[Drained], None] = lambda _: None,
         tracing: ApplyTracing | None = None,
+        standstill: Standstill | None = None,
     ) -> None:
         """`only` names the partitions to read where others read the rest; None: all. `told` hears of each batch.
 
-        `poison_stops` is False where everything was applied before: what was passed then has to pass again.
+        `poison_stops` is False where everything was applied before: what was passed then has to pass again; and where
+        an operator has said so. `standstill` hears why `run` does not go on.
         """
         self._poison_stops = poison_stops
         self._log = log
@@ -98,9 +107,10 @@ class Consumer:
         self._grown = False
         self._told = told
         self._tracing = tracing
+        self._standstill = standstill or Standstill()
         self._lane_of: Mapping[int, int] = {}
         self._next_offsets: dict[int, int] = {}
-        self._seen = SeenKeys()
+        self._look_up = KeyLookUp(store)
         self._marked_at: datetime | None = None
         self._backoff_s = BACKOFF_S_MIN
 
@@ -118,20 +128,27 @@ class Consumer:
         self._next_offsets = await next_offsets(self._log, self._lane_of, await self._store.applied())
         self._marked_at = await self._store.last_marked_at()
         # After what is applied was read: the filter has to know every key up to there.
-        self._seen = await seen_keys_of(self._store)
+        await self._look_up.start(self._by_lane(self._next_offsets))
         self._grown = False
         await self._hint()
 
     async def run(self) -> None:
         """Drain until cancelled, through outages of the log, the store and the registry.
 
-        While one batch is written the next is read and decoded.
+        While one batch is written the next is read and decoded. In front of poison it stands still, and tries again
+        after a pause that grows: an operator has to do something, and whoever asks for figures is answered meanwhile.
 
         Raises:
             IngestError: what waiting cannot mend. Nothing was passed over.
         """
         while True:
             faults = await self._until_a_fault()
+            poison = next((fault for fault in faults if isinstance(fault, LogPoisonedError)), None)
+            if poison is not None:
+                pause_s = self._standstill.begin(poison)
+                _log.error("consumer stands still", reason=str(poison), wait_s=pause_s)
+                await asyncio.sleep(pause_s)
+                continue
             lasting = [fault for fault in faults if not isinstance(fault, _MENDED_BY_WAITING)]
             if lasting:
                 raise lasting[0]
@@ -150,7 +167,7 @@ class Consumer:
         messages = await self._intake.take(self._next_offsets, wait_s_max=wait_s_max)
         if not messages:
             return Drained()
-        return await self._apply(await self._offload(decode, messages, self._lane_of))
+        return await self._apply(await self._decoded(messages, self._next_offsets))
 
     async def _until_a_fault(self) -> Sequence[BaseException]:
         if self._grown:
@@ -166,14 +183,20 @@ class Consumer:
         while True:
             messages = await self._intake.take_paced(after)
             if messages:
-                batch = await self._offload(decode, messages, self._lane_of)
+                batch = await self._decoded(messages, after)
                 after |= batch.next_offsets
                 await decoded.put(batch)
+
+    async def _decoded(self, messages: Sequence[Message], begins_at: Mapping[int, int]) -> Batch:
+        batch: Batch = await self._offload(decode, messages, self._lane_of)
+        batch.begins_at = dict(begins_at)
+        return batch
 
     async def _write_behind(self, decoded: asyncio.Queue[Batch]) -> None:
         while True:
             await self._apply(await decoded.get())
             self._backoff_s = BACKOFF_S_MIN
+            self._standstill.end()
 
     async def _apply(self, batch: Batch) -> Drained:
         if self._tracing is None or not batch.traces:
@@ -184,8 +207,10 @@ class Consumer:
         """Write a batch: facts in the order in which a crash may cut them off, then the mark that shows them."""
         if self._poison_stops and len(batch.dead) >= POISONED_SECTIONS_MIN and 2 * len(batch.dead) > batch.sections:
             raise LogPoisonedError(
-                f"{len(batch.dead)} of {batch.sections} sections cannot be understood, the first because: "
-                f"{batch.dead[0].reason}"
+                f"{len(batch.dead)} dead letters in {batch.sections} sections of the log, the first at "
+                f"{_place(batch.dead[0].position)} because: {batch.dead[0].reason}. Nothing of it is applied, nothing "
+                "is lost: run the release that wrote it; or start with METERLINE_ACCEPT_POISON=1, which keeps such "
+                "sections as dead letters (`meterline dead-letters list`, `replay`) and goes on"
             )
         stored = superseded = deletions = 0
         for part in batch.parts:
@@ -193,7 +218,7 @@ class Consumer:
                 await self._store.retract(part.retraction, part.position, self._shares[part.partition])
                 deletions += 1
             else:
-                verdict = await self._judge(part)
+                verdict = await self._judge(part, self._by_lane(batch.begins_at))
                 await self._step(batch, "store write", partial(self._store.write, verdict))
                 stored += len(verdict.versions)
                 superseded += len(verdict.superseded)
@@ -202,7 +227,7 @@ class Consumer:
         # Last: until here a crash costs a replay, not an event.
         await self._step(batch, "mark applied", partial(self._mark, batch))
         events = sum(len(part) for part in batch.parts if isinstance(part, Versions))
-        drained = Drained(events, stored, superseded, deletions, len(batch.dead))
+        drained = Drained(events, stored, superseded, deletions, len(batch.dead), *self._look_up.tell())
         self._told(drained)
         return drained
 
@@ -212,11 +237,10 @@ class Consumer:
         else:
             await self._tracing.step(name, work)
 
-    async def _judge(self, arrivals: Versions) -> Verdict:
-        asked = arrivals.key_hash[self._seen.maybe(arrivals.key_hash)]
-        known = await self._store.current_versions(asked) if len(asked) else NOTHING_KNOWN
+    async def _judge(self, arrivals: Versions, begins_at: Mapping[int, int]) -> Verdict:
+        known = await self._look_up.known(arrivals, begins_at)
         verdict: Verdict = await self._offload(decide, arrivals, known)
-        self._seen.add(arrivals.key_hash)
+        self._look_up.add(arrivals.key_hash)
         return verdict
 
     async def _mark(self, batch: Batch) -> None:
@@ -224,7 +248,11 @@ class Consumer:
         self._marked_at = max(self._clock(), self._marked_at or datetime.min.replace(tzinfo=UTC))
         await self._store.mark_applied(batch.marks, self._marked_at)
         self._next_offsets |= batch.next_offsets
+        self._look_up.moved_on(self._by_lane(batch.begins_at), self._by_lane(self._next_offsets))
         await self._hint()
+
+    def _by_lane(self, offsets: Mapping[int, int]) -> dict[int, int]:
+        return {self._lane_of[partition]: offset for partition, offset in offsets.items()}
 
     async def _hint(self) -> None:
         if self._applied_hint is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ingest.log.protocol import LogReader, Message
 
-BATCH_EVENTS_MAX = 100_000
+BATCH_EVENTS_MAX = 150_000
 BATCH_BYTES_MAX = 64 * 1024 * 1024
 FLUSH_INTERVAL_S = 0.3
 """Under steady load batches come no faster: each makes a few files in the store, which it has to merge again."""

@@ -16,15 +16,33 @@ BATCHES = Metric(
     "Batches that a consumer wrote whole.",
     "Flat while meterline_lag_events grows: the store or the registry does not answer, read what the consumer says.",
 )
+LOOKED_UP = Metric(
+    "meterline_consumer_looked_up_total",
+    MetricKind.COUNTER,
+    "Keys of events that a consumer looked up in the store, because they may be there.",
+    "Near all events that are read although clients send new ones: see meterline_consumer_wrong_filters_total.",
+)
+WRONG_FILTERS = Metric(
+    "meterline_consumer_wrong_filters_total",
+    MetricKind.COUNTER,
+    "Filters of seen keys that were found wrong and thrown away before they were used.",
+    "Figures are exact, and come slower for some batches. More than one: test this machine's memory, and report it.",
+)
 PARTITIONS = Metric(
     "meterline_consumer_partitions",
     MetricKind.GAUGE,
     "Partitions of the log that consumers read now.",
     "Fewer over all consumers than the log has, for minutes: a consumer is gone, start another.",
 )
-CONSUMER_METRICS = (APPLIED_EVENTS, BATCHES, PARTITIONS)
+CONSUMER_METRICS = (APPLIED_EVENTS, BATCHES, LOOKED_UP, WRONG_FILTERS, PARTITIONS)
 OUTCOMES = ("read", "stored", "superseded", "dead")
-CONSUMER_CELLS = (*(APPLIED_EVENTS.sample(outcome) for outcome in OUTCOMES), BATCHES.sample(), PARTITIONS.sample())
+CONSUMER_CELLS = (
+    *(APPLIED_EVENTS.sample(outcome) for outcome in OUTCOMES),
+    BATCHES.sample(),
+    LOOKED_UP.sample(),
+    WRONG_FILTERS.sample(),
+    PARTITIONS.sample(),
+)
 
 
 class ConsumerMeter:
@@ -37,7 +55,8 @@ class ConsumerMeter:
 
     def drained(self, drained: Drained) -> None:
         """Count a batch."""
-        counts = (drained.events, drained.stored, drained.superseded, drained.dead, 1)
+        outcomes = (drained.events, drained.stored, drained.superseded, drained.dead)
+        counts = (*outcomes, 1, drained.looked_up, drained.wrong_filters)
         for cell, count in enumerate(counts):
             self._cells[cell] += count
 

@@ -21,6 +21,12 @@ FORWARD_S_MAX = 5.0
 """So long the spool is waited for: longer, and the log is down rather than catching up."""
 
 
+STORE_S_MAX = 2.0
+"""So long the store has to say what is applied; beyond it what it last said counts, as while it is away."""
+LAG_S_MAX = 15.0
+"""So long it may take to say how far the figures are behind; beyond it nobody knows, and that is said."""
+
+
 class LogSilentError(UnavailableError):
     """The log does not answer, so nobody can say how far the figures are behind it."""
 
@@ -38,6 +44,7 @@ class LogProgress:
         self._spool = spool
         self._lane_of: dict[int, int] = {}
         self._last_known: Cutoff | None = None
+        self._asking: asyncio.Task[StoreUnavailableError | None] | None = None
 
     @property
     def is_spooling(self) -> bool:
@@ -83,23 +90,44 @@ class LogProgress:
     async def lag(self) -> Lag:
         """Give the lag now, spooled events included; never 0 while an event already durable is not in the figures.
 
-        While the store does not answer, what it last said is applied counts: the lag is then at most this.
+        While the store does not answer, or not in time, what it last said is applied counts: the lag is then at most
+        this. Answers within `LAG_S_MAX`, whatever is stalled.
 
         Raises:
             LogSilentError: what is durable is not known.
             StoreUnavailableError: the store does not answer, and never has.
         """
+        try:
+            async with asyncio.timeout(LAG_S_MAX):
+                return await self._lag()
+        except TimeoutError:
+            raise LogSilentError(f"the log did not say within {LAG_S_MAX:.0f} s what it holds: ask again") from None
+
+    async def _lag(self) -> Lag:
         with _log_errors():
             # The spool first: what is forwarded meanwhile is found in the log, or counted twice, but never missed.
             spooled = None if self._spool is None else await asyncio.to_thread(self._spool.spooled)
             partitions = await self._partitions()
-            try:
-                self._last_known = await self._store.applied()
-            except StoreUnavailableError:
-                if self._last_known is None:
-                    raise
-            lag = await lag_of(self._log, _Known(self._last_known), partitions, self._clock)
+            lag = await lag_of(self._log, _Known(await self._applied()), partitions, self._clock)
             return lag if spooled is None else with_spooled(lag, spooled, self._clock())
+
+    async def _applied(self) -> Cutoff:
+        """Ask the store what is applied; those who ask while it does not answer share one question."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        asking = self._asking
+        await asyncio.wait({asking}, timeout=STORE_S_MAX)
+        if self._last_known is not None:
+            return self._last_known
+        error = asking.result() if asking.done() else None
+        raise error or StoreUnavailableError(f"the store did not say within {STORE_S_MAX:.0f} s what is applied")
+
+    async def _ask(self) -> StoreUnavailableError | None:
+        try:
+            self._last_known = await self._store.applied()
+        except StoreUnavailableError as error:
+            return error
+        return None
 
     async def _partitions(self) -> dict[int, int]:
         if (await self._log.ends()).keys() != self._lane_of.keys():  # At first, and whenever the log has grown.

@@ -16,6 +16,7 @@ from yarl import URL
 from ingest.core_api import INTERNAL_HEADER, INTERNAL_PREFIX, SECRET_HEADER
 from ingest.gateway.core_client import ON_SOCKET, CoreUrls
 from metering.http.problem import ApiError, not_found, unavailable
+from metering.http.send_once import CutError, send_once
 
 CONNECTIONS_MAX = 256
 CONNECT_WAIT_S_MAX = 10.0
@@ -57,6 +58,7 @@ def open_session(core: str | CoreUrls) -> aiohttp.ClientSession:
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_WAIT_S_MAX, sock_read=SILENCE_S_MAX),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
+        middlewares=(send_once,),
         skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
         max_line_size=16_384,
         max_field_size=16_384,
@@ -81,6 +83,11 @@ async def pass_on(
                 return await _pass_back(answer, request)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             continue  # Nothing was sent, not a byte of the body was read.
+        except CutError:
+            raise unavailable(
+                "the connection to the core was cut before it answered, so this may have been carried out: look, or "
+                "send it again with the same Idempotency-Key"
+            ) from None
         except (TimeoutError, aiohttp.ClientError) as error:
             raise unavailable(f"no answer came from the core ({type(error).__name__}): send again shortly") from None
     raise unavailable("starting or restarting: send again shortly")

@@ -86,23 +86,40 @@ class ImportRunner:
         self._changed.set()
 
     async def run(self) -> None:
-        """Work until cancelled; what is interrupted then goes on with the next start."""
-        while not await asyncio.to_thread(self._spool.claim):  # noqa: ASYNC110 - the holder is another process.
-            await asyncio.sleep(LOOK_EVERY_S)
+        """Work until cancelled; what is interrupted then goes on with the next start.
+
+        Whatever fails is told, and tried again with the next look: nothing else would begin it again, and files that
+        are under way must not end with it (as in an `asyncio.TaskGroup`).
+        """
+        working: set[asyncio.Task[None]] = set()
         try:
-            async with asyncio.TaskGroup() as group:
-                while True:
-                    self._changed.clear()
-                    for job in await self._ours():
-                        if len(self._running) < RUNNING_MAX and job.world.account_id not in self._running:
-                            self._running.add(job.world.account_id)
-                            group.create_task(self._work(job))
-                    # Not `wait_for`: before Python 3.12 it may swallow that it is cancelled.
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(LOOK_EVERY_S):
-                            await self._changed.wait()
+            while True:
+                self._changed.clear()
+                try:
+                    await self._begin(working)
+                except Exception:  # noqa: BLE001 - a folder or a registry that fails in a way nobody foresaw.
+                    _log.exception("unexpected error")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY_S):
+                        await self._changed.wait()
         finally:
-            self._spool.give_up()
+            for task in working:
+                task.cancel()
+            try:
+                await asyncio.gather(*working, return_exceptions=True)
+            finally:
+                self._spool.give_up()
+
+    async def _begin(self, working: set[asyncio.Task[None]]) -> None:
+        """Begin what there is room for, unless another process does the work."""
+        if not await asyncio.to_thread(self._spool.claim):  # Once it is held, claiming it again changes nothing.
+            return
+        for job in await self._ours():
+            if len(self._running) < RUNNING_MAX and job.world.account_id not in self._running:
+                self._running.add(job.world.account_id)
+                task = asyncio.create_task(self._work(job))
+                working.add(task)
+                task.add_done_callback(working.discard)
 
     async def _ours(self) -> Sequence[ImportJob]:
         """Give the jobs that are to be worked off, or given up, here."""

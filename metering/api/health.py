@@ -36,9 +36,12 @@ class _Health:
     async def ready(self, _call: Call) -> web.Response:
         for name, ask in (("registry", self._ask_registry), ("store", self._ask_store)):
             try:
-                await asyncio.wait_for(ask(), READY_S_MAX)
+                async with asyncio.timeout(READY_S_MAX):
+                    await ask()
             except (MeteringError, TimeoutError):
                 raise unavailable(f"the {name} does not answer") from None
+        if self._services.stands_still():
+            raise unavailable("events are taken, and the figures stand still: read what the core says")
         return json_response({"status": "ok"})
 
     async def _ask_registry(self) -> None:

@@ -14,7 +14,10 @@ from metering.store.usage import UsageReader
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Shared by all handlers of a process. `clock` gives aware date-times; the last three are billing's to fill in."""
+    """Shared by all handlers of a process. `clock` gives aware date-times; three are billing's to fill in.
+
+    `stands_still` tells whether whoever brings events into the figures has stopped and waits for a person.
+    """
 
     registry: Registry
     store: Store
@@ -25,3 +28,4 @@ class Services:
     customer_use: CustomerUse = field(default_factory=Unused)
     aggregator_use: AggregatorUse = field(default_factory=Unused)
     subscriptions: SubscriptionsOf = field(default_factory=Unused)
+    stands_still: Callable[[], bool] = lambda: False

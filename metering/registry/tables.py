@@ -126,3 +126,16 @@ kept_answers = sa.Table(
     sa.Column("body", sa.LargeBinary),
     sa.PrimaryKeyConstraint("account_id", "mode", "key"),
 )
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("event_type", sa.String(64), nullable=False),
+    sa.Column("fact_key", sa.String(512), nullable=False),
+    sa.Column("data", ExactJson, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.UniqueConstraint("account_id", "mode", "fact_key"),
+    sa.Index("ix_outbox_world_created", "account_id", "mode", "created_at", "id"),
+)

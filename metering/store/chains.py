@@ -26,7 +26,7 @@ from metering.store.columns import (
     moment,
     superseded_columns,
 )
-from metering.store.keys import KEY_HASH_SQL, Share
+from metering.store.keys import KEY_HASH_MAX, KEY_HASH_SQL, Share
 from metering.store.versions import CurrentVersions, Verdict
 from metering.world import World
 
@@ -38,6 +38,7 @@ _APPLIED_AT = (
 )
 _LAST_MARKED = "SELECT count(), toUnixTimestamp64Micro(max(committed_at)) FROM applied"
 _KEYS_COUNT = "SELECT count() FROM event_keys"
+_KEYS_COUNT_BETWEEN = "SELECT count() FROM event_keys WHERE key_hash BETWEEN {low:UInt64} AND {high:UInt64}"
 _KEY_HASHES = "SELECT key_hash FROM event_keys WHERE key_hash BETWEEN {low:UInt64} AND {high:UInt64}"
 
 # The keys ride in the statement, as base64 of their bytes: stateless, so it works behind a load balancer, and the same
@@ -114,10 +115,12 @@ class ChainStore:
         ((count, at),) = await self._store.run(self._store.select, _LAST_MARKED)
         return moment(at) if count else None
 
-    async def keys_count(self) -> int:
+    async def keys_count(self, low: int = 0, high: int = KEY_HASH_MAX) -> int:
         """Give the number of rows in the index of keys: replaced ones count until they are merged away."""
-        ((count,),) = await self._store.run(self._store.select, _KEYS_COUNT)
-        return int(count)
+        whole = (low, high) == (0, KEY_HASH_MAX)  # Known without reading a row.
+        sql = _KEYS_COUNT if whole else _KEYS_COUNT_BETWEEN
+        found = await self._store.run_writing(self._store.look_up, sql, {"low": low, "high": high})
+        return int(found.column(0)[0].as_py())
 
     async def key_hashes(self, low: int, high: int) -> npt.NDArray[np.uint64]:
         """Give the hashes of all keys in a range, both ends included."""

@@ -16,6 +16,8 @@ KEY_HASH_SQL = (
 )
 """The same number, made by the store from its own columns."""
 
+KEY_HASH_MAX = (1 << 64) - 1
+
 
 def key_hash(world: World, event_type: str, record_id: str) -> int:
     """Give 64 bits of XXH3 over the four parts, in UTF-8, with a NUL between them: no part may contain one."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from metering.position import Cutoff, Position
 from metering.retraction import Retraction
 from metering.store.columns import current_versions_of
-from metering.store.keys import Share, key_hash
+from metering.store.keys import KEY_HASH_MAX, Share, key_hash
 from metering.store.versions import (
     CONTENT_HASH_BYTES,
     CurrentVersion,
@@ -58,9 +58,9 @@ class MemoryVersionStore:
         """Give the latest moment that a cut-off was marked with."""
         return max((at for _, _, at in self.marks), default=None)
 
-    async def keys_count(self) -> int:
-        """Give the number of keys."""
-        return len(self.keys)
+    async def keys_count(self, low: int = 0, high: int = KEY_HASH_MAX) -> int:
+        """Give the number of keys in a range of hashes, both ends included."""
+        return sum(low <= version.key_hash <= high for version in self.keys.values())
 
     async def key_hashes(self, low: int, high: int) -> npt.NDArray[np.uint64]:
         """Give the hashes of all keys in a range, both ends included."""

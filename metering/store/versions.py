@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from metering.position import Cutoff, Position
 from metering.retraction import Retraction
-from metering.store.keys import Share
+from metering.store.keys import KEY_HASH_MAX, Share
 from metering.world import Mode, World
 
 CONTENT_HASH_BYTES = 16
@@ -201,8 +201,8 @@ class VersionStore(Protocol):
         """Give the hashes in `low <= hash <= high` of all keys ever written, in any order, repeated or not."""
         ...
 
-    async def keys_count(self) -> int:
-        """Give about how many keys there are."""
+    async def keys_count(self, low: int = 0, high: int = KEY_HASH_MAX) -> int:
+        """Give about how many keys have a hash in `low <= hash <= high`: those written twice may count twice."""
         ...
 
     async def current_versions(self, hashes: npt.NDArray[np.uint64]) -> CurrentVersions:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from billing.catalog.model import PriceGroup
 from billing.errors import AmountTooLargeError
 from billing.interval import Interval
-from billing.invoices.lines import BilledProduct, Counted, invoice_lines
+from billing.invoices.lines import BilledProduct, Counted, WindowUsage, invoice_lines
 from billing.invoices.model import Invoice, InvoiceStatus, invoice_id, subscription_of
 from billing.pricing import EntryType
 from billing.subscriptions.model import SubscriptionProduct
@@ -29,7 +29,7 @@ def a_product(*groups, counted=None, name="Calls", **terms):
     agreed = {"count": Decimal(1), "min_amount": None, "max_amount": None, "min_committed_count": None, **terms}
     matrix = [PriceGroup(VISA if len(groups) > 1 else None, one) for one in groups]
     aggregator = None if counted is None else "agg_1"
-    totals = None if counted is None else Counted([Decimal(str(one)) for one in counted])
+    totals = None if counted is None else [WindowUsage(Counted([Decimal(str(one)) for one in counted]))]
     return BilledProduct(
         SubscriptionProduct("spr_1", "itm_1", aggregator, MONTH, groups=matrix, **agreed), name, totals
     )

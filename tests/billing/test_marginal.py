@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from billing.catalog.model import PriceGroup
 from billing.interval import Interval
-from billing.invoices.lines import BilledProduct, Counted, charged, invoice_lines
+from billing.invoices.lines import BilledProduct, Counted, WindowUsage, charged, invoice_lines
 from billing.marginal.lines import Others, marginal_price, touched_lines
 from billing.marginal.model import CountedEvent
 from billing.marginal.registry import Agreed
@@ -154,7 +154,7 @@ def test_the_prices_of_all_events_add_up_to_the_line(rows, agreed_terms, amounts
     events = [an_event(n, f"r{index}", NOON_US + index % 5) for index, n in enumerate(amounts)]
     total, everything, nothing = priced_one_by_one(data.draw(st.permutations(events)), agreed)
     assert total == to_decimal(exact(product, everything)) - to_decimal(exact(product, nothing))
-    (line,) = invoice_lines([BilledProduct(product, "Calls", everything)], "EUR", Fraction(1))
+    (line,) = invoice_lines([BilledProduct(product, "Calls", [WindowUsage(everything)])], "EUR", Fraction(1))
     assert line.signed_amount == round_half_away(exact(product, everything))
 
 

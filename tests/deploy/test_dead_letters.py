@@ -1,5 +1,9 @@
 """The whole product: an operator lists dead letters and replays those that are good by now."""
 
+import asyncio
+import json
+import urllib.request
+
 import pytest
 
 from deploy.run_dir import run_dir_of
@@ -45,6 +49,63 @@ async def test_a_dead_letter_is_listed_and_replayed_once(product):
         assert (await client.get("/v1/events"))["meta"]["total"] == 1
         assert product.command("dead-letters", "list").stdout.count("replayed") == 1
         assert "0 letters replayed" in product.command("dead-letters", "replay").stdout
+
+
+def poisoned(product, begun):
+    """The line that says so, in what the product has printed since; None before."""
+    lines = [line for line in product.output()[begun:].splitlines() if "consumer stands still" in line]
+    return lines[0] if lines else None
+
+
+async def test_a_log_full_of_poison_is_one_clear_line_until_an_operator_lets_it_pass(tmp_path):
+    """The figures stand still and everything else works: questions are answered, events are taken, readiness says it.
+    It survives kill -9, and what the line says is what helps."""
+    product = Product(tmp_path / "data").start()
+    try:
+        world = default_world(product)
+        writer = await RemoteLogWriter.open(run_dir_of(product.data_dir) / "log.sock")
+        nonsense = Section(world, Kind.EVENTS, 1, 1, b"[nonsense]")
+        await asyncio.gather(*(writer.append(nonsense) for _ in range(40)))
+        await writer.close()
+        begun = 0
+        for _ in range(2):
+            while poisoned(product, begun) is None:
+                await asyncio.sleep(0.1)
+            assert "METERLINE_ACCEPT_POISON=1" in poisoned(product, begun)
+            async with Client(product) as client:
+                await client.send([json.loads(EVENT)])
+                assert (await client.get("/v1/ingest/lag"))["lag_events"] > 0
+                assert (await client.get("/v1/events"))["meta"]["total"] == 0
+                async with client.session.get(f"{product.url}/readyz") as answer:
+                    assert answer.status == 503
+                    assert "figures stand still" in (await answer.json())["message"]
+                async with client.session.get(f"{product.url}/metrics") as answer:
+                    assert 'meterline_up{part="consumer"} 0' in await answer.text()
+            await asyncio.to_thread(product.kill_all)
+            begun = len(product.output())
+            product.spawn()
+            while product.parts()["core"] == [] or not await asyncio.to_thread(answers, product):
+                await asyncio.sleep(0.1)
+        product.kill_all()
+        product._environment["METERLINE_ACCEPT_POISON"] = "1"
+        product.start()
+        async with Client(product) as client:
+            await client.until_applied()
+            assert (await client.get("/v1/events"))["meta"]["total"] == 1
+            assert product.command("dead-letters", "list").stdout.count("waiting") == 40
+        assert "Traceback" not in product.output()
+        assert "starting it again" not in product.output()
+    finally:
+        product.stop()
+
+
+def answers(product):
+    """Whether its core answers, ready or not."""
+    try:
+        with urllib.request.urlopen(f"{product.url}/healthz", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 def test_without_a_running_meterline_it_says_so_in_one_line(tmp_path):

@@ -117,6 +117,7 @@ def tell_story(described):
     call("GET", "/v1/events", query={"event_type": "call", "order": "asc"})
     call("GET", "/v1/events/{event_type}/{record_id}/versions", event_type="call", record_id="v1-1")
     call("GET", "/v1/ingest/lag")
+    call("GET", "/v1/webhooks/messages", query={"take": 5})
     call("POST", "/v1/events/prices", body=an_event(acme, "priced"))
     call("POST", "/v1/events/simulate-prices", body=an_event(acme, "imagined"))
     call("GET", "/v1/events/prices", query={"record_id": "priced"})

@@ -55,8 +55,8 @@ class StoreClient(MemoryVersionStore):
     async def last_marked_at(self):
         return await self._ask(super().last_marked_at)
 
-    async def keys_count(self):
-        return await self._ask(super().keys_count)
+    async def keys_count(self, *hashes):
+        return await self._ask(super().keys_count, *hashes)
 
     async def key_hashes(self, low, high):
         return await self._ask(super().key_hashes, low, high)

@@ -29,11 +29,16 @@ async def test_a_subscription_comes_back_with_what_was_agreed(shop):
             "min_amount": 100,
             "max_amount": None,
             "min_committed_count": None,
+            "metering_interval_type": "payment_interval",
+            "metering_interval": None,
+            "metering_interval_start_at": None,
+            "bill_usage_difference": False,
             "prices": FEE,
             "price_groups": None,
         }
     ]
     assert (made["status"], made["customer_id"], made["currency"]) == ("active", customer["id"], "EUR")
+    assert made["billing_cycle_alignment"] == "calendar_period"
     assert (made["starts_at"], made["timezone"], made["cancelled_at"]) == ("2026-03-01T00:00:00.000Z", "UTC", None)
     for version in ("v1", "v2"):
         assert (await shop.api.get(f"/{version}/subscriptions/{made['id']}")).json == made
@@ -162,6 +167,7 @@ async def test_a_customer_with_a_subscription_is_not_deleted(shop):
         ({"starts_at": "1971-01-01"}, 400, ["starts_at"]),
         ({"starts_at": 1700000000000}, 400, ["starts_at"]),
         ({"activation_strategy": "manually"}, 422, None),
+        ({"billing_cycle_alignment": "monthly"}, 400, ["billing_cycle_alignment"]),
         ({"products": []}, 400, ["products"]),
         ({"products": None}, 400, ["products"]),
         ({"products": ["itm"]}, 400, ["products", 0]),
@@ -190,10 +196,24 @@ async def test_a_bad_subscription_is_refused_with_the_place(shop, change, status
         ({"min_committed_count": 10**20}, 400, ["products", 0, "min_committed_count"]),
         ({"prices": []}, 400, ["products", 0, "prices"]),
         ({"prices": FEE}, 400, ["products", 0, "prices", 0, "type"]),
-        ({"metering_interval_type": "full_database"}, 422, None),
+        ({"metering_interval_type": "subscription_commitment"}, 422, None),
+        ({"metering_interval_type": "yearly"}, 400, ["products", 0, "metering_interval_type"]),
+        ({"metering_interval_type": "custom"}, 400, ["products", 0, "metering_interval"]),
+        ({"metering_interval": MONTH}, 400, ["products", 0, "metering_interval"]),
+        ({"metering_interval_start_at": "2026-01-01"}, 400, ["products", 0, "metering_interval_start_at"]),
+        (
+            {
+                "metering_interval_type": "custom",
+                "metering_interval": MONTH,
+                "metering_interval_start_at": "1970-01-01",
+            },
+            400,
+            ["products", 0, "metering_interval_start_at"],
+        ),
         ({"bill_usage_difference": True}, 422, None),
+        ({"bill_usage_difference": "yes"}, 400, ["products", 0, "bill_usage_difference"]),
         ({"children_usage_aggregation": "sum"}, 422, None),
-        ({"metering_interval_type": {}}, 422, None),
+        ({"metering_interval_type": {}}, 400, ["products", 0, "metering_interval_type"]),
     ],
 )
 async def test_bad_terms_are_refused_with_the_place(shop, terms, status, path):

@@ -1,13 +1,17 @@
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ingest.consumer import standstill
 from ingest.consumer.consumer import POISONED_SECTIONS_MIN
 from ingest.consumer.lag import lag_of, wait_until_applied
 from ingest.consumer.lanes import accepted
+from ingest.consumer.standstill import Standstill
 from ingest.errors import LogMismatchError, LogPoisonedError, LogTooNewError
+from ingest.wire import encode
 from metering.errors import StoreUnavailableError
 from metering.position import Cutoff, Position, last_of_message, pack
 from metering.retraction import Retraction
@@ -148,6 +152,49 @@ async def test_a_log_that_is_mostly_poison_stops_the_line():
     with pytest.raises(LogPoisonedError):
         await setting.drain()
     assert (await setting.store.applied()).bounds == {}
+
+
+async def test_in_front_of_poison_a_consumer_stands_still_and_tries_again_ever_more_seldom(monkeypatch):
+    """It says why and where, with the remedy, and nothing is passed over; once what it reads is good it goes on."""
+    monkeypatch.setattr(standstill, "PAUSE_S_MIN", 0.001)
+    monkeypatch.setattr(standstill, "PAUSE_S_MAX", 0.004)
+    told = Standstill()
+    told.end()
+    paused = []
+    begin = told.begin
+
+    def noted(error):
+        paused.append(begin(error))
+        return paused[-1]
+
+    monkeypatch.setattr(told, "begin", noted)
+    setting = Setting(standstill=told)
+    setting.put(*[a_section(WORLD, b"[", count=1)] * POISONED_SECTIONS_MIN)
+    running = asyncio.create_task((await setting.consumer()).run())
+    while len(paused) < 5:
+        await asyncio.sleep(0.001)
+    assert paused[1:5] == [0.002, 0.004, 0.004, 0.004]
+    assert "lane 0, offset 0" in told.reason
+    assert "METERLINE_ACCEPT_POISON=1" in told.reason
+    with pytest.raises(LogPoisonedError):
+        await told.check()
+    assert (await setting.store.applied()).bounds == {}
+    setting.log._messages[0] = replace(setting.log._messages[0], payload=encode([a_section(WORLD, [an_event("a")])]))
+    while told.reason is not None:
+        await asyncio.sleep(0.001)
+    assert set(await setting.figures()) == {"a"}
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_operator_may_let_poison_pass():
+    """All of it is kept as dead letters, and the line goes on."""
+    setting = Setting(poison_stops=False)
+    for _ in range(POISONED_SECTIONS_MIN):
+        setting.put(a_section(WORLD, b"[", count=1))
+    setting.put(a_section(WORLD, [an_event("a")]))
+    assert (await setting.drain()).dead == POISONED_SECTIONS_MIN
+    assert set(await setting.figures()) == {"a"}
 
 
 async def test_a_message_of_a_newer_release_stops_the_line():

@@ -1,5 +1,6 @@
 """The consumer over the real store."""
 
+import copy
 import itertools
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,7 @@ from metering.store.chains import ChainStore
 from metering.store.client import Store
 from metering.world import Mode, World
 from tests.ingest.consumer.setting import Setting, a_deletion, a_section, an_event
+from tests.ingest.consumer.wrong_filters import WRONG
 
 # Lanes that no other test of this process uses.
 _lanes = itertools.count(61_000)
@@ -106,6 +108,23 @@ async def test_what_is_stored_reads_back_exactly(store, world, lane):
             1_700_000_000_000_001,
         )
     ]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_a_wrong_filter_changes_no_row(store, world, lane, wrong):
+    """Whatever becomes of it, each event is there once, in its latest version."""
+    setting = Setting(ChainStore(store), lane=lane)
+    consumer = await setting.consumer()
+    older = other = copy.deepcopy(consumer._look_up._seen)
+    for amount in (1, 2):
+        setting.put(a_section(world, [an_event(f"r{number}", amount=amount) for number in range(amount * 100)]))
+        await consumer.drain_once()
+    wrong(consumer._look_up, older, other)
+    setting.put(a_section(world, [an_event(f"r{number}", amount=2) for number in range(300)]))
+    drained = await consumer.drain_once()
+    assert (drained.stored, drained.wrong_filters) == (100, 1)
+    rows = rows_of(store, world)
+    assert [len(rows[table]) for table in TABLES] == [400, 100, 300]
 
 
 async def test_dead_letters_are_kept_in_the_store(store, world, lane):

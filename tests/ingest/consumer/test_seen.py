@@ -29,5 +29,8 @@ async def test_a_filter_knows_every_key_of_the_store(world):
     store = MemoryVersionStore()
     rows = [a_version(world, position, record_id=f"r{position}") for position in range(500)]
     await store.write(a_verdict(rows))
-    seen = await seen_keys_of(store)
-    assert seen.maybe(np.array([row.key_hash for row in rows], np.uint64)).all()
+    seen, samples = await seen_keys_of(store, {0: 500}, 100)
+    hashes = np.array([row.key_hash for row in rows], np.uint64)
+    assert seen.maybe(hashes).all()
+    assert len(samples) == 100
+    assert np.isin(samples, hashes).all()

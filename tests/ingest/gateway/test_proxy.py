@@ -50,6 +50,7 @@ class CoreProcess:
         self.progress = StubProgress()
         self.hung_up = asyncio.Event()
         self.sent = 0
+        self.done = []
         self.runner = None
 
     async def begin(self):
@@ -58,6 +59,7 @@ class CoreProcess:
         app.router.add_get("/endless", self.endless)
         app.router.add_get("/broken", self.broken)
         app.router.add_get("/chunks", self.chunks)
+        app.router.add_route("*", "/cut", self.cut)
         app.router.add_route("*", "/{path:.*}", echo)
         app._client_max_size = 1 << 30
         assert answer_errors in app.middlewares
@@ -89,6 +91,13 @@ class CoreProcess:
         await response.write(b"half")
         request.transport.abort()
         return response
+
+    async def cut(self, request):
+        """Do what was asked and die before the answer, the first time."""
+        self.done.append(request.method)
+        if len(self.done) == 1:
+            request.transport.abort()
+        return web.Response(status=404 if request.method == "DELETE" else 200)
 
     async def chunks(self, request):
         response = web.StreamResponse()
@@ -219,6 +228,22 @@ async def test_a_core_that_is_down_is_503(public, core):
             await CoreClient(session).wait_applied()
     await core.begin()
     assert (await public.send("/x", None, "GET"))[0] == 200
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH", "POST"])
+async def test_what_changes_something_is_sent_once_though_the_connection_is_cut(public, core, method):
+    """Sent again behind the client's back, a DELETE that was carried out would be told 404."""
+    assert (await public.send("/x", None, "GET"))[0] == 200  # Its connection is kept, and used again.
+    status, told, headers = await public.send("/cut", b"{}", method)
+    assert (status, core.done) == (503, [method])
+    assert "may have been carried out" in told["message"]
+    assert headers["Retry-After"]
+
+
+async def test_a_question_is_asked_again_when_the_connection_is_cut(public, core):
+    """It changes nothing, and the client need not know."""
+    assert (await public.send("/cut", None, "GET"))[0] == 200
+    assert core.done == ["GET", "GET"]
 
 
 async def test_a_core_that_stops_in_the_middle_cuts_the_answer(public):

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.csv_file import TEMPLATE
 from ingest.errors import LogOverloadedError, LogUnavailableError
-from ingest.imports import api, upload
+from ingest.imports import api, runner, upload
 from ingest.imports.jobs import REJECTED_TOLD_MAX, UNFINISHED_MAX
 from ingest.imports.steps import STEP_ROWS_MAX
 from ingest.wire import Kind
@@ -225,17 +225,40 @@ async def test_a_log_that_is_away_is_waited_for(site):
 
 
 class Gate:
-    """A log that takes so many sections and then no answer comes."""
+    """A log that takes so many sections and then answers none until it is open."""
 
     def __init__(self, inner, sections):
-        self.inner, self.sections, self.shut = inner, sections, asyncio.Event()
+        self.inner, self.sections, self.shut, self.open = inner, sections, asyncio.Event(), asyncio.Event()
 
     async def append(self, section):
         if not self.sections:
             self.shut.set()
-            await asyncio.Event().wait()
-        self.sections -= 1
+            await self.open.wait()
+        else:
+            self.sections -= 1
         return await self.inner.append(section)
+
+
+async def test_a_look_that_fails_ends_neither_the_file_under_way_nor_those_to_come(site, monkeypatch):
+    """Whatever failed, nobody would begin the imports again before the next start."""
+    monkeypatch.setattr(runner, "LOOK_EVERY_S", 0.02)
+    looks = site.runner._ours
+    broken = asyncio.Event()
+
+    async def broken_once_a_file_is_under_way():
+        if gate.shut.is_set() and not broken.is_set():
+            broken.set()
+            raise OSError(5, "Input/output error")
+        return await looks()
+
+    gate = site.runner._log = Gate(site.writer, 0)
+    site.runner._ours = broken_once_a_file_is_under_way
+    site.work()
+    _, begun = await site.send(a_form(a_file([1])))
+    await broken.wait()
+    gate.open.set()
+    assert (await site.until_ended(begun["id"]))["rows_accepted"] == 1
+    assert (await site.finished(a_file([2])))["rows_accepted"] == 1
 
 
 async def test_a_job_that_was_interrupted_goes_on_where_it_was(site):

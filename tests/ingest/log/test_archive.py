@@ -120,7 +120,8 @@ async def test_what_is_to_be_kept_in_the_log_stays_there_until_it_has_to_be_rewr
     keeper = await place.keeper(writer, Keep.ALL)
     await keeper.applied_hint({0: SEGMENTS})
     running = asyncio.create_task(keeper.run())
-    await asyncio.wait_for(running, 60)
+    async with asyncio.timeout(60):
+        await running
     assert first_offsets(place.log) == list(range(SEGMENTS))
     assert await keeper.settle() == SEGMENTS
     assert await place.payloads() == said()
