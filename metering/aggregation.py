@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from metering.decimals import EXACT, plain, quotient
 from metering.filters import EVERYTHING, Filter, matches, number_of, text_of
+from metering.formulas import Formula, evaluate
 from metering.timestamps import EARLIEST_US, LATEST_US
 from metering.windows import Window
 
@@ -36,7 +37,7 @@ class Operation(StrEnum):
     """How many values there are, equal ones once."""
     WEIGHTED_SUM = "weighted_sum"
     """Values are changes of a level. Each weighs the share of the window that comes after it, an earlier one 1: the
-    level's average over time. 18 decimals, half away from zero. Over all time, or no window, it is the level at the end."""
+    level's average over time, at 18 decimals, half away from zero. Over all time it is the level at the end."""
 
 
 NEEDS_PROPERTY = frozenset(Operation) - {Operation.COUNT}
@@ -54,16 +55,18 @@ ALL_TIME = Window(EARLIEST_US, LATEST_US)
 
 @dataclass(frozen=True, slots=True)
 class Aggregator:
-    """Which events count, and how. `property` is None where the operation needs none."""
+    """Which events count, and how. `property` is None where the operation needs none, or there is a formula."""
 
     entity: str
     """The event type."""
     operation: Operation
     property: str | None = None
     where: Filter = EVERYTHING
+    formula: Formula | None = None
+    """What an event is worth, in place of a property's value."""
 
     def __post_init__(self) -> None:
-        assert self.property or self.operation not in NEEDS_PROPERTY
+        assert self.property or self.formula or self.operation not in NEEDS_PROPERTY
 
 
 Parts = tuple[Decimal | None, ...]
@@ -130,9 +133,9 @@ def plus(aggregator: Aggregator, usage: Usage, event: Occurrence, window: Window
     """
     operation = aggregator.operation
     parts = usage.parts or _NO_PARTS[operation]
-    value = None if operation is Operation.COUNT else value_of(event.record, aggregator.property)
+    value = None if operation is Operation.COUNT else value_of(event.record, aggregator)
     if operation is Operation.UNIQUE:
-        known = distinct_text(event.record, aggregator.property)
+        known = distinct_text(event.record, aggregator)
         parts = ((parts[0] or _ZERO) + (known is not None and not parts[1]), parts[1])
         return settled(operation, parts, usage.count + 1, usage.not_numbers + (known is None), window)
     if operation is not Operation.COUNT and value is None:
@@ -150,24 +153,30 @@ def total_of(aggregator: Aggregator, events: Iterable[Occurrence], window: Windo
     if aggregator.operation is Operation.COUNT:
         return Usage(Decimal(len(matched)), len(matched))
     if aggregator.operation is Operation.UNIQUE:
-        texts = [distinct_text(event.record, aggregator.property) for event in matched]
+        texts = [distinct_text(event.record, aggregator) for event in matched]
         return Usage(Decimal(len(set(texts) - {None})), len(matched), texts.count(None))
-    found = [(event, value_of(event.record, aggregator.property)) for event in matched]
+    found = [(event, value_of(event.record, aggregator)) for event in matched]
     numbers = [(event, number) for event, number in found if number is not None]
     inside = [number for event, number in found if window is None or event.timestamp_us >= window.start_us]
     return Usage(_total(aggregator.operation, numbers, window), len(inside), inside.count(None))
 
 
-def value_of(record: Mapping[str, Any], name: str | None) -> Decimal | None:
+def value_of(record: Mapping[str, Any], aggregator: Aggregator) -> Decimal | None:
     """Give the number that a record adds to a sum, None for what is no number. `id` is the record's id, as text."""
+    if aggregator.formula is not None:
+        return evaluate(aggregator.formula, record)
+    name = aggregator.property
     assert name is not None
     return number_of(text_of(record[name]) if name == "id" else record.get(name))
 
 
-def distinct_text(record: Mapping[str, Any], name: str | None) -> str | None:
+def distinct_text(record: Mapping[str, Any], aggregator: Aggregator) -> str | None:
     """Give the text that tells a record's value from others; None for null, an array and what is absent."""
-    assert name is not None
-    value = record.get(name)
+    if aggregator.formula is not None:
+        number = evaluate(aggregator.formula, record)
+        return None if number is None else plain(number)
+    assert aggregator.property is not None
+    value = record.get(aggregator.property)
     return None if value is None or isinstance(value, list | tuple) else text_of(value)
 
 

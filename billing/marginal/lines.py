@@ -142,7 +142,7 @@ def _value(event: CountedEvent, aggregator: StoredAggregator) -> Decimal:
     """Give what the event adds to the aggregator's total; what is no number adds nothing to a sum."""
     if aggregator.operation not in NEEDS_PROPERTY:
         return Decimal(1)
-    return value_of(event.record, aggregator.property) or Decimal(0)
+    return value_of(event.record, aggregator.counted()) or Decimal(0)
 
 
 def _window(event: CountedEvent, subscription: Subscription, product: SubscriptionProduct) -> Window | None:

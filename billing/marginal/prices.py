@@ -86,7 +86,7 @@ class _Asking:
         """Give the text of which the store is asked whether it is among the unique values."""
         if aggregator.operation is not Operation.UNIQUE:
             return None
-        text = distinct_text(self._event.record, aggregator.property)
+        text = distinct_text(self._event.record, aggregator)
         return None if text is None else unique_text(text)
 
     def _values(self, line: TouchedLine, usage: Usage) -> Sequence[PlacedValue]:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from metering.aggregation import ADDS_UP, Usage
 from metering.api.aggregators import require_aggregator
-from metering.api.asof import AsOf, as_of
+from metering.api.asof import AsOf, as_of_with_definitions
 from metering.api.customers import require_customer
 from metering.api.events import EVENTS, events_page
 from metering.api.seams import SubscriptionsOf
@@ -40,6 +40,7 @@ from metering.http.scope import Scope
 from metering.ranges import Range
 from metering.registry.aggregators import StoredAggregator, active_aggregators
 from metering.registry.customers import identifiers_of, owners_of, resolve_many
+from metering.registry.definitions import in_force
 from metering.store.usage import Scope as UsageScope
 from metering.timestamps import microseconds
 from metering.windows import Window
@@ -151,10 +152,11 @@ class _Usage:
         now = services.clock()
         span = range_of(call, microseconds(now))
         names = call.request.match_info
+        at = await as_of_with_definitions(call, services.cutoffs, now, services.registry, services.store)
         ids, aggregators = await services.registry.read(
-            who_and_what, call.world, names["id"], names.get("aggregator_id")
+            _as_defined, who_and_what, call.world, (names["id"], names.get("aggregator_id")), at.revision
         )
-        return _Question(call.world, ids, aggregators, span, await as_of(call, services.cutoffs, now))
+        return _Question(call.world, ids, aggregators, span, at)
 
     async def _totals(self, question: _Question) -> list[Usage]:
         counted = [aggregator.counted() for aggregator in question.aggregators]
@@ -166,6 +168,18 @@ class _Usage:
             self._services.usage.timeseries, question.scope, question.aggregator.counted(), _edges(divided)
         )
         return json_response(series(divided, figures), headers=question.as_of.headers)
+
+
+def _as_defined(
+    connection: sa.Connection,
+    who_and_what: _WhoAndWhat,
+    world: World,
+    names: tuple[str, str | None],
+    revision: int,
+) -> tuple[Sequence[str] | None, Sequence[StoredAggregator]]:
+    """Give who and what is meant, and what was counted at a revision."""
+    ids, aggregators = who_and_what(connection, world, *names)
+    return ids, in_force(connection, world, aggregators, revision)
 
 
 def _customer_and_all(
@@ -226,7 +240,8 @@ def _by_customer(
 ) -> dict[str, Any]:
     """Describe one page of customers: total descending, those without one last, then customer id."""
     ranked = sorted(
-        merged.items(), key=lambda item: (item[1].total is None, -item[1].rated, item[0][0] is None, item[0])
+        merged.items(),
+        key=lambda item: (item[1].total is None, item[1].rated.copy_negate(), item[0][0] is None, item[0]),
     )
     shown = ranked[page.skip : page.skip + page.take]
     customers = resolve_many(connection, world, [owner for (owner, _), _ in shown if owner is not None])

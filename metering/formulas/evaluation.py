@@ -1,7 +1,7 @@
 """Work a formula out in memory: for previews, for prices of events, and to hold the store's answer against.
 
-Each step gives a number as events may hold it: with 18 decimals, half away from zero, below 10^20. What lies beyond is no
-number, nor is what was worked out from one that is none, or by dividing by zero. So whatever a formula says, no step
+Each step gives a number as events may hold it: with 18 decimals, half away from zero, below 10^20. What lies beyond is
+no number, nor is what was worked out from one that is none, or by dividing by zero. So whatever a formula says, no step
 costs more than 76 digits.
 """
 

@@ -3,12 +3,13 @@
     CASE WHEN model = 'large' THEN (input + 3 * output) / 1000 ELSE coalesce(tokens, 0) / 1000 END
 
 - Numbers, properties (bare, or in double quotes or backticks), `+ - * /`, parentheses.
-- `abs ceil floor round(x, decimals) least greatest coalesce if(condition, then, else)`, `CASE WHEN … THEN … ELSE … END`.
+- `abs ceil floor round(x, decimals) least greatest coalesce if(condition, then, else)`,
+  `CASE WHEN … THEN … ELSE … END`.
 - Conditions: `= <> != < <= > >=` of numbers; `= <> IN NOT IN` of a property and texts, true or false; `IS [NOT] NULL`;
   `AND OR NOT`.
 
-It is read by recursive descent, one method a level of binding, so what is not read here is not in the language. Depth and
-size have limits, so that no text can keep this process or the store busy.
+It is read by recursive descent, one method a level of binding, so what is not read here is not in the language. Depth
+and size have limits, so that no text can keep this process or the store busy.
 """
 
 from collections.abc import Callable
@@ -46,7 +47,7 @@ SIZE_MAX = 100
 """So many numbers, properties, signs, functions and conditions may a formula have."""
 DECIMALS_MAX = 18
 NAME_CHARACTERS_MAX = 255
-_RESERVED = frozenset("AND CASE ELSE END IN IS NOT NULL OR THEN WHEN".split())
+_RESERVED = frozenset(["AND", "CASE", "ELSE", "END", "IN", "IS", "NOT", "NULL", "OR", "THEN", "WHEN"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ class _Reader:
     def expect_end(self) -> None:
         """Refuse whatever is left."""
         if self._next.kind is not Kind.END:
-            raise FormulaError(self._next.position, f"{self._next.shown} is one too many: the formula is over before it")
+            raise FormulaError(
+                self._next.position, f"{self._next.shown} is one too many: the formula is over before it"
+            )
 
     @property
     def _next(self) -> Token:
@@ -214,7 +217,7 @@ class _Reader:
         if isinstance(node, Number):
             return node.value
         if isinstance(node, Negative) and isinstance(node.of, Number):
-            return -node.of.value
+            return node.of.value.copy_negate()  # Minus would round it.
         raise FormulaError(begin.position, "a list holds numbers, texts in single quotes, true and false")
 
     def _sum(self) -> _Node:
@@ -325,9 +328,7 @@ class _Reader:
         return Round(number, decimals)
 
 
-def _compared(
-    comparison: Comparison, left: tuple[_Node, Token], right: tuple[_Node, Token]
-) -> Conditional:
+def _compared(comparison: Comparison, left: tuple[_Node, Token], right: tuple[_Node, Token]) -> Conditional:
     literal, other = (left, right) if isinstance(left[0], _Literal) else (right, left)
     if not isinstance(literal[0], _Literal):
         return Compare(comparison, _numeric(*left), _numeric(*right))
@@ -346,7 +347,7 @@ def _numeric(node: _Node, begin: Token) -> Numeric:
 
 
 def _conditional(node: _Node, begin: Token) -> Conditional:
-    if isinstance(node, _NUMERIC) or isinstance(node, _Literal):
+    if isinstance(node, (*_NUMERIC, _Literal)):
         raise FormulaError(begin.position, f"a condition is expected at {begin.shown}: compare it, such as x > 0")
     return node
 

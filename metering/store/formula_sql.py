@@ -8,14 +8,13 @@ statement would double with every step. What clients wrote is bound, never paste
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from metering.decimals import DECIMALS_MAX
+from metering.decimals import DECIMALS_MAX, EXACT
 from metering.formulas.evaluation import LIMIT, UNIT
 from metering.formulas.parser import Formula
 from metering.formulas.syntax import (
     Arithmetic,
     Both,
     Call,
-    Case,
     Compare,
     Comparison,
     Conditional,
@@ -56,7 +55,7 @@ def worth(formula: Formula, expressions: Expressions) -> str:
 def _units(expressions: Expressions, node: Numeric) -> str:
     units = partial(_units, expressions)
     if isinstance(node, Number):
-        return f"toNullable(toInt256({expressions.bind('String', str(int(node.value.scaleb(DECIMALS_MAX))))}))"
+        return f"toNullable(toInt256({expressions.bind('String', str(int(EXACT.scaleb(node.value, DECIMALS_MAX))))}))"
     if isinstance(node, Property):
         return f"toInt256({expressions.number(node.name)} * toDecimal256('{UNIT}', 0))"
     if isinstance(node, Negative):

@@ -11,6 +11,7 @@ from typing import Any
 
 from metering.aggregation import NEEDS_PROPERTY, READS_EARLIER, Aggregator, Operation, Usage, settled
 from metering.store.expressions import Expressions
+from metering.store.formula_sql import worth
 from metering.windows import Window
 
 COLUMNS = 3
@@ -86,7 +87,7 @@ _PARTS: Mapping[Operation, Callable[[_Row], Sequence[str]]] = {
 
 def figure_columns(aggregator: Aggregator, matched: str, expressions: Expressions, told: Told = NOTHING_TOLD) -> str:
     """Give the columns of one figure over the matched rows: its parts as texts, count, how many were no number."""
-    row = _Row(matched, _value(aggregator, expressions), told, expressions)
+    row = _Row(matched, _told_apart(aggregator, expressions), told, expressions)
     parts = ", ".join(f"toString({part})" for part in _PARTS[aggregator.operation](row))
     counted = row.inside if aggregator.operation in READS_EARLIER else matched
     not_numbers = f"countIf({counted} AND {row.value} IS NULL)" if row.value else "0"
@@ -113,11 +114,26 @@ def matched_by(aggregator: Aggregator, expressions: Expressions, *, one_type: bo
     return f"(event_type = {expressions.bind('String', aggregator.entity)} AND {where})"
 
 
-def _value(aggregator: Aggregator, expressions: Expressions) -> str:
-    """Give what a row is worth: a number, or the text of a value that is to be unique; NULL for none."""
+def value(aggregator: Aggregator, expressions: Expressions) -> str:
+    """Give the expression of the number that a row is worth, NULL for none."""
+    if aggregator.formula is not None:
+        return worth(aggregator.formula, expressions)
+    assert aggregator.property is not None
+    return expressions.number(aggregator.property)
+
+
+def weight(aggregator: Aggregator) -> int:
+    """Tell how much of a statement an aggregator takes: 1 for a property, more for a formula."""
+    return 1 if aggregator.formula is None else 1 + aggregator.formula.size // 3
+
+
+def _told_apart(aggregator: Aggregator, expressions: Expressions) -> str:
+    """Give what a row is worth, or by which text its value is unique."""
     if aggregator.operation not in NEEDS_PROPERTY:
         return ""
+    if aggregator.operation is not Operation.UNIQUE:
+        return value(aggregator, expressions)
+    if aggregator.formula is not None:
+        return f"toString({worth(aggregator.formula, expressions)})"
     assert aggregator.property is not None
-    if aggregator.operation is Operation.UNIQUE:
-        return expressions.distinct(aggregator.property)
-    return expressions.number(aggregator.property)
+    return expressions.distinct(aggregator.property)

@@ -17,12 +17,12 @@ from metering.store.client import Store
 from metering.store.current import CURRENT_SETTINGS, Selection
 from metering.store.expressions import Expressions
 from metering.store.levels import levels
-from metering.store.measures import COLUMNS, Told, figure, figure_columns, matched_by
+from metering.store.measures import COLUMNS, Told, figure, figure_columns, matched_by, value, weight
 from metering.windows import Window
 from metering.world import World
 
 AGGREGATORS_MAX = 40
-"""So many figures are read in one statement; more take several."""
+"""So many figures are read in one statement, fewer with formulas; more take several."""
 VALUES_PAGE = 50_000
 OWNERS_MAX = 2_000
 """The figures of so many customers who have several ids are read in one statement."""
@@ -143,8 +143,7 @@ class UsageReader:
         found: dict[int, Usage] = {}
         for earlier in (False, True):
             asked = [at for at, each in enumerate(aggregators) if (each.operation in READS_EARLIER) is earlier]
-            for start in range(0, len(asked), AGGREGATORS_MAX):
-                part = asked[start : start + AGGREGATORS_MAX]
+            for part in _parts(asked, [weight(each) for each in aggregators]):
                 figures = self._totals(scope, [aggregators[at] for at in part], earlier=earlier)
                 found.update(zip(part, figures, strict=True))
         return [found[at] for at in range(len(aggregators))]
@@ -220,17 +219,16 @@ class UsageReader:
 
     def placed_values(self, scope: Scope, aggregator: Aggregator) -> Iterator[PlacedValue]:
         """Yield as `values` does, each with its place in the order."""
-        assert aggregator.property is not None
         after_us, after_id = -1, ""
         while True:
             expressions = Expressions()
-            number = expressions.number(aggregator.property)
+            number = value(aggregator, expressions)
             matched = expressions.condition(aggregator.where)
             position = {"after_us": after_us, "after_id": after_id, "page": VALUES_PAGE}
             expressions.parameters.update(position)
             rows = self._select(_VALUES, scope.of(aggregator.entity), expressions, number=number, matched=matched)
-            for timestamp_us, record_id, value in rows:
-                yield PlacedValue(timestamp_us, record_id, Decimal(plain(Decimal(value or "0"))))
+            for timestamp_us, record_id, number in rows:
+                yield PlacedValue(timestamp_us, record_id, Decimal(plain(Decimal(number or "0"))))
             if len(rows) < VALUES_PAGE:
                 return
             after_us, after_id = rows[-1][:2]
@@ -275,6 +273,18 @@ class UsageReader:
         )
         parameters: Mapping[str, Any] = {**selection.parameters(), **expressions.parameters}
         return self._store.select(sql, parameters)
+
+
+def _parts(asked: Sequence[int], weights: Sequence[int]) -> Iterator[list[int]]:
+    """Yield what is asked in one statement each, none of them empty."""
+    part: list[int] = []
+    for at in asked:
+        if part and sum(weights[one] for one in part) + weights[at] > AGGREGATORS_MAX:
+            yield part
+            part = []
+        part.append(at)
+    if part:
+        yield part
 
 
 def _told(scope: Scope, expressions: Expressions) -> Told:

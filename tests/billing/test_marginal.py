@@ -77,7 +77,8 @@ def priced_one_by_one(events, agreed):
 def figure_of(operation, events, following, window):
     """Give the figure of events in the order they came, as the store gives it to whom one more event follows."""
     occurrences = [Occurrence(event.record, event.timestamp_us, at) for at, event in enumerate(events)]
-    usage = total_of(Aggregator("call", operation, "n"), occurrences, window)
+    aggregator = Aggregator("call", operation, "n")
+    usage = total_of(aggregator, occurrences, window)
     numbers = [Decimal(event.record["n"]) for event in events]
     parts = (usage.total,)
     if operation is Operation.AVERAGE:
@@ -85,8 +86,8 @@ def figure_of(operation, events, following, window):
     elif operation is Operation.LATEST:
         parts = (usage.total, max((event.timestamp_us for event in events), default=None))
     elif operation is Operation.UNIQUE:
-        texts = [distinct_text(event.record, "n") for event in events]
-        parts = (usage.total, Decimal(texts.count(distinct_text(following.record, "n"))))
+        texts = [distinct_text(event.record, aggregator) for event in events]
+        parts = (usage.total, Decimal(texts.count(distinct_text(following.record, aggregator))))
     elif operation is Operation.WEIGHTED_SUM:
         moments = (number * event.timestamp_us for number, event in zip(numbers, events, strict=True))
         parts = (None, sum(numbers, start=Decimal(0)), sum(moments, start=Decimal(0)))

@@ -226,6 +226,11 @@ async def test_a_figure_can_be_had_again_as_it_stood(api, account, usage, tokens
     assert (await api.get(f"{path}&as_of={hour_ago}")).json["total"] == 5
     nothing = await api.get(f"{path}&as_of=1999-01-01")
     assert (nothing.json["total"], nothing.headers["X-Usage-Cutoff"]) == (0, "c1")
+    for at in (len(cutoff) - 1, len(cutoff) - 4):
+        assert (
+            await api.get(f"{path}&as_of={cutoff[:at]}{'0' if cutoff[at] != '0' else '1'}{cutoff[at + 1 :]}")
+        ).status == 400
+        assert (await api.get(f"{path}&as_of={cutoff[:at]}")).status == 400
     assert (await api.get(f"{path}&as_of=c1")).json["total"] == 0
 
 
@@ -292,3 +297,62 @@ async def test_a_cutoff_that_was_cut_short_is_refused(api, account, usage):
     assert (await api.get(f"/v1/events?as_of={cutoff}")).status == 200
     for changed in (cutoff[:-1], cutoff[:-2], cutoff + "0", cutoff.upper()):
         assert (await api.get(f"/v1/events?as_of={changed}")).status == 400, changed
+
+
+async def test_a_figure_as_of_before_keeps_the_definition_of_then(api, account, usage, tokens, new_key):
+    """By the cut-off that came with it, though no event came in between; every version is kept, with who and when."""
+    await usage.add(account, called("1", "a", "5"), called("2", "a", "7"))
+    path, figure = f"/v1/aggregators/{tokens['id']}", f"/v1/aggregators/{tokens['id']}/usage?{MARCH}"
+    first = await api.get(figure)
+    fields = {"operation": "max", "unit_name": "tokens", "allow_negative_values": True}
+    changed = (await api("PUT", path, fields, key=(other := new_key()))).json
+    assert (tokens["version"], changed["version"]) == (1, 2)
+    second = await api.get(figure)
+    await api.put(path, {"property": None, "formula_sql": "tokens * 2"})
+    third = await api.get(figure)
+    assert [answer.json["total"] for answer in (first, second, third)] == [12, 7, 14]
+    for answer in (first, second, third):
+        again = await api.get(f"{figure}&as_of={answer.headers['X-Usage-Cutoff']}")
+        assert (again.json["total"], again.headers["X-Usage-Cutoff"]) == (
+            answer.json["total"],
+            answer.headers["X-Usage-Cutoff"],
+        )
+        for way in ("/timeseries", "/group-by-customer"):
+            asked = f"{path}/usage{way}?{MARCH}&as_of={answer.headers['X-Usage-Cutoff']}&granularity=month"
+            assert f'"total":{answer.json["total"]},' in (await api.get(asked)).text
+    # A cut-off that names no definition stands for when it was reached: before the changes.
+    bare = first.headers["X-Usage-Cutoff"].partition("@")[0]
+    assert (await api.get(f"{figure}&as_of={bare}")).json["total"] == 12
+    now = quote(datetime.now(UTC).isoformat())
+    assert (await api.get(f"{figure}&as_of={now}")).json["total"] == 14
+    versions = (await api.get(f"{path}/versions")).json
+    assert versions["meta"] == {"total": 3, "taken": 3, "skipped": 0}
+    rows = [(row["version"], row["operation"], row["property"], row["formula_sql"]) for row in versions["data"]]
+    assert rows == [(3, "max", None, "tokens * 2"), (2, "max", "tokens", None), (1, "sum", "tokens", None)]
+    assert [row["unit_name"] for row in versions["data"]] == ["tokens", "tokens", "token"]
+    assert versions["data"][0]["changed_at"] >= versions["data"][1]["changed_at"] >= tokens["created_at"]
+    assert other.startswith("test_")
+    assert len({row["changed_by"] for row in versions["data"]}) == 2
+    assert (await api.get(f"{path}/versions?take=1&skip=1")).json["data"] == versions["data"][1:2]
+
+
+async def test_what_changes_nothing_is_no_version(api, tokens):
+    """The object sent back as it came, and a change to what is there already."""
+    path = f"/v1/aggregators/{tokens['id']}"
+    assert (await api("PUT", path, data=(await api.get(path)).text.encode())).json["version"] == 1
+    assert (await api.put(path, {"operation": "sum", "name": "Tokens", "description": None})).json["version"] == 1
+    assert (await api.put(path, {"thresholds": [{"threshold_value": 5}]})).json["version"] == 2
+    assert (await api.get("/v1/aggregators/nothing/versions")).status == 404
+
+
+async def test_a_cutoff_that_names_an_unknown_definition_is_refused(api, account, usage, tokens):
+    """It comes from another installation."""
+    from zlib import crc32
+
+    await usage.add(account, called("1", "a", "5"))
+    path = f"/v1/aggregators/{tokens['id']}/usage"
+    bare = (await api.get(path)).headers["X-Usage-Cutoff"].partition("@")[0]
+    for named in ("ff", "zz", "1" * 16, ""):
+        text = f"{bare}@{named}"
+        refused = await api.get(f"{path}?as_of={text}.{crc32(text.encode()):08x}")
+        assert (refused.status, refused.paths) == (400, [["as_of"]])

@@ -15,7 +15,7 @@ from metering.store.usage import Scope, UsageReader
 from metering.timestamps import DAY
 from metering.windows import Window
 from tests.histories import CUSTOMERS, START_US, Arrival, History, histories
-from tests.metering.store.test_usage import ALL, a_world, slow_store
+from tests.metering.store.test_usage import ALL, EVERY, WORTH, a_world, slow_store
 
 COUNT = Aggregator("call", Operation.COUNT)
 GROUPS = [where({"fields": [{"property": "plan", "operator": "equals", "value": "pro"}]}), EVERYTHING]
@@ -39,7 +39,7 @@ def test_asked_together_they_are_answered_as_one_by_one(store, history, asked):
     world = a_world()
     history.write(store, world)
     cutoff, reader = history.cutoff(ALL), UsageReader(store)
-    for aggregator in [Aggregator("call", operation, "amount") for operation in Operation]:
+    for aggregator in EVERY:
         alone = [
             reader.by_group(Scope(world, cutoff, one.start_us, one.end_us, one.customer_ids), aggregator, GROUPS)
             for one in asked
@@ -67,8 +67,8 @@ def test_one_more_event_in_memory_is_one_more_event_in_the_store(store, history,
     whole = History([*history.arrivals, last], history.repeated)
     whole.write(store, world)
     window = Window(question.start_us, question.end_us)
-    for aggregator in [Aggregator("call", operation, "amount") for operation in Operation]:
-        text = distinct_text(last.record, "amount")
+    for aggregator in [*EVERY, Aggregator("call", Operation.UNIQUE, formula=WORTH)]:
+        text = distinct_text(last.record, aggregator)
         known = unique_text(text) if text is not None and aggregator.operation is Operation.UNIQUE else None
         counting = Counting(world, whole.cutoff(ALL), aggregator, [EVERYTHING])
         ((without,),) = figures_of(store, replace(counting, but_record_id=last.record_id, known=known), [question])

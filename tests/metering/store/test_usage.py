@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from metering.aggregation import READS_EARLIER, Aggregator, Occurrence, Operation, Usage, total_of, value_of
 from metering.filters import EVERYTHING, matches
 from metering.filters import decode_filter as where
+from metering.formulas import parse_formula
 from metering.ids import new_id
 from metering.position import Cutoff
 from metering.ranges import Range
@@ -26,6 +27,7 @@ POSITIVE = where({"fields": [{"property": "amount", "operator": "gt", "value": 0
 TEAM = where({"fields": [{"property": "plan", "operator": "equals", "value": "team"}]})
 COUNT = Aggregator("call", Operation.COUNT)
 SUM = Aggregator("call", Operation.SUM, "amount")
+WORTH = parse_formula("round(amount / 7, 2) + if(plan = 'pro', 1, 0)")
 EVERY = [Aggregator("call", operation, "amount") for operation in Operation]
 AGGREGATORS = [
     *EVERY,
@@ -33,6 +35,7 @@ AGGREGATORS = [
     Aggregator("seat", Operation.COUNT),
     Aggregator("seat", Operation.WEIGHTED_SUM, "amount", PRO),
     Aggregator("call", Operation.UNIQUE, "plan"),
+    *(Aggregator("call", operation, formula=WORTH) for operation in Operation),
     Aggregator("call", Operation.UNIQUE, "id", TEAM),
 ]
 ALL = (30, 30)
@@ -102,7 +105,7 @@ def test_every_figure_is_that_of_the_model(store, data, history, ends, days):
             groups = [EVERYTHING, TEAM, PRO, POSITIVE]
             assert reader.by_group(scope, aggregator, groups) == model_groups(history, scope, aggregator, groups)
 
-            values = [value_of(arrival.record, "amount") or Decimal(0) for arrival in rows(history, scope, SUM)]
+            values = [value_of(arrival.record, SUM) or Decimal(0) for arrival in rows(history, scope, SUM)]
             assert list(reader.values(scope, SUM)) == values
 
         aggregator = data.draw(st.sampled_from(AGGREGATORS))
