@@ -10,13 +10,14 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 
 from deploy.adapters import RegistryLanes, now
-from deploy.core_part import DRAIN_S_MAX, build_core, make_core
+from deploy.core_part import DRAIN_S_MAX, background, build_core, make_core
 from deploy.health import PATHS
 from deploy.key_use import flush_use
 from deploy.log_choice import open_reader, open_writer
 from deploy.metrics import API_METRICS, Measured, applied_samples, metrics_response
 from deploy.roles import Role
 from deploy.store_choice import store_answers
+from deploy.tracing import trace_requests, tracer_of
 from ingest.consumer.progress import LogProgress
 from ingest.core_api import Serve, gateways_only
 from ingest.imports.api import Imports
@@ -62,9 +63,11 @@ async def serve_api(role: Role, stop: asyncio.Event) -> None:
         }
         role.health.started = True
         app = _app(role, build_core(core), Measured(store, versions, progress))
+        trace_requests(stack.enter_context(tracer_of(role.config)), app, {*PATHS, "/metrics"})
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
         await runner.setup()
-        tasks = [asyncio.create_task(importer.run()), asyncio.create_task(flush_use(core.authenticator))]
+        runs = [importer.run(), flush_use(core.authenticator), *background(core)]
+        tasks = [asyncio.create_task(run) for run in runs]
         try:
             await web.SockSite(runner, role.own_listener()).start()
             await stop.wait()

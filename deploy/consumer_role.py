@@ -44,7 +44,7 @@ async def serve_consumer(role: Role, stop: asyncio.Event) -> None:
         stack.push_async_callback(asyncio.to_thread, store.close)
         log = await role.there("the log", lambda: open_reader(role.config), stop)
         stack.push_async_callback(log.close)
-        group = await consumer_group(role.config)
+        group = await role.there("the log", lambda: consumer_group(role.config), stop)
         stack.push_async_callback(group.close)
         tracing = batch_tracing(stack.enter_context(tracer_of(role.config)))
         versions, lanes, customers = ChainStore(store), RegistryLanes(registry), RegistryCustomers(registry)

@@ -4,10 +4,11 @@ chDB allows one engine a process and one process a path, so what writes the stor
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -17,7 +18,7 @@ from billing.references import BillingReferences
 from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
 from deploy.backup.command import export_route
 from deploy.key_use import flush_use
-from deploy.log_choice import keeper_of, open_reader, open_writer
+from deploy.log_choice import keeper_of, open_before, open_reader, open_writer
 from deploy.metrics import Measured, Scrapers, metrics_route
 from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
@@ -60,6 +61,8 @@ from metering.registry.engine import Registry
 from metering.store.chains import ChainStore
 from metering.store.client import Store
 from metering.store.explorer import Explorer
+from metering.store.rollups.keeper import RollupKeeper
+from metering.store.rollups.reader import RolledUpReader
 from metering.store.usage import UsageReader
 
 DRAIN_S_MAX = 10.0
@@ -80,6 +83,7 @@ class Core:
     replayer: Replayer
     limiter: Limiter | None = None
     standstill: Standstill = field(default_factory=Standstill)
+    rollups: RollupKeeper | None = None
 
 
 async def serve_core(config: PartConfig, stop: asyncio.Event) -> None:
@@ -97,12 +101,11 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     """
     registry = Registry(config.registry_url)
     store = await asyncio.to_thread(open_store, config.store_url)
-    log = await open_reader(config)
+    log = await open_reader(config, before := await open_before(config))
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
-    letters = StoreDeadLetters(store)
     writer = await open_writer(config)
-    keeper = keeper_of(config, writer, log.log_id)
+    keeper = keeper_of(config, writer, log.log_id, before)
     hint = keeper.applied_hint if keeper is not None else None
     meter = ConsumerMeter(Tallies(Path(config.run_dir) / config.name, CONSUMER_CELLS))
     standstill = Standstill()
@@ -111,7 +114,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
         versions,
         lanes,
         customers,
-        letters,
+        StoreDeadLetters(store),
         clock=now,
         applied_hint=hint,
         poison_stops=not config.accept_poison,
@@ -151,6 +154,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     consuming = asyncio.create_task(consumer.run())
     importing = asyncio.create_task(importer.run())
     runs = [flush_use(core.authenticator), eraser.run(), *([keeper.run()] if keeper is not None else [])]
+    runs += background(core)
     beside = [asyncio.create_task(run) for run in runs]
     try:
         await web.SockSite(runner, bind_private(config.core_socket)).start()
@@ -172,6 +176,11 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
         await log.close()
         await asyncio.to_thread(store.close)
         registry.close()
+
+
+def background(core: Core) -> list[Coroutine[Any, Any, None]]:
+    """Give what is done besides, wherever questions are answered, until it is cancelled."""
+    return [] if core.rollups is None else [core.rollups.run()]
 
 
 def _erasing(core: Core, eraser: ErasureRunner) -> Sequence[Route]:
@@ -201,10 +210,11 @@ def make_core(
     standstill: Standstill | None = None,
 ) -> Core:
     """Put together what routes and pages stand on. `standstill`: of the consumer in this process, if there is one."""
+    rollups = RollupKeeper(store, versions.applied) if config.rollups else None
     return Core(
         registry=registry,
         store=store,
-        usage=UsageReader(store),
+        usage=UsageReader(store) if rollups is None else RolledUpReader(store, rollups),
         explorer=Explorer(store),
         versions=versions,
         progress=progress,
@@ -213,6 +223,7 @@ def make_core(
         replayer=Replayer(StoreDeadLetters(store), writer, now),
         limiter=config.limiter(),
         standstill=standstill or Standstill(),
+        rollups=rollups,
     )
 
 
@@ -237,7 +248,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
     pricing = EventPricing(
         core.registry, core.store, cutoffs, core.progress, BillingPricer(core.registry, core.store), now
     )
-    events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress)]
+    events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress, now)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
     internal = [
         *internal_routes(core.progress),

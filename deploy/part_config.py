@@ -26,4 +26,5 @@ def part_config(settings: Settings, run_dir: Path, kind: str, *, name: str = "")
         spool_bytes_max=settings.spool_bytes_max,
         accept_poison=settings.accept_poison,
         traces=settings.traces,
+        rollups=settings.rollups,
     )

@@ -46,6 +46,8 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     metrics_token: str = ""
     rate_limits: RateLimits | None = None
     log_url: str = ""
+    follows_local: bool = False
+    """The log in Kafka follows the local one in the data folder, which is applied first."""
     log_keep: Keep = Keep.ARCHIVE
     log_archive_dir: str = ""
     log_segment_bytes: int = SEGMENT_BYTES
@@ -53,6 +55,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     spool_bytes_max: int = 0
     accept_poison: bool = False
     traces: TraceSettings | None = None
+    rollups: bool = True
     listener: int = -1
     lifeline: int = -1
 

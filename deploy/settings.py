@@ -32,6 +32,7 @@
 | `METERLINE_STORE_REPLICATED` | `1`: the store's database is of the engine Replicated | `0` |
 | `METERLINE_API_URL` | gateways: where the APIs are, `http://host:port[,http://host:port]` | none |
 | `METERLINE_INTERNAL_SECRET` | gateways and APIs: what an API lets gateways in by, 32 characters or more | none |
+| `METERLINE_ROLLUPS` | `0`: read all usage from the events, keep nothing per quarter of an hour | `1` |
 | `METERLINE_IMPORTS_DIR` | APIs: where uploaded files wait; APIs may share it | `imports` in the data folder |
 
 `meterline up` is all of it on one machine; `meterline gateway`, `consumer` and `api` are its parts apart. What a part
@@ -102,6 +103,7 @@ class Settings:
     given: frozenset[str] = frozenset()
     """The variables that are set, whatever they say."""
     traces: TraceSettings | None = None
+    rollups: bool = True
 
     @property
     def url(self) -> str:
@@ -154,6 +156,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         imports_dir=Path(env.get("METERLINE_IMPORTS_DIR") or data_dir / "imports").expanduser().resolve(),
         given=frozenset(name for name, value in env.items() if name.startswith("METERLINE_") and value),
         traces=_traces(env),
+        rollups=bool(_whole(env, "METERLINE_ROLLUPS", 1, 0, 1)),
     )
 
 

@@ -252,6 +252,7 @@ INVOICE = object_of(
         "line_items": array_of(
             object_of(
                 {
+                    "id": TEXT,
                     "name": TEXT,
                     "product_id": TEXT,
                     "entry_type": one_of(("debit", "credit")),

@@ -81,7 +81,8 @@ def count_all(store: Store, world: World, cutoff: Cutoff, asked: Iterable[Asked]
         values = _Values(store, counting, together)
         for one, usages in zip(together, figures, strict=True):
             allows_negative = one.aggregator.details.get("allow_negative_values") is True
-            counted[one.figure] = Counted([usage.rated for usage in usages], values.of(one, usages[0]), allows_negative)
+            totals, count = [usage.rated for usage in usages], sum(usage.count for usage in usages)
+            counted[one.figure] = Counted(totals, values.of(one, usages[0]), allows_negative, count)
     return counted
 
 

@@ -61,7 +61,7 @@ def asked_of(stands: Stands) -> list[Asked]:
             if product.aggregator_id is None:
                 continue
             aggregator = stands.aggregators[product.aggregator_id]
-            for window in _windows(stands, period, product):
+            for window in windows_of(stands, period, product):
                 spans = (*window.earlier, window.so_far)
                 out += [Asked(Figure(product.id, span), aggregator, product.groups, ids) for span in spans]
     return out
@@ -76,14 +76,16 @@ def invoices_of(stands: Stands, counted: Mapping[Figure, Counted]) -> list[Invoi
     return [_invoice(stands, period, counted) for period in stands.periods]
 
 
-def _windows(stands: Stands, period: OpenPeriod, product: SubscriptionProduct) -> list[MeteredWindow]:
+def windows_of(stands: Stands, period: OpenPeriod, product: SubscriptionProduct) -> list[MeteredWindow]:
+    """Give the metering windows that a period bills of a product, ascending."""
     life = stands.subscriptions[period.subscription_id].life(product)
     return metered_windows(period.window, product.metering, life)
 
 
-def _usage(
+def usage_of(
     stands: Stands, period: OpenPeriod, product: SubscriptionProduct, counted: Mapping[Figure, Counted]
 ) -> list[WindowUsage] | None:
+    """Give what was counted of each of these windows, None where nothing is."""
     if product.aggregator_id is None:
         return None
     return [
@@ -91,7 +93,7 @@ def _usage(
             counted[Figure(product.id, window.so_far)],
             [counted[Figure(product.id, span)] for span in window.earlier],
         )
-        for window in _windows(stands, period, product)
+        for window in windows_of(stands, period, product)
     ]
 
 
@@ -100,7 +102,7 @@ def _invoice(stands: Stands, period: OpenPeriod, counted: Mapping[Figure, Counte
     customer = stands.customers[subscription.customer_id]
     days = days_owed(period.window.start_us, subscription.cycle(period.interval))
     billed = [
-        BilledProduct(product, stands.names[product.product_id], _usage(stands, period, product, counted))
+        BilledProduct(product, stands.names[product.product_id], usage_of(stands, period, product, counted))
         for product in stands.products(period)
     ]
     return Invoice(

@@ -92,7 +92,7 @@ def marginal_price(event: CountedEvent, line: TouchedLine, others: Others) -> Ma
         None if subscription is None else subscription.customer_id,
         None if subscription is None else subscription.id,
         line.product.product_id,
-        _named_group(line),
+        named_group(line.product, line.group),
         line.currency,
         amount,
     )
@@ -162,10 +162,10 @@ def _window(event: CountedEvent, subscription: Subscription, product: Subscripti
     return None
 
 
-def _named_group(line: TouchedLine) -> Group | None:
-    """Name the group of a matrix; its id is the same as long as the agreement stands."""
-    if not is_matrix(line.product.groups):
+def named_group(product: SubscriptionProduct, group: int) -> Group | None:
+    """Name a group of a matrix, None where there is none; its id is the same as long as the agreement stands."""
+    if not is_matrix(product.groups):
         return None
-    digest = hashlib.sha256(f"{line.product.id}/{line.group}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
-    filtered = line.product.groups[line.group].metering_filter
+    digest = hashlib.sha256(f"{product.id}/{group}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    filtered = product.groups[group].metering_filter
     return Group(f"grp_{digest}", None if filtered is None else filtered.get("name"))

@@ -61,7 +61,7 @@ def rate_groups(groups: Sequence[tuple[UnitPrices, Decimal]], terms: Terms = NO_
 def charge(prices: UnitPrices, units: Decimal, terms: Terms = NO_TERMS) -> Charged:
     """Say what a number of units costs, before anything is rounded or clamped."""
     with localcontext(MONEY):
-        billed = _billed(units, terms)
+        billed = units_billed(units, terms)
         if billed < 0:
             return Charged(prices.credit(billed, terms), billed)
         return Charged(prices.charge(billed, terms, zero_begins=ZERO_UNITS_BEGIN_THE_FIRST_TIER), billed)
@@ -70,7 +70,7 @@ def charge(prices: UnitPrices, units: Decimal, terms: Terms = NO_TERMS) -> Charg
 def charge_events(prices: EventPrices, values: Sequence[Decimal], terms: Terms = NO_TERMS) -> Charged:
     """Say what events cost one by one, as `charge`; `values` are in (timestamp, id) order."""
     with localcontext(MONEY):
-        billed = _billed(sum(values, start=ZERO), terms)
+        billed = units_billed(sum(values, start=ZERO), terms)
         return Charged(prices.charge_events(values, billed), billed)
 
 
@@ -89,7 +89,7 @@ def charge_groups(groups: Sequence[tuple[UnitPrices, Decimal]], terms: Terms = N
         billed = ZERO
         charged: list[Charges] = []
         for prices, units in groups:
-            group_billed = _billed(units, terms)
+            group_billed = units_billed(units, terms)
             billed += group_billed
             if group_billed < 0:
                 charged.append(prices.credit(group_billed, terms))
@@ -113,14 +113,14 @@ def unrounded(charged: Charged, terms: Terms) -> Fraction:
     with localcontext(MONEY):
         total = sum((part.charge for part in charged.charges.parts), start=ZERO)
     amount = Fraction(total) / charged.charges.denominator
-    least = _least(terms)
+    least = least_of(terms)
     if least is not None:
         amount = max(amount, Fraction(least))
     return amount if terms.max_amount is None else min(amount, Fraction(terms.max_amount))
 
 
-def _billed(units: Decimal, terms: Terms) -> Decimal:
-    """Give the units to bill; below 0 means a credit."""
+def units_billed(units: Decimal, terms: Terms) -> Decimal:
+    """Give the units to bill in place of those counted; below 0 means a credit."""
     if units < 0:
         if terms.allow_negative_values:
             return units
@@ -138,7 +138,7 @@ def _settled(charges: Charges, billed: Decimal, terms: Terms) -> Rated:
         RatedTier(part.lower, part.upper, part.quantity, share)
         for part, share in zip(charges.parts, shares, strict=True)
     ]
-    least = _least(terms)
+    least = least_of(terms)
     if least is not None and amount < least:
         tiers.append(Adjustment(AdjustmentKind.MINIMUM, least - amount))
         amount = least
@@ -149,7 +149,7 @@ def _settled(charges: Charges, billed: Decimal, terms: Terms) -> Rated:
     return signed(amount, billed, tuple(tiers))
 
 
-def _least(terms: Terms) -> int | None:
+def least_of(terms: Terms) -> int | None:
     """Give the least that a line comes to, None where it may go below 0."""
     if terms.min_amount is None and not terms.allow_negative_values:
         return 0  # Refunds under a cap can outweigh sales; only a price that allows credits gives one.

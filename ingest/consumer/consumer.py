@@ -18,7 +18,7 @@ from ingest.consumer.batch import Batch, Deletion, decode
 from ingest.consumer.customers import KnownCustomers
 from ingest.consumer.decide import decide
 from ingest.consumer.intake import Intake
-from ingest.consumer.lanes import lanes_of, next_offsets
+from ingest.consumer.lanes import lanes_of, next_offsets, share_now
 from ingest.consumer.look_up import KeyLookUp
 from ingest.consumer.seams import AppliedHint, ApplyTracing, Clock, CustomerRegistrar, DeadLetters, Lanes
 from ingest.consumer.side_by_side import until_one_fails
@@ -90,7 +90,7 @@ class Consumer:
         """`only` names the partitions to read where others read the rest; None: all. `told` hears of each batch.
 
         `poison_stops` is False where everything was applied before: what was passed then has to pass again; and where
-        an operator has said so. `standstill` hears why `run` does not go on.
+        an operator has said so. `standstill` hears why `run` does not go on; without one poison ends it.
         """
         self._poison_stops = poison_stops
         self._log = log
@@ -107,7 +107,7 @@ class Consumer:
         self._grown = False
         self._told = told
         self._tracing = tracing
-        self._standstill = standstill or Standstill()
+        self._standstill = standstill
         self._lane_of: Mapping[int, int] = {}
         self._next_offsets: dict[int, int] = {}
         self._look_up = KeyLookUp(store)
@@ -120,12 +120,15 @@ class Consumer:
         Raises:
             LogMismatchError: another log, or one that lost its end.
             UnavailableError: call again.
+            LogUnavailableError: call again; also while other consumers have not applied all of an older log.
         """
         lane_of = await lanes_of(self._log, self._lanes)
         origins = origins_of(self._log, sorted(lane_of))
         self._shares = {each: Share(origins[each].partition, origins[each].of) for each in lane_of}
-        self._lane_of = {each: lane for each, lane in lane_of.items() if self._only is None or each in self._only}
-        self._next_offsets = await next_offsets(self._log, self._lane_of, await self._store.applied())
+        offsets = await next_offsets(self._log, lane_of, await self._store.applied())
+        mine = lane_of.keys() if self._only is None else await share_now(self._log, self._only, offsets)
+        self._lane_of = {each: lane_of[each] for each in mine}
+        self._next_offsets = {each: offsets[each] for each in mine}
         self._marked_at = await self._store.last_marked_at()
         # After what is applied was read: the filter has to know every key up to there.
         await self._look_up.start(self._by_lane(self._next_offsets))
@@ -144,7 +147,7 @@ class Consumer:
         while True:
             faults = await self._until_a_fault()
             poison = next((fault for fault in faults if isinstance(fault, LogPoisonedError)), None)
-            if poison is not None:
+            if poison is not None and self._standstill is not None:
                 pause_s = self._standstill.begin(poison)
                 _log.error("consumer stands still", reason=str(poison), wait_s=pause_s)
                 await asyncio.sleep(pause_s)
@@ -181,7 +184,11 @@ class Consumer:
     async def _read_ahead(self, decoded: asyncio.Queue[Batch]) -> None:
         after = dict(self._next_offsets)
         while True:
-            messages = await self._intake.take_paced(after)
+            try:
+                messages = await self._intake.take_paced(after)
+            except LogGrownError:
+                await decoded.join()  # A start anew drops what is half written, and would come here again.
+                raise
             if messages:
                 batch = await self._decoded(messages, after)
                 after |= batch.next_offsets
@@ -195,8 +202,10 @@ class Consumer:
     async def _write_behind(self, decoded: asyncio.Queue[Batch]) -> None:
         while True:
             await self._apply(await decoded.get())
+            decoded.task_done()
             self._backoff_s = BACKOFF_S_MIN
-            self._standstill.end()
+            if self._standstill is not None:
+                self._standstill.end()
 
     async def _apply(self, batch: Batch) -> Drained:
         if self._tracing is None or not batch.traces:
@@ -208,9 +217,9 @@ class Consumer:
         if self._poison_stops and len(batch.dead) >= POISONED_SECTIONS_MIN and 2 * len(batch.dead) > batch.sections:
             raise LogPoisonedError(
                 f"{len(batch.dead)} dead letters in {batch.sections} sections of the log, the first at "
-                f"{_place(batch.dead[0].position)} because: {batch.dead[0].reason}. Nothing of it is applied, nothing "
-                "is lost: run the release that wrote it; or start with METERLINE_ACCEPT_POISON=1, which keeps such "
-                "sections as dead letters (`meterline dead-letters list`, `replay`) and goes on"
+                f"{_place(batch.dead[0].position)} because: {batch.dead[0].reason}. Nothing of it is applied and "
+                "nothing is lost: run the release that wrote it; or start with METERLINE_ACCEPT_POISON=1, which keeps "
+                "such sections as dead letters (`meterline dead-letters list`, `replay`) and goes on"
             )
         stored = superseded = deletions = 0
         for part in batch.parts:
@@ -240,7 +249,6 @@ class Consumer:
     async def _judge(self, arrivals: Versions, begins_at: Mapping[int, int]) -> Verdict:
         known = await self._look_up.known(arrivals, begins_at)
         verdict: Verdict = await self._offload(decide, arrivals, known)
-        self._look_up.add(arrivals.key_hash)
         return verdict
 
     async def _mark(self, batch: Batch) -> None:

@@ -6,6 +6,7 @@ A batch is bounded in events and in bytes. The log is asked by events, so the si
 import asyncio
 from collections.abc import Mapping
 
+from ingest.errors import LogGrownError
 from ingest.log.protocol import LogReader, Message
 
 BATCH_EVENTS_MAX = 150_000
@@ -32,6 +33,7 @@ class Intake:
 
         Raises:
             LogCorruptError: a message cannot be read.
+            LogGrownError: all of these partitions was given before, and the log goes on elsewhere.
         """
         return await self._fill([], after, wait_s_max)
 
@@ -52,7 +54,12 @@ class Intake:
     async def _fill(self, messages: list[Message], after: Mapping[int, int], wait_s_max: float) -> list[Message]:
         while room := self._room(messages):
             reached = dict(after) | {message.partition: message.offset + 1 for message in messages}
-            found = await self._log.poll(reached, events_max=room, wait_s_max=0 if messages else wait_s_max)
+            try:
+                found = await self._log.poll(reached, events_max=room, wait_s_max=0 if messages else wait_s_max)
+            except LogGrownError:
+                if messages:
+                    break  # They come first; the next call tells.
+                raise
             if not found:
                 break
             messages = [*messages, *found]

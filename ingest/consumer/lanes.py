@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from ingest.consumer.seams import Lanes
-from ingest.errors import LogMismatchError
-from ingest.log.chain import origins_of
+from ingest.errors import LogMismatchError, LogUnavailableError
+from ingest.log.chain import open_partitions_of, origins_of
 from ingest.log.protocol import LogReader
 from metering.position import Cutoff, last_of_message, offset_of
 
@@ -45,6 +45,27 @@ async def next_offsets(log: LogReader, lane_of: Mapping[int, int], applied: Cuto
                 f"but that ends at {end}: put back the log that belongs to this store"
             )
     return offsets
+
+
+async def share_now(log: LogReader, owned: frozenset[int], applied: Mapping[int, int]) -> frozenset[int]:
+    """Give the partitions, of those that this process owns, that it may read now; `applied` gives all next offsets.
+
+    A log's successor is begun when all of it is applied, by whichever consumers: a key may have moved to a partition
+    that another one owns. Whoever begins it then starts anew, with what those have applied. None may be left to read:
+    then the rest is others'.
+
+    Raises:
+        LogUnavailableError: what is ours may be read only after others have applied theirs; call again.
+    """
+    if unknown := owned - applied.keys():
+        raise LogUnavailableError(f"partitions {sorted(unknown)} of the log are not known here yet")
+    readable = await open_partitions_of(log, applied)
+    mine = owned & readable
+    if not mine and max(owned) > max(readable):
+        raise LogUnavailableError(
+            f"partitions {sorted(readable)} of the older log are being applied by other consumers"
+        )
+    return mine
 
 
 async def accepted(log: LogReader, lane_of: Mapping[int, int]) -> Cutoff:

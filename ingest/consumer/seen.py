@@ -61,7 +61,7 @@ class SeenKeys:
         self._lines = np.zeros((words // _LINE_WORDS, _LINE_WORDS), np.uint64)
         # The low bits of a hash choose the bits within a word, the high ones choose the word.
         self._word_shift = np.uint64(_WORD_BITS - (words.bit_length() - 1))
-        self._checks = _checks(np.arange(len(self._lines)), self._lines)
+        self._checks = _seeds(np.arange(len(self._lines)))
         self.read_to = dict(read_to or {})
         self._room = words * _WORD_BITS // BITS_PER_KEY if words < WORDS_MAX else None
 
@@ -70,19 +70,21 @@ class SeenKeys:
         """Tell whether it holds more keys than it was made for, and there can be a larger one."""
         return self._room is not None and self._room < 0
 
-    def add(self, hashes: npt.NDArray[np.uint64]) -> None:
-        """Remember hashes.
+    def meet(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Tell for each hash whether it may have been added before, as `maybe` does, and add all of them.
 
         Raises:
-            WrongFilterError: memory that they fall on was damaged; some may have been added.
+            WrongFilterError: memory that they fall on was damaged; nothing was added.
         """
-        words = (hashes >> self._word_shift).astype(np.int64)
+        words, bits = self._places(hashes), _bits(hashes)
         lines = words // _LINE_WORDS
-        self._intact(lines)  # A damaged line would be given a check that fits.
-        np.bitwise_or.at(self._lines.reshape(-1), words, _bits(hashes))
-        self._checks[lines] = _checks(lines, self._lines.take(lines, axis=0))
+        seeds = _seeds(lines)
+        met = self._answer(words, bits, self._intact(lines, seeds))
+        np.bitwise_or.at(self._lines.reshape(-1), words, bits)
+        self._checks[lines] = _checks(seeds, self._lines.take(lines, axis=0))
         if self._room is not None:
-            self._room -= len(hashes)
+            self._room -= int(np.count_nonzero(~met))
+        return met
 
     def maybe(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Tell for each hash whether it may have been added: False is certain, True is not.
@@ -90,23 +92,32 @@ class SeenKeys:
         Raises:
             WrongFilterError: memory that they fall on was damaged.
         """
-        words = (hashes >> self._word_shift).astype(np.int64)
-        found = self._intact(words // _LINE_WORDS)  # What was checked is what answers.
-        bits = _bits(hashes)
-        seen: npt.NDArray[np.bool_] = (found[np.arange(len(found)), words % _LINE_WORDS] & bits) == bits
-        return seen
+        words = self._places(hashes)
+        lines = words // _LINE_WORDS
+        return self._answer(words, _bits(hashes), self._intact(lines, _seeds(lines)))
 
     def fingerprint(self) -> int:
         """Give a number that any other content would have changed, as far as its lines fit their checks."""
         return int(self._checks.sum(dtype=np.uint64))
 
-    def _intact(self, lines: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    def _places(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        return (hashes >> self._word_shift).astype(np.int64)
+
+    def _intact(self, lines: npt.NDArray[np.int64], seeds: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         """Give a copy of lines that fit their checks."""
         found = self._lines.take(lines, axis=0)
-        damaged = int(np.count_nonzero(_checks(lines, found) != self._checks[lines]))
+        damaged = int(np.count_nonzero(_checks(seeds, found) != self._checks[lines]))
         if damaged:
             raise WrongFilterError(f"{damaged} of {len(lines)} of its lines do not fit their checks")
         return found
+
+    @staticmethod
+    def _answer(
+        words: npt.NDArray[np.int64], bits: npt.NDArray[np.uint64], lines: npt.NDArray[np.uint64]
+    ) -> npt.NDArray[np.bool_]:
+        """Answer from the copy that was checked."""
+        seen: npt.NDArray[np.bool_] = (lines[np.arange(len(lines)), words % _LINE_WORDS] & bits) == bits
+        return seen
 
 
 async def seen_keys_of(
@@ -128,7 +139,7 @@ async def seen_keys_of(
     for index in range(slices):
         low, high = index * _HASHES // slices, (index + 1) * _HASHES // slices - 1
         found = await _hashes_between(store, low, high)
-        seen.add(found)
+        seen.meet(found)
         sampled.append(some(found, -(-samples // slices)))
     return seen, np.concatenate(sampled)
 
@@ -148,12 +159,16 @@ async def _hashes_between(store: VersionStore, low: int, high: int) -> npt.NDArr
     raise WrongFilterError(f"the store counts {count} keys from {low:x} to {high:x} and gives {len(found)}")
 
 
-def _checks(lines: npt.NDArray[np.int64], words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Give the check of each line; an empty one's is not 0, and depends on where it is."""
+def _seeds(lines: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """Give the check of each line while it is empty: never that of another line."""
+    seeds: npt.NDArray[np.uint64] = (lines.astype(np.uint64) + _ONE) * _FACTORS[_LINE_WORDS]
+    return seeds
+
+
+def _checks(seeds: npt.NDArray[np.uint64], lines: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Give the check of each line."""
     # Without the shift, the highest bits of two words could be flipped unseen: twice 2^63 is nothing.
-    mixed = words ^ (words >> _HALF)
-    numbers = lines.astype(np.uint64) + _ONE
-    checks: npt.NDArray[np.uint64] = mixed @ _FACTORS[:_LINE_WORDS] + numbers * _FACTORS[_LINE_WORDS]
+    checks: npt.NDArray[np.uint64] = (lines ^ (lines >> _HALF)) @ _FACTORS[:_LINE_WORDS] + seeds
     return checks
 
 

@@ -8,7 +8,7 @@ ones, and starts anew with the lanes of all.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ingest.errors import LogGrownError
 from ingest.log.protocol import Backlog, LogReader, Message
@@ -31,6 +31,19 @@ class ChainedReader(LogReader, Protocol):
         Raises:
             LogUnavailableError: they are not known yet; call again.
         """
+        ...
+
+
+@runtime_checkable
+class Chain(Protocol):
+    """What a `LogReader` has beside, which reads several logs as one."""
+
+    def origins(self) -> Mapping[int, "Origin"]:
+        """Tell what each partition that is known is."""
+        ...
+
+    async def open_partitions(self, after: Mapping[int, int]) -> frozenset[int]:
+        """Give the partitions that may be read now: see `LogChain`."""
         ...
 
 
@@ -95,10 +108,16 @@ class LogChain:
     async def poll(self, after: Mapping[int, int], *, events_max: int, wait_s_max: float) -> Sequence[Message]:
         """Give the next messages of the oldest log that is not drained: see `LogReader`.
 
+        Whoever shares partitions with others names those of one log, and of a newer one only after all have drained
+        the older: see `open_partitions`.
+
         Raises:
             LogGrownError: these are drained, and there is another.
         """
-        at = 0
+        if not after:
+            await asyncio.sleep(wait_s_max)
+            return []
+        at = min(number for number, link in enumerate(self._links) if link.own(after))
         while at < len(self._links):
             link = self._links[at]
             own = link.own(after)
@@ -107,9 +126,8 @@ class LogChain:
             if at == len(self._links) - 1 and (found := await self._poll(link, own, events_max, wait_s_max)):
                 return found
             if at < len(self._links) - 1:  # It may have grown while we waited.
-                if not link.final:
-                    link.final = await link.reader.final_ends()
-                if any(offset < link.final[partition] for partition, offset in own.items()):
+                final = await self._final(link)
+                if any(offset < final[partition] for partition, offset in own.items()):
                     return await self._poll(link, own, events_max, wait_s_max)
                 at += 1
             else:
@@ -117,6 +135,22 @@ class LogChain:
                 if at == len(self._links) - 1:
                     return []
         raise AssertionError("unreachable")
+
+    async def open_partitions(self, after: Mapping[int, int]) -> frozenset[int]:
+        """Give the partitions that may be read now: what is left of the oldest log that is not drained, or the last.
+
+        `after` gives for every partition the first offset that is not applied, by whomever.
+
+        Raises:
+            LogUnavailableError: where an older log ends is not known yet; call again.
+        """
+        for link in self._links[:-1]:
+            final = await self._final(link)
+            left = {each for each, end in final.items() if after[link.first + each] < end}
+            if left:
+                return frozenset(link.first + each for each in left)
+        last = self._links[-1]
+        return frozenset(range(last.first, last.first + last.reader.partitions))
 
     async def backlog(self, after: Mapping[int, int]) -> Backlog:
         """Tell what lies in these partitions, over all logs: see `LogReader`."""
@@ -135,6 +169,12 @@ class LogChain:
             return list(found)
         return [replace(message, partition=link.first + message.partition) for message in found]
 
+    @staticmethod
+    async def _final(link: _Link) -> Mapping[int, int]:
+        if not link.final:
+            link.final = await link.reader.final_ends()
+        return link.final
+
     async def _look(self) -> None:
         """Look for a successor, now and then."""
         now = asyncio.get_running_loop().time()
@@ -151,6 +191,11 @@ class LogChain:
 
 def origins_of(log: LogReader, partitions: Sequence[int]) -> Mapping[int, Origin]:
     """Tell what each of a log's partitions is, whether it is a chain or a single log."""
-    if isinstance(log, LogChain):
+    if isinstance(log, Chain):
         return log.origins()
     return {partition: Origin(log.log_id, partition, len(partitions)) for partition in partitions}
+
+
+async def open_partitions_of(log: LogReader, after: Mapping[int, int]) -> frozenset[int]:
+    """Give the partitions that may be read now, whether it is a chain or a single log: see `LogChain`."""
+    return await log.open_partitions(after) if isinstance(log, Chain) else frozenset(after)

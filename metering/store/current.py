@@ -16,7 +16,7 @@ CURRENT_SETTINGS = "SETTINGS do_not_merge_across_partitions_select_final = 1"
 """To be put at the end of every statement that reads `Selection.current`: rows of one version share the month."""
 
 _CURRENT = """
-FROM events FINAL
+FROM events{final}
 WHERE {conditions}
   AND {position_seen}
   AND position NOT IN (
@@ -25,7 +25,7 @@ WHERE {conditions}
         AND {lost_at_seen})
 """
 
-_LANE_SHIFT = OFFSET_BITS + INDEX_BITS
+LANE_SHIFT = OFFSET_BITS + INDEX_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,21 @@ class Selection:
                 parameters[name] = value if isinstance(value, int | str) else list(value)
         return parameters
 
-    def current(self) -> str:
-        """Give FROM and WHERE of the current versions, each once."""
+    def current(self, *, final: bool = True) -> str:
+        """Give FROM and WHERE of the current versions, each once; without `final` replayed ones come again."""
         return _CURRENT.format(
-            conditions=self.conditions(), position_seen=seen("position"), lost_at_seen=seen("lost_at")
+            final=" FINAL" if final else "",
+            conditions=self.conditions(),
+            position_seen=seen("position"),
+            lost_at_seen=seen("lost_at"),
         )
 
 
-def seen(position: str) -> str:
-    """Give the condition that a position lies within the cut-off; a lane that it does not name is not seen."""
-    lane = f"bitShiftRight({position}, {_LANE_SHIFT})"
-    return f"{position} < transform({lane}, {{lanes:Array(UInt64)}}, {{lane_ends:Array(UInt64)}}, toUInt64(0))"
+def seen(position: str, which: str = "") -> str:
+    """Give the condition that a position lies within the cut-off; a lane that it does not name is not seen.
+
+    `which` begins the names of the cut-off's parameters, where a statement has several.
+    """
+    lane = f"bitShiftRight({position}, {LANE_SHIFT})"
+    ends = f"{{{which}lanes:Array(UInt64)}}, {{{which}lane_ends:Array(UInt64)}}"
+    return f"{position} < transform({lane}, {ends}, toUInt64(0))"

@@ -18,6 +18,8 @@ from metering.store.client import Store
 from metering.store.settings import REPLICATED_ONLY, TABLE
 
 FACT_TABLES = ("events", "superseded", "event_keys", "applied", "dead_letters", "dead_letter_replays")
+DERIVED_TABLES = ("rollups", "rollup_manifests")
+"""May be emptied at any time; but a manifest must not outlive its segments because they were not synced."""
 
 _CREATE_RECORD = """
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -85,14 +87,14 @@ def as_replicated(statement: str) -> str:
 
 
 def assert_tables(store: Store, *, replicated: bool = False) -> None:
-    """Prove that each table of facts syncs what it acknowledges and what it merges.
+    """Prove that each table syncs what it acknowledges and what it merges.
 
     Raises:
         StoreSettingsError: it names the table, the setting and what it should be.
     """
-    rows = store.select(_TABLE_SETTINGS, {"names": list(FACT_TABLES)})
+    rows = store.select(_TABLE_SETTINGS, {"names": [*FACT_TABLES, *DERIVED_TABLES]})
     engines: dict[str, str] = {row[0]: row[1] for row in rows}
-    for table in FACT_TABLES:
+    for table in (*FACT_TABLES, *DERIVED_TABLES):
         if table not in engines:
             raise StoreSettingsError(f"table {table} is missing from the store: it was migrated, and then dropped")
         if "MergeTree" not in engines[table]:

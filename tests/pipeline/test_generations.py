@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.peers.clickhouse.process import ClickHouse
+from tests.pipeline.apart import KEY, Apart
 from tests.pipeline.plain_model import PlainModel
 from tests.pipeline.product import ROOT, Client, Product
 from tests.pipeline.test_kafka import an_event, kafka_url
@@ -69,3 +71,51 @@ async def test_from_two_to_four_partitions_under_load(tmp_path, kafka):
             assert told == 100
     finally:
         product.stop()
+
+
+async def test_consumers_that_share_partitions_follow(tmp_path, kafka):
+    """From two to four and six under load with two consumer processes: one is killed while the log grows, none has to
+    be stopped, and every figure equals the model's; equal timestamps show what overtakes."""
+    with ClickHouse() as store, Apart(tmp_path, kafka, store.url, partitions=2, gateways=1, apis=1) as apart:
+        model = PlainModel()
+        async with Client(apart.gateways[0], KEY) as client:
+            aggregators = await aggregators_of(client)
+            stop = asyncio.Event()
+            senders = [asyncio.create_task(keep_sending(client, n, model, stop)) for n in range(SENDERS)]
+            senders.append(asyncio.create_task(correct_again_and_again(client, model, stop)))
+            await until_received(model, 300)
+            for number in (4, 6):
+                added = await asyncio.to_thread(apart.command, "log", "generations", "add", "--partitions", str(number))
+                assert added.returncode == 0, added.stderr
+                apart.consumers[0].kill()
+                await until_received(model, 300)
+                apart.consumers[0].launch()
+                await until_received(model, 300)
+            stop.set()
+            await asyncio.gather(*senders)
+            await check(client, model, aggregators)
+            await until_shared(apart, 2 + 4 + 6)
+            batch = [{**an_event(n), "customer_id": "gone"} for n in range(100)]
+            assert (await client.send(batch))["events_failed"] == []
+            assert await client.call("DELETE", "/v1/events", {"matching": "customer_id", "customer_id": "gone"}) == 100
+        for process in apart.all:
+            assert process.stop() == 0, process.output()
+            assert "Traceback" not in process.output(), process.output()
+
+
+async def until_received(model, more):
+    wanted = model.received + more
+    while model.received < wanted:
+        await asyncio.sleep(0.1)
+
+
+async def until_shared(apart, partitions):
+    """Each consumer has some, and together they have all."""
+    while True:
+        await asyncio.to_thread(lambda: [consumer.until_ready() for consumer in apart.consumers])
+        told = [
+            int((await asyncio.to_thread(each.metrics))["meterline_consumer_partitions"]) for each in apart.consumers
+        ]
+        if sum(told) == partitions and all(told):
+            return
+        await asyncio.sleep(0.5)

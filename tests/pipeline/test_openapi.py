@@ -163,6 +163,9 @@ def tell_story(described):
     call("PUT", "/v1/subscriptions/{id}/cancel", id=again)
     invoices = call("GET", "/v1/invoices", query={"status": "open", "customer_id": acme})["data"]
     call("GET", "/v1/invoices/{id}", id=invoices[0]["id"])
+    begun = {"status": "open", "customer_id": acme, "period_starts_at__lt": "2024-01-15"}
+    january = call("GET", "/v1/invoices", query=begun)["data"][0]["id"]
+    assert call("GET", "/v1/invoices/{id}/events", id=january)["data"]
     for path, name in (
         ("/v1/customers", customer),
         ("/v1/aggregators", aggregator),

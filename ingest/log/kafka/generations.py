@@ -30,7 +30,7 @@ async def add_generation(address: KafkaAddress, partitions: int, say: Callable[[
 
     Raises:
         LogUnavailableError: it was not done to the end; call again, until it is.
-        LogMismatchError: there is no log to begin with, or consumers share it through a group.
+        LogMismatchError: there is no log to begin with.
         ValueError: no log has so many partitions.
     """
     if not 1 <= partitions <= PARTITIONS_MAX:
@@ -43,11 +43,6 @@ async def add_generation(address: KafkaAddress, partitions: int, say: Callable[[
     if last.partitions == partitions and not await admin.is_sealed(last):
         say(f"the topic {last.name!r} has {partitions} partitions already")
         return last
-    if members := await admin.members():
-        raise LogMismatchError(
-            f"{members} consumers share the partitions of {address.topic!r}: stop them and let one process read all of "
-            "it, for a group knows one generation"
-        )
     say(f"sealing the topic {last.name!r} ({last.partitions} partitions): clients are told to send again meanwhile")
     await admin.seal(last)
     await asyncio.to_thread(_prove_sealed, replace(address, topic=last.name), last.partitions)

@@ -24,7 +24,7 @@ from confluent_kafka.admin import (
 )
 
 from ingest.errors import LogMismatchError, LogUnavailableError
-from ingest.log.kafka.address import KafkaAddress
+from ingest.log.kafka.address import LOG_ID_PREFIX, KafkaAddress
 from ingest.log.kafka.client import REQUEST_S_MAX, Denials, code_of, kafka_errors, settings
 
 REPLICAS_WANTED = 3
@@ -123,22 +123,6 @@ class TopicAdmin:
         await self._make(name, partitions)
         return await self._until_there(name)
 
-    async def members(self) -> int:
-        """Tell how many consumers share the log's partitions through its group.
-
-        Raises:
-            LogUnavailableError: no broker answers; call again.
-        """
-        name = group_name(self._address.topic)
-        with self._errors("describe the group"):
-            asked = self._client.describe_consumer_groups([name], request_timeout=REQUEST_S_MAX)
-            try:
-                return len((await asyncio.wrap_future(asked[name])).members)
-            except KafkaException as error:
-                if code_of(error) == KafkaError.GROUP_ID_NOT_FOUND:
-                    return 0
-                raise
-
     async def seal(self, topic: Topic) -> None:
         """Have the brokers refuse every message to a topic but end marks, from some moment on.
 
@@ -222,7 +206,7 @@ class TopicAdmin:
                 if code_of(error) == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     return None
                 raise
-        return Topic(f"kafka-{self._cluster_id}-{found.topic_id}", name, len(found.partitions))
+        return Topic(f"{LOG_ID_PREFIX}{self._cluster_id}-{found.topic_id}", name, len(found.partitions))
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:

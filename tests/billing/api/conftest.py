@@ -28,7 +28,7 @@ class Shop:
     """An account that sells: what a test needs of it, made through the API."""
 
     def __init__(self, api: Api, usage: Usage):
-        self.api, self._usage, self._events = api, usage, 0
+        self.api, self.usage, self._events = api, usage, 0
 
     async def made(self, path, body):
         answer = await self.api.post(path, body)
@@ -75,7 +75,7 @@ class Shop:
                     "properties": msgspec.json.encode(record),
                 }
             )
-        await self._usage.add(self.api.world, *events)
+        await self.usage.add(self.api.world, *events)
 
     async def invoices(self, query=""):
         answer = await self.api.get(f"/v1/invoices?status=open{query}")

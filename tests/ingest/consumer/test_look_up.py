@@ -50,7 +50,7 @@ async def a_consumer_with_a_past(world):
         setting.put(a_section(world, events(numbers)))
         await consumer.drain_once()
     other = SeenKeys()
-    other.add(random_hashes(600))
+    other.meet(random_hashes(600))
     return setting, consumer, older, other
 
 
@@ -90,7 +90,8 @@ async def test_a_right_filter_saves_look_ups(world):
 async def test_a_filter_that_denies_everything_in_code_is_found_by_what_is_known_to_be_there(world, monkeypatch):
     """Whatever makes it say so: canaries are asked with every batch."""
     setting, consumer, *_ = await a_consumer_with_a_past(world)
-    monkeypatch.setattr(SeenKeys, "maybe", lambda _, hashes: np.zeros(len(hashes), np.bool_))
+    for name in ("maybe", "meet"):
+        monkeypatch.setattr(SeenKeys, name, lambda _, hashes: np.zeros(len(hashes), np.bool_))
     assert (await sends_again_and_corrects(world, setting, consumer)).wrong_filters == 1
 
 
@@ -98,7 +99,8 @@ async def test_a_filter_that_denies_everything_in_code_is_found_by_what_is_known
 async def test_a_filter_that_denies_everything_in_code_is_found_by_the_store(world, monkeypatch):
     """Some of the keys that it calls new are looked up all the same."""
     setting, consumer, *_ = await a_consumer_with_a_past(world)
-    monkeypatch.setattr(SeenKeys, "maybe", lambda _, hashes: np.zeros(len(hashes), np.bool_))
+    for name in ("maybe", "meet"):
+        monkeypatch.setattr(SeenKeys, name, lambda _, hashes: np.zeros(len(hashes), np.bool_))
     assert (await sends_again_and_corrects(world, setting, consumer)).wrong_filters == 1
 
 
@@ -158,9 +160,9 @@ def test_any_flipped_bit_is_found_where_it_is_asked():
     hashes = random_hashes(1)
     for bit in range(64):
         seen = SeenKeys()
-        seen.add(hashes)
+        seen.meet(hashes)
         seen._lines.reshape(-1)[int(hashes[0] >> seen._word_shift)] ^= np.uint64(1 << bit)
-        for ask in (seen.maybe, seen.add):
+        for ask in (seen.maybe, seen.meet):
             with pytest.raises(WrongFilterError):
                 ask(hashes)
 
@@ -170,7 +172,7 @@ def test_one_bit_flipped_in_two_words_of_a_line_is_found(bit):
     """Also the highest, whose two would add up to nothing."""
     hashes = random_hashes(1)
     seen = SeenKeys()
-    seen.add(hashes)
+    seen.meet(hashes)
     line = seen._lines[int(hashes[0] >> seen._word_shift) // 8]
     line[[2, 5]] ^= np.uint64(1 << bit)
     with pytest.raises(WrongFilterError):
@@ -181,7 +183,7 @@ def test_lines_that_changed_places_do_not_fit_their_checks():
     """A check depends on where its line is."""
     hashes = random_hashes(20_000)
     seen = SeenKeys()
-    seen.add(hashes)
+    seen.meet(hashes)
     seen._lines[:] = np.roll(seen._lines, 1, axis=0)
     with pytest.raises(WrongFilterError):
         seen.maybe(hashes[:1])
@@ -197,7 +199,7 @@ async def test_whatever_becomes_of_filters_the_figures_are_those_of_a_plain_walk
     consumer = Consumer(ChoppedReader(history, random), store, PartitionLanes(), Registrar(), MemoryDeadLetters())
     await consumer.start()
     other = SeenKeys()
-    other.add(random_hashes(20, seed))
+    other.meet(random_hashes(20, seed))
     older = copy.deepcopy(consumer._look_up._seen)
     wrong = 0
     while not (await store.applied()).includes(history.whole()):

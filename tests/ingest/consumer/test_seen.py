@@ -13,14 +13,14 @@ def test_what_was_added_is_never_denied():
     """A false no would make a second version of a known key look new."""
     hashes = np.concatenate([random_hashes(200_000), np.array([0, 1, (1 << 64) - 1], np.uint64)])
     seen = SeenKeys()
-    seen.add(hashes)
+    seen.meet(hashes)
     assert seen.maybe(hashes).all()
 
 
 def test_most_of_what_was_not_added_is_told_apart():
     """At the load it is made for, at most two in a hundred look-ups are for nothing."""
     seen = SeenKeys(4_000_000)
-    seen.add(random_hashes(4_000_000))
+    seen.meet(random_hashes(4_000_000))
     assert seen.maybe(random_hashes(100_000, seed=2)).mean() < 0.02
 
 
