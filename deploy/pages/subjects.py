@@ -42,11 +42,14 @@ class Subject:
         counted = self.counted
         filtered = " that meet its filter" if counted.where.conditions else ""
         events = f"{counted.entity} events{filtered}"
-        return (
-            f"number of {events}"
-            if counted.property is None
-            else f"{_WORDS[counted.operation]} of {counted.property} over {events}"
-        )
+        if counted.operation is Operation.COUNT:
+            return f"number of {events}"
+        return f"{_WORDS[counted.operation]} of {self.valued} over {events}"
+
+    @property
+    def valued(self) -> str:
+        """Name what the values are: a property, or a formula as it was written."""
+        return self.counted.formula.text if self.counted.formula else self.counted.property or ""
 
 
 def aggregator_subject(stored: StoredAggregator) -> Subject:
