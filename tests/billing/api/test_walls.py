@@ -33,9 +33,12 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
     product = await shop.product(name="Secret calls")
     subscription = await shop.subscription(customer, product)
     (invoice,) = await shop.invoices()
+    drawn = [{"aggregator_id": product["aggregator_id"], "weight": 1}]
+    held = await shop.made("/v1/products", {"name": "Secret credits", "type": "credit", "credit_aggregators": drawn})
     samples = {
         "products.id": product["id"],
         "price-configurations.id": product["price_configurations"][0]["id"],
+        "credits.product_id": held["id"],
         "subscriptions.id": subscription["id"],
         "invoices.id": invoice["id"],
     }
@@ -55,9 +58,9 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
         answer = await shop.api(method, path, {} if method in {"POST", "PUT"} else None, key=key)
         return answer.status, answer.text, answer.headers
 
-    billing = [route for route in table if route.tag in {"Products", "Prices", "Subscriptions", "Invoices"}]
+    billing = [route for route in table if route.tag in {"Products", "Prices", "Subscriptions", "Invoices", "Credits"}]
     assert len(billing) > 15
-    markers = [customer["id"], "wall-1", "Secret calls"]
+    markers = [customer["id"], "wall-1", "Secret calls", "Secret credits"]
     await assert_walls_hold(request, billing, Keys(shop.api.key, strangers, [], scoped), samples, markers)
 
 
