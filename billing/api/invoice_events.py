@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from billing.api import exported
 from billing.api.explained_objects import EXPLAINED, explained_event_object, explained_line_object
 from billing.api.refusals import answered
 from billing.api.services import Services
@@ -26,6 +27,7 @@ TAG = "Invoices"
 _FILTERS = (
     Parameter("product_id", "Events of the lines of this product; as `product_id__in` of several."),
     Parameter("invoice_line_item_id", "Events of this line; as `invoice_line_item_id__in` of several."),
+    *exported.PARAMETERS,
     asof.PARAMETER,
 )
 
@@ -44,6 +46,7 @@ def invoice_event_routes(services: Services) -> list[Route]:
             TAG,
             parameters=(*PARAMETERS, *_FILTERS),
             answer=EXPLAINED,
+            other_answer_types=exported.CONTENT_TYPES,
         )
     ]
 
@@ -55,7 +58,7 @@ class _InvoiceEvents:
     async def list(self, call: Call) -> web.StreamResponse:
         services, page, invoice_id = self._services, page_of(call), call.path("id")
         products, items = values_of(call, "product_id"), values_of(call, "invoice_line_item_id")
-        now = services.clock()
+        format_name, now = exported.format_of(call), services.clock()
         at = await asof.as_of(call, services.cutoffs, now)
         with answered():
             found = await explain_invoice(
@@ -64,6 +67,10 @@ class _InvoiceEvents:
             if found is None:
                 raise not_found(f"there is no invoice {invoice_id[:80]!r}")
             lines = _wanted(found, products, items)
+            if format_name is not None:
+                return await exported.answer_file(
+                    call, services.store, found, lines, format_name=format_name, headers=at.headers
+                )
             answer = await services.store.run(self._answer, call.world, at.cutoff, found, lines, page)
         return json_response(answer, headers=at.headers)
 
