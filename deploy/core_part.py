@@ -14,6 +14,7 @@ from aiohttp import web
 
 import billing.api
 import metering.api
+from billing.corrections import MovedLines
 from billing.references import BillingReferences
 from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
 from deploy.backup.command import export_route
@@ -240,6 +241,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         customer_use=references,
         aggregator_use=references,
         subscriptions=references,
+        lines=MovedLines(core.registry, core.store),
         stands_still=lambda: core.standstill.reason is not None,
     )
     money = billing.api.Services(
