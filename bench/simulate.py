@@ -29,6 +29,7 @@ from metering.world import Mode, World
 
 EVENTS = int(os.environ.get("SIZE", "5000000"))
 CUSTOMERS = 10_000
+GOAL = 50_000_000
 SPAN_US = 90 * 86_400_000_000
 START_US = 1_706_745_600_000_000
 VISA = {"name": "visa", "configuration": {"fields": [{"property": "card", "operator": "equals", "value": "visa"}]}}
@@ -72,7 +73,9 @@ def main():
         store.close()
         registry.close()
         shutil.rmtree(folder, ignore_errors=True)
-    print("goal (60 s for 50 million):", "met" if whole <= 60 * max(EVENTS, 5_000_000) / 50_000_000 else "missed")
+    expected = whole + (GOAL - EVENTS) / EVENTS * (counted_s - read_s)
+    told = "met" if expected <= 60 else "missed"
+    print(f"goal (60 s for 50 million): {told}; counting at this rate they would take {expected:.0f} s")
 
 
 if __name__ == "__main__":

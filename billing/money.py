@@ -21,6 +21,7 @@ from decimal import (
     setcontext,
 )
 from fractions import Fraction
+from itertools import repeat
 from types import MappingProxyType
 
 from billing.errors import AmountTooLargeError, InvalidPriceError
@@ -96,10 +97,9 @@ def allocate(total: int, shares: Sequence[Decimal], denominator: int = 1) -> lis
     """
     if len(shares) == 1:
         return [total]
-    if denominator == 1 and total >= 0:
-        whole = _allocate_whole(total, shares)
-        if whole is not None:
-            return whole
+    nearly = _allocate_nearly(total, shares, denominator)
+    if nearly is not None:
+        return nearly
     if total < 0:
         return [-part for part in allocate(-total, [share.copy_negate() for share in shares], denominator)]
     parts: list[int] = []
@@ -120,16 +120,18 @@ def allocate(total: int, shares: Sequence[Decimal], denominator: int = 1) -> lis
     return parts
 
 
-def _allocate_whole(total: int, shares: Sequence[Decimal]) -> list[int] | None:
+def _allocate_nearly(total: int, shares: Sequence[Decimal], denominator: int) -> list[int] | None:
     """Split as `allocate` where at most one more unit has to be placed, as with most prices; else None."""
     if any(map(Decimal.is_signed, shares)):
         return None
-    parts = list(map(int, shares))
+    cut = shares if denominator == 1 else map(MONEY.divide_int, shares, repeat(denominator))
+    parts = list(map(int, cut))
     left = total - sum(parts)
     if left > 1:
         return None
     if left:
-        remainders = list(map(MONEY.subtract, shares, parts))
+        cut_off = [part * denominator for part in parts]
+        remainders = list(map(MONEY.subtract, shares, cut_off))
         parts[remainders.index(max(remainders))] += 1
     return parts
 

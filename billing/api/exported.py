@@ -22,6 +22,8 @@ from metering.store.client import Store
 
 EVENTS_MAX = 10_000_000
 """More events than this are not written into one file."""
+FILES_MAX = 2
+"""So many files are written at once in a process: each takes a processor for as long as it takes."""
 CONTENT_TYPES = (csv_file.CONTENT_TYPE, parquet_file.CONTENT_TYPE)
 PARAMETERS = (
     Parameter(

@@ -14,7 +14,7 @@ from metering.api import asof
 from metering.http.app import json_response
 from metering.http.choices import values_of
 from metering.http.paging import PARAMETERS, Page, page_of, paged
-from metering.http.problem import not_found
+from metering.http.problem import not_found, unavailable
 from metering.http.route import Call, Parameter, Route
 from metering.http.scope import Scope
 from metering.position import Cutoff
@@ -54,6 +54,7 @@ def invoice_event_routes(services: Services) -> list[Route]:
 class _InvoiceEvents:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._files = 0
 
     async def list(self, call: Call) -> web.StreamResponse:
         services, page, invoice_id = self._services, page_of(call), call.path("id")
@@ -68,11 +69,22 @@ class _InvoiceEvents:
                 raise not_found(f"there is no invoice {invoice_id[:80]!r}")
             lines = _wanted(found, products, items)
             if format_name is not None:
-                return await exported.answer_file(
-                    call, services.store, found, lines, format_name=format_name, headers=at.headers
-                )
+                return await self._file(call, found, lines, format_name, at)
             answer = await services.store.run(self._answer, call.world, at.cutoff, found, lines, page)
         return json_response(answer, headers=at.headers)
+
+    async def _file(
+        self, call: Call, found: ExplainedInvoice, lines: Sequence[ExplainedLine], format_name: str, at: asof.AsOf
+    ) -> web.StreamResponse:
+        if self._files >= exported.FILES_MAX:
+            raise unavailable(f"{exported.FILES_MAX} files are being written here: ask again shortly", retry_after_s=10)
+        self._files += 1
+        try:
+            return await exported.answer_file(
+                call, self._services.store, found, lines, format_name=format_name, headers=at.headers
+            )
+        finally:
+            self._files -= 1
 
     def _answer(
         self, world: World, cutoff: Cutoff, found: ExplainedInvoice, lines: Sequence[ExplainedLine], page: Page

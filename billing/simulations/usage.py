@@ -6,6 +6,7 @@ figure is asked of each customer, in windows of its own. Blocks.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from decimal import Decimal
 from itertools import islice
 
@@ -42,10 +43,15 @@ class Counter:
     identifiers: Mapping[str, Sequence[str]]
     everybody: bool
 
+    @property
+    def adds_up(self) -> bool:
+        """Tell whether the figure of all events is the sum of what parts of them come to."""
+        return self.aggregator.operation in ADDITIVE
+
     def totals(self, window: Window, groups: Sequence[PriceGroup]) -> dict[str, list[Usage]]:
         """Give the figure of each group, by customer; those without any event may be left out."""
         filters = [filter_of(group) for group in groups]
-        if self.aggregator.operation in ADDITIVE:
+        if self.adds_up:
             return self._added_up(window, filters)
         counting = Counting(self.world, self.cutoff, self.aggregator.counted(), filters)
         customers = list(self.identifiers)
@@ -80,6 +86,11 @@ class Counter:
                     usages if before is None else [_plus(*pair) for pair in zip(before, usages, strict=True)]
                 )
         return found
+
+
+def added_up(usages: Sequence[Usage]) -> Usage:
+    """Give the figure of several groups together, where figures add up."""
+    return reduce(_plus, usages)
 
 
 def _plus(one: Usage, other: Usage) -> Usage:

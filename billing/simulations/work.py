@@ -3,7 +3,7 @@
 Each step blocks for as long as one statement, or a moment of rating, so that whoever runs them can stop in between.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ from billing.invoices.lines import Counted
 from billing.simulations.model import Asked, Outcome
 from billing.simulations.parties import Had, Parties
 from billing.simulations.rating import Tariff, Tariffs, rated
-from billing.simulations.usage import Counter
+from billing.simulations.usage import Counter, added_up
 from metering.aggregation import NO_USAGE, Usage
 from metering.position import Cutoff
 from metering.ranges import Range
@@ -64,7 +64,11 @@ class Work:
         for number, window in enumerate(windows):
             counted: dict[bytes, dict[str, list[Usage]]] = {}
             for at, (way, groups) in enumerate(ways.items()):
-                counted[way] = counter.totals(window, groups)
+                divided = _divided(groups, ways) if counter.adds_up else None
+                if divided in counted:
+                    counted[way] = {customer: [added_up(usages)] for customer, usages in counted[divided].items()}
+                else:
+                    counted[way] = counter.totals(window, groups)
                 yield 80 * (number * len(ways) + at + 1) // (len(windows) * len(ways))
             usages.append(counted)
         customers = self._customers(usages)
@@ -109,7 +113,8 @@ class Work:
             raise SimulationError(
                 f"prices tell events apart in {len(ways)} ways, and {WAYS_MAX} is the most: send fewer customer_ids"
             )
-        return ways
+        # The most groups first: what they leave no event of need not be counted once more as a whole.
+        return dict(sorted(ways.items(), key=lambda way: -len(way[1])))
 
     def _windows(self) -> list[Window]:
         span = Range(self.asked.start_us, self.asked.end_us, zone_named(self.asked.timezone))
@@ -136,3 +141,10 @@ class Work:
         if tariff.needs_values:
             values = counter.values(window, customer, count) if count else []
         return Counted([usage.total for usage in usages], values, count=count)
+
+
+def _divided(groups: Sequence[PriceGroup], ways: Mapping[bytes, Sequence[PriceGroup]]) -> bytes | None:
+    """Give the way whose groups take every event between them, for one that takes all of them together."""
+    if any(group.metering_filter is not None for group in groups):
+        return None
+    return next((way for way, other in ways.items() if len(other) > 1 and other[-1].metering_filter is None), None)

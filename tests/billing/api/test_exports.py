@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from billing.api import exported
 from metering.store import ordered
 
 TIERS = [
@@ -99,3 +100,11 @@ async def test_what_an_aggregator_exposes_is_what_is_exported(shop):
         ("record.b", '[1,"x"]'),
         ("record.a", "true"),
     ]
+
+
+async def test_only_so_many_files_are_written_at_once(shop, invoice, monkeypatch):
+    """Who comes when there is no room is told to come again; pages are read all the same."""
+    monkeypatch.setattr(exported, "FILES_MAX", 0)
+    status, headers, _ = await downloaded(shop, invoice, "format=csv")
+    assert (status, "Retry-After" in headers) == (503, True)
+    assert (await downloaded(shop, invoice, "take=1"))[0] == 200
