@@ -6,8 +6,8 @@ figure is asked of each customer, in windows of its own. Blocks.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from decimal import Decimal
+from functools import reduce
 from itertools import islice
 
 from billing.catalog.model import PriceGroup
