@@ -6,6 +6,7 @@ from billing.api.invoices import invoice_routes
 from billing.api.preview import preview_routes
 from billing.api.products import product_routes
 from billing.api.services import Services
+from billing.api.simulations import simulation_routes
 from billing.api.subscriptions import subscription_routes
 from metering.http.route import Route
 
@@ -21,4 +22,5 @@ def routes(services: Services) -> list[Route]:
         *invoice_event_routes(services),
         *credit_routes(services),
         *preview_routes(),
+        *simulation_routes(services),
     ]

@@ -35,7 +35,11 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
     (invoice,) = await shop.invoices()
     drawn = [{"aggregator_id": product["aggregator_id"], "weight": 1}]
     held = await shop.made("/v1/products", {"name": "Secret credits", "type": "credit", "credit_aggregators": drawn})
+    drafts = {"configurations": [{"name": "Secret draft", "prices": [VOLUME]}], "product_id": product["id"]}
+    body = {**drafts, "currency": "EUR", "start_date": "2026-01-01", "end_date": "2026-03-01"}
+    begun = await shop.api.post("/v1/simulations", body)
     samples = {
+        "simulations.id": begun.json["id"],
         "products.id": product["id"],
         "price-configurations.id": product["price_configurations"][0]["id"],
         "credits.product_id": held["id"],
@@ -58,9 +62,10 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
         answer = await shop.api(method, path, {} if method in {"POST", "PUT"} else None, key=key)
         return answer.status, answer.text, answer.headers
 
-    billing = [route for route in table if route.tag in {"Products", "Prices", "Subscriptions", "Invoices", "Credits"}]
+    tags = {"Products", "Prices", "Subscriptions", "Invoices", "Credits", "Simulations"}
+    billing = [route for route in table if route.tag in tags]
     assert len(billing) > 15
-    markers = [customer["id"], "wall-1", "Secret calls", "Secret credits"]
+    markers = [customer["id"], "wall-1", "Secret calls", "Secret credits", "Secret draft"]
     await assert_walls_hold(request, billing, Keys(shop.api.key, strangers, [], scoped), samples, markers)
 
 
@@ -112,6 +117,18 @@ SOUND = {
         "starts_at": "2026-03-01",
         "products": [{"id": "", "payment_interval": MONTH, "count": 1, "min_amount": 1, "prices": [VOLUME]}],
     },
+    "/v1/simulations": {
+        "product_id": "",
+        "currency": "EUR",
+        "start_date": "2026-01-01",
+        "end_date": "2026-03-01",
+        "timezone": "Europe/Paris",
+        "customer_ids": ["fuzz"],
+        "configurations": [
+            {"name": "a", "prices": [VOLUME], "min_amount": 1},
+            {"name": "b", "price_groups": [{"metering_filter": None, "prices": [VOLUME]}], "max_amount": 1},
+        ],
+    },
     "/v1/prices/preview": {"currency": "EUR", "prices": [VOLUME], "quantities": [1], "min_amount": 1},
 }
 
@@ -140,8 +157,10 @@ async def test_whatever_stands_in_a_field_is_answered_or_refused(shop, path):
     body = SOUND[path]
     if path == "/v2/subscriptions":
         body = with_at(body, ("products", 0, "id"), product["id"])
+    if path == "/v1/simulations":
+        body = with_at(body, ("product_id",), product["id"])
     sound = await shop.api.post(path, body)
-    assert sound.status in {200, 201}, sound.text
+    assert sound.status in {200, 201, 202}, sound.text
 
     cases = []
     collect = settings(max_examples=120, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -155,5 +174,7 @@ async def test_whatever_stands_in_a_field_is_answered_or_refused(shop, path):
             ("products",),
             ("aggregator",),
             ("aggregator_id",),
+            ("product_id",),
+            ("customer_ids",),
         }
     assert (await shop.api.get("/v1/invoices?status=open")).status in {200, 422}
