@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from metering.aggregation import ADDS_UP, NEEDS_PROPERTY, , value_of
+from metering.aggregation import ADDS_UP, NEEDS_PROPERTY, value_of
 from metering.api.seams import Correction
 from metering.decimals import EXACT
 from metering.filters import matches
