@@ -17,6 +17,7 @@ from deploy.log_choice import open_reader, open_writer
 from deploy.metrics import API_METRICS, Measured, applied_samples, metrics_response
 from deploy.roles import Role
 from deploy.store_choice import store_answers
+from deploy.tracing import trace_requests, tracer_of
 from ingest.consumer.progress import LogProgress
 from ingest.core_api import Serve, gateways_only
 from ingest.imports.api import Imports
@@ -54,6 +55,7 @@ async def serve_api(role: Role, stop: asyncio.Event) -> None:
             progress=progress,
             writer=writer,
             imports=Imports(registry, spool, importer, now),
+            alone=False,
         )
         role.health.checks = {
             "the registry": role.registry_answers(registry),
@@ -62,6 +64,7 @@ async def serve_api(role: Role, stop: asyncio.Event) -> None:
         }
         role.health.started = True
         app = _app(role, build_core(core), Measured(store, versions, progress))
+        trace_requests(stack.enter_context(tracer_of(role.config)), app, {*PATHS, "/metrics"})
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
         await runner.setup()
         runs = [importer.run(), flush_use(core.authenticator), *background(core)]

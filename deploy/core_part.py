@@ -14,11 +14,13 @@ from aiohttp import web
 
 import billing.api
 import metering.api
+from billing.corrections import MovedLines
 from billing.references import BillingReferences
+from billing.simulations.runner import SimulationRunner
 from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
 from deploy.backup.command import export_route
 from deploy.key_use import flush_use
-from deploy.log_choice import keeper_of, open_reader, open_writer
+from deploy.log_choice import keeper_of, open_before, open_reader, open_writer
 from deploy.metrics import Measured, Scrapers, metrics_route
 from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
@@ -82,6 +84,7 @@ class Core:
     authenticator: KeyAuthenticator
     imports: Imports
     replayer: Replayer
+    simulator: SimulationRunner
     limiter: Limiter | None = None
     standstill: Standstill = field(default_factory=Standstill)
     rollups: RollupKeeper | None = None
@@ -102,12 +105,11 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     """
     registry = Registry(config.registry_url)
     store = await asyncio.to_thread(open_store, config.store_url)
-    log = await open_reader(config)
+    log = await open_reader(config, before := await open_before(config))
     versions = ChainStore(store)
     lanes, customers = RegistryLanes(registry), RegistryCustomers(registry)
-    letters = StoreDeadLetters(store)
     writer = await open_writer(config)
-    keeper = keeper_of(config, writer, log.log_id)
+    keeper = keeper_of(config, writer, log.log_id, before)
     hint = keeper.applied_hint if keeper is not None else None
     meter = ConsumerMeter(Tallies(Path(config.run_dir) / config.name, CONSUMER_CELLS))
     standstill = Standstill()
@@ -116,7 +118,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
         versions,
         lanes,
         customers,
-        letters,
+        StoreDeadLetters(store),
         clock=now,
         applied_hint=hint,
         poison_stops=not config.accept_poison,
@@ -182,7 +184,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
 def background(core: Core) -> list[Coroutine[Any, Any, None]]:
     """Give what is done besides, wherever questions are answered, until it is cancelled."""
     checker = ThresholdChecker(core.registry, core.store, core.usage, core.versions.applied, now)
-    return [checker.run(), *([core.rollups.run()] if core.rollups else [])]
+    return [checker.run(), core.simulator.run(), *([core.rollups.run()] if core.rollups else [])]
 
 
 def _erasing(core: Core, eraser: ErasureRunner) -> Sequence[Route]:
@@ -210,8 +212,12 @@ def make_core(
     writer: LogWriter,
     imports: Imports,
     standstill: Standstill | None = None,
+    alone: bool = True,
 ) -> Core:
-    """Put together what routes and pages stand on. `standstill`: of the consumer in this process, if there is one."""
+    """Put together what routes and pages stand on.
+
+    `standstill`: of the consumer in this process, if there is one. `alone`: no other process works off what takes long.
+    """
     rollups = RollupKeeper(store, versions.applied) if config.rollups else None
     return Core(
         registry=registry,
@@ -223,6 +229,7 @@ def make_core(
         authenticator=KeyAuthenticator(registry, now),
         imports=imports,
         replayer=Replayer(StoreDeadLetters(store), writer, now),
+        simulator=SimulationRunner(registry, store, now, alone=alone),
         limiter=config.limiter(),
         standstill=standstill or Standstill(),
         rollups=rollups,
@@ -242,15 +249,21 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         customer_use=references,
         aggregator_use=references,
         subscriptions=references,
+        lines=MovedLines(core.registry, core.store),
         stands_still=lambda: core.standstill.reason is not None,
     )
     money = billing.api.Services(
-        registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now, progress=core.progress
+        registry=core.registry,
+        store=core.store,
+        cutoffs=cutoffs,
+        clock=now,
+        progress=core.progress,
+        simulations=core.simulator,
     )
     pricing = EventPricing(
         core.registry, core.store, cutoffs, core.progress, BillingPricer(core.registry, core.store), now
     )
-    events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress)]
+    events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress, now)]
     public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
     internal = [
         *internal_routes(core.progress),

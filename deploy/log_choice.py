@@ -14,7 +14,9 @@ from ingest.log.archive.keeper import LogKeeper
 from ingest.log.archive.reader import ArchivedLogReader
 from ingest.log.client import RemoteLogWriter
 from ingest.log.kafka.address import KafkaAddress
+from ingest.log.local.closed import ClosedLog
 from ingest.log.local.reader import LocalLogReader
+from ingest.log.local.writer import LocalLogWriter
 from ingest.log.protocol import LogReader, LogWriter
 from ingest.log.spool.state import SpoolState
 from ingest.log.spool.writer import SpoolingLogWriter
@@ -28,8 +30,17 @@ SPOOL_AFTER_S = 5.0
 """With a spool an append waits no longer for the log; without one it may, since all it could do is to refuse."""
 
 
-async def open_reader(config: PartConfig) -> LogReader:
-    """Open the log for the consumer, with its archive.
+async def open_before(config: PartConfig) -> ClosedLog | None:
+    """Open the local log that the one in Kafka follows, None where there was none.
+
+    Raises:
+        LogUnavailableError, LogCorruptError: as the log process would.
+    """
+    return await ClosedLog.open(config.log_dir, config.archive_dir) if config.follows_local else None
+
+
+async def open_reader(config: PartConfig, before: ClosedLog | None = None) -> LogReader:
+    """Open the log for the consumer, with its archive, and behind the one `before` it, which is closed with this.
 
     Raises:
         LogUnavailableError: it was not there within `LOG_WAIT_S_MAX`.
@@ -40,7 +51,8 @@ async def open_reader(config: PartConfig) -> LogReader:
         return ArchivedLogReader(log, config.archive_dir)
     from ingest.log.kafka.reader import KafkaLogReader
 
-    return await KafkaLogReader.open_chain(kafka_address(config.log_url), wait_s_max=LOG_WAIT_S_MAX)
+    address = kafka_address(config.log_url)
+    return await KafkaLogReader.open_chain(address, wait_s_max=LOG_WAIT_S_MAX, before=before)
 
 
 def kafka_address(log_url: str) -> KafkaAddress:
@@ -69,20 +81,25 @@ async def open_log(config: PartConfig) -> LogWriter:
     from ingest.log.kafka.writer import APPEND_S_MAX, KafkaLogWriter
 
     append_s_max = SPOOL_AFTER_S if config.spool_dir else APPEND_S_MAX
-    return await KafkaLogWriter.open(kafka_address(config.log_url), append_s_max=append_s_max)
+    before = ClosedLog.partitions if config.follows_local else 0
+    address = kafka_address(config.log_url)
+    return await KafkaLogWriter.open(address, append_s_max=append_s_max, partitions_before=before)
 
 
-def keeper_of(config: PartConfig, writer: LogWriter, log_id: str) -> LogKeeper | None:
+def keeper_of(config: PartConfig, writer: LogWriter, log_id: str, before: ClosedLog | None = None) -> LogKeeper | None:
     """Give who moves the local log's segments into its archive; None for Kafka, which has a retention of its own.
+
+    `log_id` is the id of the log that is read, or of the first of its chain: of `before` where there is one.
 
     Raises:
         SettingsError: the archive cannot be written.
         LogMismatchError: the archive is another log's.
     """
     log = writer.log if isinstance(writer, SpoolingLogWriter) else writer
-    if not isinstance(log, RemoteLogWriter):
+    trimmer = before.trimmer if before is not None else log
+    if not isinstance(trimmer, RemoteLogWriter | LocalLogWriter):
         return None
-    keeper = LogKeeper(config.log_dir, config.archive_dir, config.log_keep, log)
+    keeper = LogKeeper(config.log_dir, config.archive_dir, config.log_keep, trimmer)
     try:
         keeper.prepare(log_id)
     except OSError as error:

@@ -8,7 +8,6 @@ everybody asks from here: such a proxy must keep the path to itself.
 import asyncio
 import hmac
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -23,7 +22,7 @@ from ingest.consumer.standstill import Standstill
 from ingest.errors import IngestError, LogUnavailableError
 from ingest.gateway.meter import CELLS, DURATIONS, GATEWAY_METRICS
 from ingest.log.clock import now_us
-from ingest.log.spool.state import Spooled, SpoolState
+from ingest.log.spool.state import SpoolState
 from metering.errors import MeteringError, StoreUnavailableError
 from metering.http.problem import forbidden
 from metering.http.route import Call, Route
@@ -175,8 +174,7 @@ def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], scr
         samples[LOG_BYTES.sample()] = str(used["log"])
         samples |= {DISK_BYTES.sample(part): str(used[part]) for part in used}
         if core.spool is not None:
-            with suppress(LogUnavailableError):  # Nobody has opened it yet.
-                _add_spooled(samples, await asyncio.to_thread(core.spool.spooled))
+            samples |= await spool_samples(core.spool)
         return metrics_response(METRICS, samples | await applied_samples(core))
 
     summary = "What is measured, for Prometheus"
@@ -245,11 +243,18 @@ async def _store_samples(core: Measured) -> dict[str, str]:
     return samples
 
 
-def _add_spooled(samples: dict[str, str], spooled: Spooled) -> None:
+async def spool_samples(spool: SpoolState) -> dict[str, str]:
+    """Give what waits in a spool; nothing while nobody has opened it."""
+    try:
+        spooled = await asyncio.to_thread(spool.spooled)
+    except LogUnavailableError:
+        return {}
     age_us = 0 if spooled.oldest_at_us is None else max(now_us() - spooled.oldest_at_us, 0)
-    samples[SPOOL_EVENTS.sample()] = str(spooled.events)
-    samples[SPOOL_BYTES.sample()] = str(spooled.bytes)
-    samples[SPOOL_AGE.sample()] = str(age_us // 1000)
+    return {
+        SPOOL_EVENTS.sample(): str(spooled.events),
+        SPOOL_BYTES.sample(): str(spooled.bytes),
+        SPOOL_AGE.sample(): str(age_us // 1000),
+    }
 
 
 def _restarts(run_dir: Path) -> dict[str, str]:

@@ -46,6 +46,8 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     metrics_token: str = ""
     rate_limits: RateLimits | None = None
     log_url: str = ""
+    follows_local: bool = False
+    """The log in Kafka follows the local one in the data folder, which is applied first."""
     log_keep: Keep = Keep.ARCHIVE
     log_archive_dir: str = ""
     log_segment_bytes: int = SEGMENT_BYTES

@@ -7,10 +7,10 @@ r"""The parts of the product apart: `meterline gateway`, `meterline consumer`, `
             `--+--- HTTP, secret ---> api  api ...  --read-->  ClickHouse <- write
                                         \________ registry ________/
 
-Each is one process in the foreground, keeps nothing on its disk (but uploaded files, which wait for their import), and
-finds every neighbour by a URL. A neighbour that is away, at the start too, is waited for: the process lives, says by
-`/health` what is missing, and answers 503 with `Retry-After` to what it cannot do. What waiting cannot mend (a setting,
-a password, data of a newer release) ends it with one line.
+Each is one process in the foreground, keeps nothing on its disk (but uploaded files, which wait for their import, and a
+gateway's spool), and finds every neighbour by a URL. A neighbour that is away, at the start too, is waited for: the
+process lives, says by `/health` what is missing, and answers 503 with `Retry-After` to what it cannot do. What waiting
+cannot mend (a setting, a password, data of a newer release) ends it with one line.
 """
 
 import asyncio
@@ -74,10 +74,8 @@ def check_settings(role: str, settings: Settings) -> None:
             f"METERLINE_LOG_URL is missing: a {role} works with Kafka, kafka://host:9092,host:9092/topic?partitions=4; "
             "`meterline up` is everything on one machine"
         )
-    if settings.spool_dir is not None:
-        raise SettingError(
-            f"METERLINE_SPOOL_DIR is for `meterline up`: a {role} answers 503 while Kafka is away, so unset it"
-        )
+    if settings.spool_dir is not None and role != "gateway":
+        raise SettingError(f"METERLINE_SPOOL_DIR is for gateways: a {role} keeps no spool, so unset it")
     if "METERLINE_REGISTRY_URL" not in settings.given:
         raise SettingError(f"METERLINE_REGISTRY_URL is missing: a {role} shares the registry with the other parts")
     if role != "gateway" and not settings.store_url.startswith(("http://", "https://")):
@@ -92,8 +90,6 @@ def check_settings(role: str, settings: Settings) -> None:
             f"METERLINE_INTERNAL_SECRET is missing: gateways and APIs know each other by it, and so does this {role}; "
             "make one with `openssl rand -hex 32`"
         )
-    if settings.spool_dir is not None:
-        raise SettingError(f"METERLINE_SPOOL_DIR: `meterline up` alone keeps a spool, a {role} does not: unset it")
     if settings.bootstrap_api_key is not None:
         try:
             check_secret(settings.bootstrap_api_key)

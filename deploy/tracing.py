@@ -6,9 +6,11 @@ command line, where they must not be.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from deploy.parts import PartConfig
 from deploy.version import VERSION
@@ -53,6 +55,14 @@ def request_tracing(tracer: "Tracer | None") -> "RequestTracing | None":
     from ingest.tracing import RequestTracing
 
     return RequestTracing(tracer)
+
+
+def trace_requests(tracer: "Tracer | None", app: web.Application, untraced: Collection[str]) -> None:
+    """Have an API tell each request, but those to `untraced` paths, with what is answered in the end."""
+    if tracer is not None:
+        from ingest.tracing import api_tracing
+
+        app.middlewares.insert(0, api_tracing(tracer, untraced))
 
 
 def batch_tracing(tracer: "Tracer | None") -> "BatchTracing | None":

@@ -21,6 +21,7 @@ from rich.markup import escape
 
 from deploy.data_dir import DataDirError, hold
 from deploy.first_key import bootstrap_key
+from deploy.log_switch import LogSwitchError, follows_local_log
 from deploy.metrics import KINDS, RESTART_CELLS
 from deploy.part_config import part_config
 from deploy.parts import PartConfig
@@ -61,6 +62,8 @@ class Held:
     listener: socket.socket
     lock: int
     run_dir: Path
+    follows_local: bool
+    """The log is in Kafka, and follows the local one in the data folder."""
 
     @property
     def port(self) -> int:
@@ -85,11 +88,11 @@ def run_up(settings: Settings, console: Console) -> int:
     except DataDirError as error:
         raise StartError(str(error)) from None
     _check_spool(settings)
-    key = _prepare_registry(settings)
+    key, follows_local = _prepare_registry(settings)
     listener = _listen(settings)
     run_dir, temporary = make_run_dir(settings.data_dir)
     try:
-        return asyncio.run(_run(settings, console, Held(listener, lock, run_dir), key))
+        return asyncio.run(_run(settings, console, Held(listener, lock, run_dir, follows_local=follows_local), key))
     finally:
         listener.close()
         if temporary:
@@ -104,7 +107,7 @@ async def _run(settings: Settings, console: Console, held: Held, key: FirstKey) 
         loop.add_signal_handler(number, stop.set)
     restarts = Tallies(held.run_dir / "supervisor", RESTART_CELLS)
     supervisor = Supervisor(lambda line: console.print(f"[yellow]{escape(line)}[/]"), partial(_count_restart, restarts))
-    config = part_config(settings, held.run_dir, "log")
+    config = replace(part_config(settings, held.run_dir, "log"), follows_local=held.follows_local)
     stopping = asyncio.create_task(stop.wait())
     try:
         await _start_parts(supervisor, config, settings.gateway_workers, held)
@@ -167,8 +170,10 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
         return False
 
 
-def _prepare_registry(settings: Settings) -> FirstKey:
+def _prepare_registry(settings: Settings) -> tuple[FirstKey, bool]:
     """Migrate the registry, and make the default account with its first key at the first start.
+
+    Tells too whether the log follows the local one: before anything could be taken into one that nobody would read.
 
     Raises:
         StartError: it cannot be used.
@@ -178,10 +183,11 @@ def _prepare_registry(settings: Settings) -> FirstKey:
         try:
             migrate(registry)
             with registry.writing() as connection:
-                return _first_key(connection, settings)
+                follows_local = follows_local_log(connection, settings)
+                return _first_key(connection, settings), follows_local
         finally:
             registry.close()
-    except MeteringError as error:
+    except (MeteringError, LogSwitchError) as error:
         raise StartError(str(error)) from None
 
 

@@ -8,11 +8,13 @@ only its own user may open, or, where it listens to the network, a secret: see `
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from aiohttp import web
 
-from ingest.consumer.lag import Lag
+from ingest.consumer.lag import Lag, with_spooled
+from ingest.log.spool.state import Spooled
 from metering.http.app import json_response
 from metering.http.problem import forbidden, invalid_field, not_found, unavailable
 from metering.http.route import Call, Handler, Route
@@ -23,10 +25,14 @@ from metering.world import Mode, World
 
 INTERNAL_HEADER = "X-Meterline-Internal"
 SECRET_HEADER = "X-Meterline-Gateway-Secret"  # noqa: S105 - a name.
+SPOOLED_HEADER = "X-Meterline-Gateway-Spooled"
+"""What waits in the spool of the gateway that asks for the lag: events, and when the first of them was spooled."""
 INTERNAL_PREFIX = "/internal/"
 WAIT_APPLIED_PATH = "/internal/wait-applied"
 RETRACTED_PATH = "/internal/retracted"
 PRICES_PATH = "/internal/event-prices"
+
+LAG_PATH = "/v1/ingest/lag"
 
 APPLIED_WAIT_S_MAX = 30.0
 
@@ -100,11 +106,24 @@ def gateways_only(secret: str) -> Callable[[web.Request, Serve], Awaitable[web.S
     return guard
 
 
-def lag_route(progress: Progress) -> Route:
+def spooled_header(spooled: Spooled) -> dict[str, str]:
+    """Tell the core what waits in a gateway's spool; nothing where nothing does."""
+    if spooled.oldest_at_us is None:
+        return {}
+    return {SPOOLED_HEADER: f"{spooled.events} {spooled.oldest_at_us}"}
+
+
+def _spooled_there(call: Call) -> Spooled:
+    """Read what a gateway told; what clients send under this name no gateway passes on."""
+    events, _, oldest = call.request.headers.get(SPOOLED_HEADER, "").partition(" ")
+    return Spooled(int(events), 0, int(oldest)) if events else Spooled(0, 0, None)
+
+
+def lag_route(progress: Progress, clock: Callable[[], datetime]) -> Route:
     """Give `GET /v1/ingest/lag`."""
 
-    async def lag(_: Call) -> web.StreamResponse:
-        now = await progress.lag()
+    async def lag(call: Call) -> web.StreamResponse:
+        now = with_spooled(await progress.lag(), _spooled_there(call), clock())
         return json_response(
             {
                 "lag_events": now.lag_events,
@@ -123,7 +142,7 @@ def lag_route(progress: Progress) -> Route:
         "required": ["lag_events", "applied_until", "oldest_unapplied_age_ms"],
     }
     summary = "How far the figures are behind what was accepted"
-    return Route("GET", "/v1/ingest/lag", Scope.READ, lag, summary, "Events", answer=answer)
+    return Route("GET", LAG_PATH, Scope.READ, lag, summary, "Events", answer=answer)
 
 
 def internal_only(handler: Handler) -> Handler:

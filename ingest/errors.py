@@ -3,6 +3,7 @@
 IngestError
 +-- LogUnavailableError   wait and send again: the outcome is unknown, resending is harmless
 |   +-- LogDeniedError    stop at start, else wait: brokers do not believe us, or we them
+|   +-- LogHeldError      stop at start: another process appends to the folder
 +-- LogOverloadedError    wait and send again: nothing was written
 +-- LogGrownError         start anew: all of the log that was known is read, and there is more of it
 +-- LogCorruptError       stop: durable bytes cannot be read, a person has to look
@@ -22,6 +23,10 @@ class LogUnavailableError(IngestError):
 
 class LogDeniedError(LogUnavailableError):
     """Passwords or certificates are not what they must be; where it lasts, a person has to look."""
+
+
+class LogHeldError(LogUnavailableError):
+    """Another process holds the folder's lock."""
 
 
 class LogOverloadedError(IngestError):

@@ -6,17 +6,21 @@
           store write
           mark applied         from here on the events are in the figures
 
+    GET /v1/customers/{id}     gateway, SERVER; what it passes on continues in
+      GET /v1/customers/{id}   api, SERVER (where parts run apart)
+
 A batch holds events of many requests, and a span has one parent: that of the first request. Each of the others gets a
 span `applied in a batch` of the same length in its own trace, linked to the batch. What is sampled is decided once, by
 the client or at the gateway; of other requests nothing is put into the log, so the consumer has nothing to do for them.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     Link,
@@ -55,17 +59,15 @@ class RequestTracing:
         async def trace(request: web.BaseRequest) -> web.StreamResponse:
             path = request.raw_path.partition("?")[0]
             route = f" {path}" if (request.method, path) in _ROUTES else ""
-            attributes = {"http.request.method": request.method, "url.path": path}
-            with self._tracer.start_as_current_span(
-                request.method + route, _sent_context(request), SpanKind.SERVER, attributes
-            ) as span:
-                response = await answer(request)
-                span.set_attribute("http.response.status_code", response.status)
-                if response.status >= 500:
-                    span.set_status(Status(StatusCode.ERROR))
-                return response
+            return await _served(self._tracer, request.method + route, request, answer)
 
         return trace
+
+    def onward(self) -> dict[str, str]:
+        """Give the headers by which the core continues the trace of the request that is being answered."""
+        headers: dict[str, str] = {}
+        _propagator.inject(headers)
+        return headers
 
     async def appended(self, section: Section, append: Callable[[Section], Awaitable[Receipt]]) -> Receipt:
         """Append a section, with the trace's context in it if this request is traced."""
@@ -74,6 +76,30 @@ class RequestTracing:
         attributes = {"meterline.events": section.events, "meterline.bytes": len(section.body)}
         with self._tracer.start_as_current_span("log append", kind=SpanKind.PRODUCER, attributes=attributes) as span:
             return await append(replace(section, trace=_carried(span.get_span_context())))
+
+
+def api_tracing(tracer: Tracer, untraced: Collection[str]) -> Middleware:
+    """Make the middleware that tells each request to an API as a span, but those to `untraced` paths."""
+
+    @web.middleware
+    async def trace(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in untraced:
+            return await handler(request)
+        resource = request.match_info.route.resource
+        route = "" if resource is None else f" {resource.canonical}"
+        return await _served(tracer, request.method + route, request, lambda _: handler(request))
+
+    return trace
+
+
+async def _served(tracer: Tracer, name: str, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    attributes = {"http.request.method": request.method, "url.path": request.raw_path.partition("?")[0]}
+    with tracer.start_as_current_span(name, _sent_context(request), SpanKind.SERVER, attributes) as span:
+        response = await answer(request)
+        span.set_attribute("http.response.status_code", response.status)
+        if response.status >= 500:
+            span.set_status(Status(StatusCode.ERROR))
+        return response
 
 
 class BatchTracing:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from billing.invoices.model import Invoice, LineItem
+from billing.invoices.model import Invoice, LineItem, line_item_id
 from billing.pricing import Adjustment, RatedTier
 from metering.timestamps import format_instant
 
@@ -22,23 +22,24 @@ def invoice_object(invoice: Invoice) -> dict[str, Any]:
         "amount_excluding_tax": before_tax,
         "tax_amount": 0,
         "total_amount": before_tax,
-        "line_items": [_line(line) for line in invoice.lines],
+        "line_items": [_line(invoice.id, line) for line in invoice.lines],
     }
 
 
-def _line(line: LineItem) -> dict[str, Any]:
+def _line(invoice_id: str, line: LineItem) -> dict[str, Any]:
     return {
+        "id": line_item_id(invoice_id, line.product_id),
         "name": line.name,
         "product_id": line.product_id,
         "entry_type": line.entry_type.value,
         "units_count": line.units_count,
         "currency": line.currency,
         "amount": line.amount,
-        "tiers": [_tier(tier) for tier in line.tiers],
+        "tiers": [tier_object(tier) for tier in line.tiers],
     }
 
 
-def _tier(tier: RatedTier | Adjustment) -> dict[str, Any]:
+def tier_object(tier: RatedTier | Adjustment) -> dict[str, Any]:
     """Give a tier as the preview does: what a clamp adds is an entry of its own."""
     if isinstance(tier, Adjustment):
         return {"adjustment": tier.kind.value, "amount": tier.amount}

@@ -38,11 +38,13 @@ class Counted:
     """What an aggregator makes of a span of time: one total for each price group, in order.
 
     `values` are those of the single events, in (timestamp, id) order, where prices are for each event; else None.
+    `count` is how many events these are.
     """
 
     totals: Sequence[Decimal]
     values: Sequence[Decimal] | None = None
     allow_negative_values: bool = False
+    count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def _line(product: BilledProduct, currency: str, share: Fraction) -> LineItem:
         if product.usage is None:
             rated = settle(*charged(agreed, None, share))
         else:
-            rated = joined([_window(agreed, usage) for usage in product.usage])
+            rated = joined([window_rated(agreed, usage) for usage in product.usage])
     except RefusedPriceError as error:
         raise type(error)(f"product {agreed.product_id}: {error}") from error
     units = rated.quantity
@@ -136,7 +138,7 @@ def _line(product: BilledProduct, currency: str, share: Fraction) -> LineItem:
     return LineItem(product.name, agreed.product_id, rated.entry_type, units, currency, rated.amount, rated.tiers)
 
 
-def _window(agreed: SubscriptionProduct, usage: WindowUsage) -> Rated:
+def window_rated(agreed: SubscriptionProduct, usage: WindowUsage) -> Rated:
     """Rate a window as far as it has come, and take off the most that it had come to before where that is billed."""
     so_far = settle(*charged(agreed, usage.so_far, _WHOLE))
     if not agreed.metering.bill_usage_difference:

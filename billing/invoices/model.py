@@ -11,6 +11,8 @@ from billing.pricing import Adjustment, EntryType, RatedTier
 
 _PREFIX, _SUBSCRIPTION_PREFIX = "inv_", "sub_"
 _DIGEST_CHARACTERS = 12
+_LINE_PREFIX = "ili_"
+_LINE_DIGEST_CHARACTERS = 24
 
 
 class InvoiceStatus(StrEnum):
@@ -79,6 +81,12 @@ def invoice_id(subscription_id: str, interval: Interval, start_us: int) -> str:
     shown = f"{interval.period.value}/{interval.count}/{start_us}"
     digest = hashlib.sha256(shown.encode()).hexdigest()[:_DIGEST_CHARACTERS]
     return f"{_PREFIX}{subscription_id.removeprefix(_SUBSCRIPTION_PREFIX)}{digest}"
+
+
+def line_item_id(of_invoice: str, product_id: str) -> str:
+    """Give the id of a product's line: the same each time, as that of its invoice is."""
+    digest = hashlib.sha256(f"{of_invoice}/{product_id}".encode()).hexdigest()
+    return f"{_LINE_PREFIX}{digest[:_LINE_DIGEST_CHARACTERS]}"
 
 
 def subscription_of(identifier: str) -> str | None:

@@ -11,10 +11,12 @@ from billing.pricing.pipeline import (
     charge,
     charge_events,
     charge_groups,
+    least_of,
     rate,
     rate_events,
     rate_groups,
     settle,
+    units_billed,
     unrounded,
 )
 from billing.pricing.rated import Adjustment, AdjustmentKind, EntryType, Rated, RatedTier, joined
@@ -42,6 +44,7 @@ __all__ = [
     "charge_groups",
     "credits_used",
     "joined",
+    "least_of",
     "line_total",
     "percent_of",
     "rate",
@@ -51,6 +54,7 @@ __all__ = [
     "read_terms",
     "settle",
     "share_of",
+    "units_billed",
     "unrounded",
     "whole_packs",
 ]

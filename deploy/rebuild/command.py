@@ -20,15 +20,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from deploy.data_dir import DataDirError, hold
 from deploy.disk_use import store_path
+from deploy.log_switch import LogSwitchError
 from deploy.parts import PartConfig
 from deploy.rebuild.children import StepError, run_step
 from deploy.rebuild.compare import Difference, differing, other_differences, row_differences, same_figures
 from deploy.rebuild.exchange import ExchangeError, exchange
-from deploy.rebuild.source import erasures_of, first_missing, prepare_log
+from deploy.rebuild.source import erasures_of, first_missing, log_before, prepare_log
 from deploy.rebuild.steps import Step
 from deploy.rebuild.survey import Survey
 from deploy.settings import Settings, require_embedded
 from deploy.version import VERSION
+from ingest.log.waiting import PARTITION
 from metering.store.digests import ROW_SETS
 
 FOLDER = "store-rebuild"
@@ -47,6 +49,8 @@ class Rebuild:
     settings: Settings
     console: Console
     lock: int
+    follows_local: bool
+    """The log is in Kafka, and follows the local one in the data folder."""
 
     @property
     def folder(self) -> Path:
@@ -60,7 +64,7 @@ class Rebuild:
 
     def config(self, store: Path) -> PartConfig:
         """Give what a child is told."""
-        return part_config(self.settings, store)
+        return msgspec.structs.replace(part_config(self.settings, store), follows_local=self.follows_local)
 
     def step(self, text: str, step: Step) -> None:
         """Run a step under a progress bar."""
@@ -97,8 +101,9 @@ def run_rebuild(settings: Settings, console: Console, *, replace: bool, restart:
     except DataDirError as error:
         raise RebuildError(str(error)) from None
     try:
-        return _run(Rebuild(settings, console, lock), replace=replace, restart=restart)
-    except (StepError, ExchangeError) as error:
+        rebuild = Rebuild(settings, console, lock, follows_local=log_before(settings))
+        return _run(rebuild, replace=replace, restart=restart)
+    except (StepError, ExchangeError, LogSwitchError) as error:
         raise RebuildError(str(error)) from None
     finally:
         os.close(lock)
@@ -106,7 +111,7 @@ def run_rebuild(settings: Settings, console: Console, *, replace: bool, restart:
 
 def _run(rebuild: Rebuild, *, replace: bool, restart: bool) -> int:
     settings, console = rebuild.settings, rebuild.console
-    _check_source(settings)
+    _check_source(rebuild)
     store = store_path(settings.store_url)
     if restart or _begun(rebuild.folder) != _identity(settings):
         shutil.rmtree(rebuild.folder, ignore_errors=True)
@@ -204,10 +209,12 @@ def _replace(rebuild: Rebuild, store: Path, *, keep_old: bool) -> None:
     shutil.rmtree(rebuild.folder)
 
 
-def _check_source(settings: Settings) -> None:
+def _check_source(rebuild: Rebuild) -> None:
+    settings = rebuild.settings
     asyncio.run(prepare_log(settings))
-    for partition, first in asyncio.run(first_missing(settings)).items():
-        of = f"partition {partition} of the topic" if settings.log_url else "the log with its archive"
+    for partition, first in asyncio.run(first_missing(settings, follows_local=rebuild.follows_local)).items():
+        here = not settings.log_url or (rebuild.follows_local and partition == PARTITION)
+        of = "the log with its archive" if here else f"partition {partition} of the log in Kafka"
         raise RebuildError(
             f"{of} has everything from offset {first} on, and nothing before: the store cannot be derived from it. "
             "Put the archive back (METERLINE_LOG_ARCHIVE_DIR), or keep this store and back it up"

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from deploy.log_choice import kafka_address
+from deploy.log_switch import follows_local_log
 from deploy.settings import Settings
 from ingest.erasure.jobs import count_erasures, unfinished_erasures
 from ingest.log.archive.folder import archived, runs
+from ingest.log.local.closed import ClosedLog
 from ingest.log.local.folder import LOG_ID, first_offsets
 from ingest.log.local.writer import LocalLogWriter
 from ingest.log.waiting import PARTITION
@@ -36,18 +38,39 @@ async def prepare_log(settings: Settings) -> None:
     await writer.close()
 
 
-async def first_missing(settings: Settings) -> Mapping[int, int]:
+async def first_missing(settings: Settings, *, follows_local: bool) -> Mapping[int, int]:
     """Give, for each partition that lacks its beginning, the first offset from which on everything is there."""
     if settings.log_url:
         from ingest.log.kafka.reader import first_offsets_of
 
         found = await first_offsets_of(kafka_address(settings.log_url))
-        return {partition: first for partition, first in found.items() if first}
+        before = ClosedLog.partitions if follows_local else 0
+        missing = {before + partition: first for partition, first in found.items() if first}
+        return {**_missing_here(settings), **missing} if follows_local else missing
+    return _missing_here(settings)
+
+
+def _missing_here(settings: Settings) -> Mapping[int, int]:
     begin: int = first_offsets(settings.log_dir)[0]
     for first, following in reversed(list(runs(archived(settings.log_archive_dir)))):
         if first <= begin <= following:
             begin = first
     return {PARTITION: begin} if begin else {}
+
+
+def log_before(settings: Settings) -> bool:
+    """Tell whether the log follows a local one.
+
+    Raises:
+        LogSwitchError: it does not follow what was applied.
+    """
+    registry = Registry(settings.registry_url)
+    try:
+        migrate(registry)
+        with registry.reading() as connection:
+            return follows_local_log(connection, settings)
+    finally:
+        registry.close()
 
 
 def erasures_of(settings: Settings) -> int:

@@ -16,13 +16,14 @@ from pathlib import Path
 import msgspec
 
 from deploy.adapters import RegistryCustomers, RegistryLanes, now
-from deploy.log_choice import open_reader
+from deploy.log_choice import open_before, open_reader
 from deploy.parts import PartConfig
 from deploy.rebuild.survey import Survey, survey
 from ingest.consumer.consumer import Consumer
 from ingest.consumer.dead_letters import StoreDeadLetters
 from ingest.consumer.lanes import accepted, lanes_of
 from ingest.errors import IngestError
+from ingest.log.chain import LogChain
 from ingest.log.protocol import Backlog, LogReader, Message
 from metering.errors import MeteringError
 from metering.position import Cutoff
@@ -81,7 +82,7 @@ async def run(step: Step) -> None:
 
 
 async def _fill(step: Step, registry: Registry, store: Store) -> Cutoff:
-    log = _ClockedLog(await open_reader(step.config))
+    log = _clocked(await open_reader(step.config, await open_before(step.config)))
     lanes = RegistryLanes(registry)
     versions = ChainStore(store)
     wanted = await accepted(log, await lanes_of(log, lanes))
@@ -162,6 +163,19 @@ class _ClockedLog:
     async def close(self) -> None:
         """Let go of it."""
         await self._log.close()
+
+
+class _ClockedChain(_ClockedLog):
+    """The same of several logs, one after the other."""
+
+    def __init__(self, chain: LogChain) -> None:
+        super().__init__(chain)
+        self.origins = chain.origins
+        self.open_partitions = chain.open_partitions
+
+
+def _clocked(log: LogReader) -> _ClockedLog:
+    return _ClockedChain(log) if isinstance(log, LogChain) else _ClockedLog(log)
 
 
 class _NoCustomers:

@@ -90,7 +90,7 @@ class Consumer:
         """`only` names the partitions to read where others read the rest; None: all. `told` hears of each batch.
 
         `poison_stops` is False where everything was applied before: what was passed then has to pass again; and where
-        an operator has said so. `standstill` hears why `run` does not go on.
+        an operator has said so. `standstill` hears why `run` does not go on; without one poison ends it.
         """
         self._poison_stops = poison_stops
         self._log = log
@@ -107,7 +107,7 @@ class Consumer:
         self._grown = False
         self._told = told
         self._tracing = tracing
-        self._standstill = standstill or Standstill()
+        self._standstill = standstill
         self._lane_of: Mapping[int, int] = {}
         self._next_offsets: dict[int, int] = {}
         self._look_up = KeyLookUp(store)
@@ -147,7 +147,7 @@ class Consumer:
         while True:
             faults = await self._until_a_fault()
             poison = next((fault for fault in faults if isinstance(fault, LogPoisonedError)), None)
-            if poison is not None:
+            if poison is not None and self._standstill is not None:
                 pause_s = self._standstill.begin(poison)
                 _log.error("consumer stands still", reason=str(poison), wait_s=pause_s)
                 await asyncio.sleep(pause_s)
@@ -204,7 +204,8 @@ class Consumer:
             await self._apply(await decoded.get())
             decoded.task_done()
             self._backoff_s = BACKOFF_S_MIN
-            self._standstill.end()
+            if self._standstill is not None:
+                self._standstill.end()
 
     async def _apply(self, batch: Batch) -> Drained:
         if self._tracing is None or not batch.traces:

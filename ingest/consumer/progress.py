@@ -5,21 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ingest.consumer.lag import POLL_S_MAX, Lag, lag_of, wait_until_applied, with_spooled
+from ingest.consumer.lag import Lag, lag_of, wait_until_applied, with_spooled
 from ingest.consumer.lanes import accepted, lanes_of
 from ingest.consumer.seams import Clock, Lanes
 from ingest.core_api import Place
 from ingest.errors import LogUnavailableError
 from ingest.log.protocol import LogReader
-from ingest.log.spool.state import SpoolState
+from ingest.log.spool.state import FORWARD_S_MAX, SpoolState, until_forwarded
 from metering.errors import StoreUnavailableError, UnavailableError
 from metering.position import Cutoff, Position, pack
 from metering.store.versions import VersionStore
 from metering.world import World
-
-FORWARD_S_MAX = 5.0
-"""So long the spool is waited for: longer, and the log is down rather than catching up."""
-
 
 STORE_S_MAX = 2.0
 """So long the store has to say what is applied; beyond it what it last said counts, as while it is away."""
@@ -59,7 +55,7 @@ class LogProgress:
         """
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + wait_s_max
-        if self._spool is not None and not await _until_forwarded(self._spool, min(wait_s_max, FORWARD_S_MAX)):
+        if self._spool is not None and not await until_forwarded(self._spool, min(wait_s_max, FORWARD_S_MAX)):
             return False
         with _log_errors():  # After the spool was looked at: what left it is in the log.
             wanted = await accepted(self._log, await self._partitions())
@@ -143,19 +139,6 @@ class _Known:
 
     async def applied(self) -> Cutoff:
         return self.cutoff
-
-
-async def _until_forwarded(spool: SpoolState, wait_s_max: float) -> bool:
-    """Wait until what is spooled by now is in the log; tell whether it is."""
-    end = spool.end
-    try:
-        async with asyncio.timeout(wait_s_max):
-            while end is None or not spool.is_forwarded(end):
-                await asyncio.sleep(POLL_S_MAX)
-                end = spool.end if end is None else end
-    except TimeoutError:
-        return False
-    return True
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from ingest.log.archive.folder import archived
 from ingest.log.archive.keeper import LogKeeper
 from ingest.log.archive.segment import rewrite_segment
 from ingest.log.protocol import LogReader
+from ingest.log.waiting import PARTITION
 from metering.errors import MeteringError
 from metering.position import Cutoff, offset_of
 from metering.registry.engine import Registry
@@ -131,13 +132,14 @@ class ErasureRunner:
     async def _rewrite_log(self, erasure: Erasure, bounds: Cutoff) -> int:
         if self._log.keeper is None:
             return 0
-        last = {lane: offset_of(position) for lane, position in bounds.bounds.items()}
-        assert len(last) <= 1, "a local log has one lane"
-        for lane, offset in last.items():
-            if await self._log.keeper.settle() <= offset:
-                raise _NotYetError("the log keeps what it should let go")
-            return await asyncio.to_thread(self._rewrite_archive, erasure, lane, offset)
-        return 0
+        lane = (await lanes_of(self._log.reader, self._log.lanes))[PARTITION]  # One in Kafka may follow the local log.
+        bound = bounds.bounds.get(lane)
+        if bound is None:
+            return 0
+        offset = offset_of(bound)
+        if await self._log.keeper.settle() <= offset:
+            raise _NotYetError("the log keeps what it should let go")
+        return await asyncio.to_thread(self._rewrite_archive, erasure, lane, offset)
 
     def _rewrite_archive(self, erasure: Erasure, lane: int, last: int) -> int:
         redaction = erasure.redaction()

@@ -21,7 +21,7 @@ _PAGE = """
 SELECT toString(account_id) AS account_id, toString(mode) AS mode, toString(event_type) AS event_type, customer_id,
        timestamp, record_id, position, record_id_is_number, properties, received_at
 FROM events
-WHERE {conditions} AND {seen} AND toYYYYMM(timestamp) = {{month:UInt32}} AND position > {{after:UInt64}}
+WHERE {conditions} AND {seen} AND toYYYYMM(timestamp) = {{month:UInt32}} AND position >= {{first:UInt64}}
 ORDER BY position
 LIMIT {{page:UInt32}} WITH TIES
 """
@@ -65,14 +65,14 @@ class StoredErasure:
         return len({row["position"] for row in found})
 
     def _month(self, month: int, selection: Selection, asked: dict[str, str]) -> int:
-        sql, after, erased = _PAGE.format(**asked), 0, 0
+        sql, first, erased = _PAGE.format(**asked), 0, 0
         while True:
-            parameters = {**selection.parameters(), "month": month, "after": after, "page": PAGE_ROWS}
+            parameters = {**selection.parameters(), "month": month, "first": first, "page": PAGE_ROWS}
             rows = self.store.look_up(sql, parameters)
             if not len(rows):
                 break
             erased += self._rows(rows)
-            after = rows.column("position")[-1].as_py()
+            first = rows.column("position")[-1].as_py() + 1
         if erased:
             self.store.command(f"OPTIMIZE TABLE events PARTITION {month:d} FINAL")
         return erased

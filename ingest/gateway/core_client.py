@@ -97,6 +97,8 @@ class CoreClient:
 
     async def prices(self, world: World, receipt: Receipt, body: bytes) -> dict[str, Any]:
         """Ask for the prices of an event: see `Core`."""
+        if not receipt.offsets:
+            raise CoreUnavailableError("it waits in the spool, for the log does not take it now")
         (place,) = _places(world, receipt)  # One event goes to one partition.
         return await self._ask("POST", str(URL(PRICES_PATH).with_query(place)), body)
 

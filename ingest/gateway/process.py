@@ -16,13 +16,16 @@ from typing import Protocol
 
 from aiohttp import web
 
-from ingest.gateway.core_client import ON_SOCKET, CoreClient, CoreUrls
+from ingest.core_api import LAG_PATH
+from ingest.gateway.core_client import ON_SOCKET, Core, CoreClient, CoreUrls
 from ingest.gateway.deletion_request import Identifiers
 from ingest.gateway.gateway import Answer, AppendTracing, Gateway, Neighbours
 from ingest.gateway.meter import Meter
 from ingest.gateway.proxy import open_session, pass_on
 from ingest.gateway.server import GatewayServer
+from ingest.gateway.spool_first import SpoolFirst, told_with_the_lag
 from ingest.log.protocol import LogWriter
+from ingest.log.spool.state import SpoolState
 from metering.http.app import Authenticator
 from metering.http.rate_limits import Limiter
 
@@ -37,6 +40,10 @@ class GatewayTracing(AppendTracing, Protocol):
 
     def traced(self, answer: Answer) -> Answer:
         """Give the same function, each call of it told as a span."""
+        ...
+
+    def onward(self) -> dict[str, str]:
+        """Give the headers by which whoever is asked next continues the trace."""
         ...
 
 
@@ -60,6 +67,8 @@ class GatewaySettings:
     meter: Meter | None = None
     own: Mapping[str, Answer] = field(default_factory=dict)
     tracing: GatewayTracing | None = None
+    spool: SpoolState | None = None
+    """This gateway's own, where the core does not know of it."""
 
 
 async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
@@ -78,9 +87,16 @@ async def _serve(settings: GatewaySettings, log: LogWriter, stop: asyncio.Event)
 
         async def forward(request: web.BaseRequest) -> web.StreamResponse:
             own = settings.own.get(request.path) if settings.own and request.method in {"GET", "HEAD"} else None
-            return await pass_on(session, request, urls) if own is None else await own(request)
+            if own is not None:
+                return await own(request)
+            told = {} if settings.tracing is None else settings.tracing.onward()
+            if settings.spool is not None and request.path == LAG_PATH:
+                told |= await told_with_the_lag(settings.spool)
+            return await pass_on(session, request, urls, told)
 
-        core = CoreClient(session, urls)
+        core: Core = CoreClient(session, urls)
+        if settings.spool is not None:
+            core = SpoolFirst(core, settings.spool)
         meter, tracing = settings.meter, settings.tracing
         limiter = settings.limiter
         gateway = Gateway(

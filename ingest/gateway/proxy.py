@@ -6,14 +6,15 @@ with it the request to the core.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from ingest.core_api import INTERNAL_HEADER, INTERNAL_PREFIX, SECRET_HEADER
+from ingest.core_api import INTERNAL_HEADER, INTERNAL_PREFIX, SECRET_HEADER, SPOOLED_HEADER
 from ingest.gateway.core_client import ON_SOCKET, CoreUrls
 from metering.http.problem import ApiError, not_found, unavailable
 from metering.http.send_once import CutError, send_once
@@ -39,6 +40,7 @@ HOP_BY_HOP = frozenset(
     }
 )
 _REPLACED = frozenset({"expect", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})
+NOTHING_TOLD: Mapping[str, str] = MappingProxyType({})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -66,9 +68,12 @@ def open_session(core: str | CoreUrls) -> aiohttp.ClientSession:
 
 
 async def pass_on(
-    session: aiohttp.ClientSession, request: web.BaseRequest, core: CoreUrls = ON_SOCKET
+    session: aiohttp.ClientSession,
+    request: web.BaseRequest,
+    core: CoreUrls = ON_SOCKET,
+    told: Mapping[str, str] = NOTHING_TOLD,
 ) -> web.StreamResponse:
-    """Let the core answer; of several that one that can be connected to.
+    """Let the core answer; of several that one that can be connected to. `told` are headers of the gateway's own.
 
     Raises:
         ApiError: 404 for what is internal, 405 for methods that nobody serves, 503 when the core does not answer.
@@ -78,7 +83,7 @@ async def pass_on(
         body = _body(request) if request.can_read_body else None
         try:
             async with session.request(
-                request.method, url, headers=_request_headers(request), data=body, allow_redirects=False
+                request.method, url, headers=_request_headers(request, told), data=body, allow_redirects=False
             ) as answer:
                 return await _pass_back(answer, request)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
@@ -121,10 +126,11 @@ def _url(base: str, request: web.BaseRequest) -> URL:
     return url
 
 
-def _request_headers(request: web.BaseRequest) -> CIMultiDict[str]:
+def _request_headers(request: web.BaseRequest, told: Mapping[str, str]) -> CIMultiDict[str]:
     headers = _end_to_end(request.headers)
-    for name in (*_REPLACED, INTERNAL_HEADER, SECRET_HEADER):
+    for name in (*_REPLACED, INTERNAL_HEADER, SECRET_HEADER, SPOOLED_HEADER, *told):
         headers.popall(name, None)
+    headers.update(told)
     headers["X-Forwarded-For"] = request.remote or "unknown"
     headers["X-Forwarded-Proto"] = request.headers.get("X-Forwarded-Proto", "http")
     headers["X-Forwarded-Host"] = request.host

@@ -8,7 +8,7 @@ ones, and starts anew with the lanes of all.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ingest.errors import LogGrownError
 from ingest.log.protocol import Backlog, LogReader, Message
@@ -31,6 +31,19 @@ class ChainedReader(LogReader, Protocol):
         Raises:
             LogUnavailableError: they are not known yet; call again.
         """
+        ...
+
+
+@runtime_checkable
+class Chain(Protocol):
+    """What a `LogReader` has beside, which reads several logs as one."""
+
+    def origins(self) -> Mapping[int, "Origin"]:
+        """Tell what each partition that is known is."""
+        ...
+
+    async def open_partitions(self, after: Mapping[int, int]) -> frozenset[int]:
+        """Give the partitions that may be read now: see `LogChain`."""
         ...
 
 
@@ -178,11 +191,11 @@ class LogChain:
 
 def origins_of(log: LogReader, partitions: Sequence[int]) -> Mapping[int, Origin]:
     """Tell what each of a log's partitions is, whether it is a chain or a single log."""
-    if isinstance(log, LogChain):
+    if isinstance(log, Chain):
         return log.origins()
     return {partition: Origin(log.log_id, partition, len(partitions)) for partition in partitions}
 
 
 async def open_partitions_of(log: LogReader, after: Mapping[int, int]) -> frozenset[int]:
     """Give the partitions that may be read now, whether it is a chain or a single log: see `LogChain`."""
-    return await log.open_partitions(after) if isinstance(log, LogChain) else frozenset(after)
+    return await log.open_partitions(after) if isinstance(log, Chain) else frozenset(after)

@@ -18,7 +18,7 @@ from metering.store.expressions import Expressions
 from metering.timestamps import MINUTE
 from metering.world import World
 
-_COLUMNS = """toString(event_type), toUnixTimestamp64Micro(timestamp), customer_id, record_id, record_id_is_number,
+EVENT_COLUMNS = """toString(event_type), toUnixTimestamp64Micro(timestamp), customer_id, record_id, record_id_is_number,
        properties, toUnixTimestamp64Micro(received_at), position"""
 
 _PAGE = """
@@ -55,6 +55,14 @@ WHERE {conditions}
   AND {position_seen}
 ORDER BY position
 LIMIT 1 BY position
+"""
+
+_VERSION_COUNTS = """
+SELECT toString(event_type), record_id, uniqExact(position)
+FROM events
+WHERE {conditions}
+  AND {position_seen}
+GROUP BY event_type, record_id
 """
 
 _LOSSES = """
@@ -168,10 +176,10 @@ class Explorer:
     def versions(self, world: World, cutoff: Cutoff, event_type: str, record_id: str) -> list[VersionHistory]:
         """Give every version of a key that is seen at the cut-off, first received first; empty for an unknown key."""
         selection = Selection(world, cutoff, [event_type], record_ids=[record_id])
-        parts = {"columns": _COLUMNS, "conditions": selection.conditions()}
+        parts = {"columns": EVENT_COLUMNS, "conditions": selection.conditions()}
         rows = self._store.select(_VERSIONS.format(**parts, position_seen=seen("position")), selection.parameters())
         losses = self._store.select(_LOSSES.format(**parts, lost_at_seen=seen("lost_at")), selection.parameters())
-        events = [_event(world, row) for row in rows]
+        events = [stored_event(world, row) for row in rows]
         lost_at: dict[int, int] = {int(position): int(at) for position, at in losses}
         number_at = {event.position: number for number, event in enumerate(events, start=1)}
         out = []
@@ -193,6 +201,12 @@ class Explorer:
             )
         return out
 
+    def version_counts(self, selection: Selection) -> dict[tuple[str, str], int]:
+        """Give how many versions each key has, by event type and record id; the selection should name record ids."""
+        sql = _VERSION_COUNTS.format(conditions=selection.conditions(), position_seen=seen("position"))
+        rows = self._store.select(sql, selection.parameters())
+        return {(event_type, record_id): int(count) for event_type, record_id, count in rows}
+
     def event_types(self, world: World) -> list[str]:
         """Give every type that the world ever had an event of, by name."""
         return [name for (name,) in self._store.select(_EVENT_TYPES, _world(world))]
@@ -209,14 +223,14 @@ class Explorer:
         matched = expressions.condition(where)
         sql = _PAGE.format(
             with_clause=expressions.clause(),
-            columns=_COLUMNS,
+            columns=EVENT_COLUMNS,
             current=selection.current(),
             matched=matched,
             direction="ASC" if ascending else "DESC",
             settings=CURRENT_SETTINGS,
         )
         parameters = {**selection.parameters(), **expressions.parameters, "take": take, "skip": skip}
-        return [_event(selection.world, row) for row in self._store.select(sql, parameters)]
+        return [stored_event(selection.world, row) for row in self._store.select(sql, parameters)]
 
     def _nearest(self, selection: Selection, reach: int, *, ascending: bool) -> Selection | None:
         """Narrow a selection to the time of its first so many rows; None when it has no more than these.
@@ -245,7 +259,8 @@ def _current_before(position: int, events: Sequence[StoredEvent], lost_at: dict[
     return standing
 
 
-def _event(world: World, row: Sequence[Any]) -> StoredEvent:
+def stored_event(world: World, row: Sequence[Any]) -> StoredEvent:
+    """Read a row of `EVENT_COLUMNS`."""
     event_type, timestamp_us, customer_id, record_id, is_number, properties, received_at_us, position = row
     identity = record_id.encode() if is_number else msgspec.json.encode(record_id)
     rest = properties.encode().removeprefix(b"{")

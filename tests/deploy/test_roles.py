@@ -62,7 +62,8 @@ def test_what_is_missing_is_named(role, missing):
 
 def test_what_a_role_would_pass_over_is_refused():
     """A spool that nobody fills, a server that `rebuild` would take for a folder."""
-    for role in ROLES:
+    check_settings("gateway", read_settings({**WHOLE, "METERLINE_SPOOL_DIR": "/tmp/spool"}))
+    for role in ("consumer", "api"):
         with pytest.raises(SettingError, match=r"^METERLINE_SPOOL_DIR"):
             check_settings(role, read_settings({**WHOLE, "METERLINE_SPOOL_DIR": "/tmp/spool"}))
     with pytest.raises(SettingError, match=r"^METERLINE_STORE_URL names a server, and `meterline rebuild`"):

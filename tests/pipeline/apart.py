@@ -27,7 +27,7 @@ class Process:
         self.url = f"http://127.0.0.1:{self.port}"
         self.key = KEY
         self.process = None
-        self._environment = {**environment, "METERLINE_PORT": str(self.port)}
+        self.environment = {**environment, "METERLINE_PORT": str(self.port)}
         self._output = folder / f"{role}-{self.port}.out"
 
     def launch(self):
@@ -36,7 +36,7 @@ class Process:
             self.process = subprocess.Popen(
                 [*TIED, sys.executable, "-m", "deploy.cli", self.role],
                 cwd=ROOT,
-                env=self._environment,
+                env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -87,7 +87,7 @@ class Process:
 class Apart:
     """Two of each role, unless told otherwise; to be used as a context manager."""
 
-    def __init__(self, folder, kafka, store_url, *, gateways=2, consumers=2, apis=2, partitions=4):
+    def __init__(self, folder, kafka, store_url, *, gateways=2, consumers=2, apis=2, partitions=4, environment=None):
         self.folder = folder
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("METERLINE_")},
@@ -98,6 +98,7 @@ class Apart:
             "METERLINE_REGISTRY_URL": f"sqlite:///{folder}/registry.db",
             "METERLINE_INTERNAL_SECRET": SECRET,
             "METERLINE_BOOTSTRAP_API_KEY": KEY,
+            **(environment or {}),
         }
         self.apis = [self._process("api") for _ in range(apis)]
         self.environment["METERLINE_API_URL"] = ",".join(api.url for api in self.apis)

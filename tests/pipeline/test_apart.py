@@ -16,6 +16,7 @@ from tests.pipeline.traffic import a_version, check
 pytestmark = pytest.mark.slow
 
 BATCHES = 24
+PATIENT = aiohttp.ClientTimeout(total=300)
 DUPLICATES, CORRECTIONS = 0.3, 0.2
 
 
@@ -168,3 +169,58 @@ async def test_a_part_that_lacks_something_says_so_in_one_line(tmp_path, kafka):
         assert "Authentication failed" in result.stderr
         assert "Traceback" not in result.stderr
         assert "rd%3A1" not in result.stderr
+
+
+async def test_each_gateway_keeps_what_kafka_does_not_take(tmp_path, own_kafka):
+    """The broker is killed; requests go on to be answered 2xx by both, deletions
+    wait. Both gateways are killed with full spools; the broker comes back, then they do, and the figures are exact. A
+    second gateway on one's folder is one clear line."""
+    (broker,) = own_kafka.brokers
+    with ClickHouse() as store, Apart(tmp_path, own_kafka, store.url, consumers=1, apis=1) as apart:
+        spools = [tmp_path / f"spool-{number}" for number in range(2)]
+        for gateway, spool in zip(apart.gateways, spools, strict=True):
+            gateway.stop()
+            gateway.environment["METERLINE_SPOOL_DIR"] = str(spool)
+            gateway.launch().until_ready()
+        taken = await asyncio.to_thread(
+            apart.command, "gateway", METERLINE_SPOOL_DIR=str(spools[0]), METERLINE_PORT="0"
+        )
+        assert taken.returncode == 78
+        assert f"METERLINE_SPOOL_DIR={spools[0]}: another process holds this spool" in taken.stderr
+        assert taken.stderr.count("\n") == 1
+        model = PlainModel()
+        first, second = (Client(gateway, KEY) for gateway in apart.gateways)
+        async with first, second:
+            made = [{"operation": "count"}, {"operation": "sum", "property": "amount"}]
+            aggregators = [
+                (await first.call("POST", "/v1/aggregators", {"name": str(body), "entity": "call", **body}))["id"]
+                for body in made
+            ]
+            await send_some(first, 0, model)
+            await first.until_applied()
+            broker.kill()
+            await asyncio.gather(send_some(first, 1, model), send_some(second, 2, model))
+            held = []
+            for gateway, client in zip(apart.gateways, (first, second), strict=True):
+                held.append(int((await asyncio.to_thread(gateway.metrics))["meterline_spool_events"]))
+                assert held[-1] > 0
+                assert (await asyncio.to_thread(gateway.health))["ready"], "a spool stands in for the log"
+                retraction = {"matching": "customer_id", "customer_id": "nobody"}
+                headers = {"Authorization": f"Bearer {KEY}"}
+                path = f"{client.url}/v1/events"
+                async with client.session.delete(path, json=retraction, headers=headers, timeout=PATIENT) as answer:
+                    assert answer.status == 503
+            for gateway in apart.gateways:
+                gateway.kill()
+            await asyncio.to_thread(own_kafka.start, broker)
+            for gateway, client, events in zip(apart.gateways, (first, second), held, strict=True):
+                gateway.launch().until_ready()
+                assert events  # The lag that this gateway tells holds what it holds, until that is in the figures.
+                await client.until_applied()
+            await check(second, model, aggregators)
+            assert await first.call("DELETE", "/v1/events", retraction) == 0
+        for gateway in apart.gateways:
+            assert (await asyncio.to_thread(gateway.metrics))["meterline_spool_events"] == "0"
+        for process in apart.all:
+            assert process.stop() == 0, process.output()
+            assert "Traceback" not in process.output(), process.output()

@@ -8,6 +8,8 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.peers.clickhouse.process import ClickHouse
+from tests.pipeline.apart import Apart
 from tests.pipeline.product import Client, Product
 
 pytestmark = pytest.mark.slow
@@ -95,3 +97,39 @@ async def test_a_trace_leads_from_the_request_to_the_stored_row(tmp_path):
     for name in ("store write", "mark applied"):
         ((told_by, span),) = receiver.spans[name]
         assert (told_by, span.parent_span_id.hex()) == ("core", above)
+
+
+async def test_parts_apart_continue_one_trace(tmp_path, kafka):
+    """What an API answers is told below the gateway that passed it on, with what was answered; so is what
+    a consumer did. Probes of health are not told."""
+    async with Receiver() as receiver:
+        environment = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_SERVICE_NAME": "usage",
+            "OTEL_TRACES_SAMPLER": "parentbased_always_off",
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+        }
+        roles = {"gateways": 1, "consumers": 1, "apis": 1, "environment": environment}
+        with ClickHouse() as store:
+            apart = Apart(tmp_path, kafka, store.url, **roles)
+            try:
+                await asyncio.to_thread(apart.__enter__)
+                gateway = apart.gateways[0]
+                await send(gateway, 1, f"00-{TRACE}-{PARENT}-01")
+                sampled = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+                async with Client(gateway) as client:
+                    await client.until_applied()
+                    await client.call("GET", "/v1/customers/nobody", expect=(404,), headers=sampled)
+                for name in ("apply batch", "POST /v1/events", "GET", "GET /v1/customers/{id}"):
+                    await receiver.until(name)
+            finally:
+                await asyncio.to_thread(apart.__exit__)
+    above = PARENT
+    for name, part in (("GET", "gateway"), ("GET /v1/customers/{id}", "api")):
+        ((told_by, span),) = receiver.spans[name]
+        assert (told_by, span.trace_id.hex(), span.parent_span_id.hex()) == (part, TRACE, above), name
+        assert [pair.value.int_value for pair in span.attributes if pair.key == "http.response.status_code"] == [404]
+        above = span.span_id.hex()
+    ((told_by, _),) = receiver.spans["apply batch"]
+    assert told_by == "consumer"
+    assert not [name for name in receiver.spans if "health" in name]

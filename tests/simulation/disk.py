@@ -78,6 +78,8 @@ class Disk:
         self._names: dict[Path, _File] = {}
         self._durable_names: dict[Path, _File] = {}
         self._name_changes: list[tuple[Path, _File | None]] = []
+        self.trimmed: dict[Path, _File] = {}
+        """Segments that lost their names, for the oracle alone."""
         self.boot = 1
 
     def lose_power(self) -> None:
@@ -224,7 +226,7 @@ class ProcessFiles:
 
     def unlink(self, path: Path) -> None:
         self._enter()
-        self._disk.file(path)
+        self._disk.trimmed[path] = self._disk.file(path)
         self._disk.name(path, None)
 
     def sync_folder(self, folder: Path) -> None:

@@ -4,19 +4,32 @@ import asyncio
 from dataclasses import dataclass
 from random import Random
 
-from ingest.errors import LogUnavailableError
+from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.gateway.core_client import CoreUnavailableError
+from ingest.log.spool.state import SpoolState
+from ingest.wire import Kind, Section
 from metering.errors import UnavailableError
 from metering.position import Cutoff, offset_of
 from metering.store.versions import Key
 from metering.world import Mode, World
 from tests.simulation import oracle
-from tests.simulation.disk import Disk
+from tests.simulation.disk import Disk, ProcessFiles
 from tests.simulation.faults import Faults
 from tests.simulation.network import Network
-from tests.simulation.parts import FOLDER, SERVING, CoreLink, CoreProcess, GatewayProcess, Request
+from tests.simulation.parts import (
+    FOLDER,
+    SERVING,
+    SPOOL_FOLDER,
+    CoreLink,
+    CoreProcess,
+    GatewayProcess,
+    LogProcess,
+    Request,
+    SpoolProcess,
+)
 from tests.simulation.registry import SimulatedRegistry, lane_table, moment
 from tests.simulation.scheduler import Process, Scheduler
+from tests.simulation.sockets import Sockets
 from tests.simulation.store import Tables
 from tests.simulation.topic import Coordinator, Topic
 from tests.simulation.traffic import WORLDS, Sending, Traffic, send_until_taken
@@ -52,14 +65,22 @@ class Installation:
         self.segment_bytes = random.choice((600, 4_000, 1 << 30))
         self.poll_bytes_max = random.choice((1, 2_000, 1 << 30))
         self.disk = self.topic = self.coordinator = None
+        self.trims = self.has_log_process = False
+        self.spool_disk: Disk | None = None
         if random.random() < 0.55:
             self.disk = Disk(random)
+            self.trims = random.random() < 0.6
+            self.has_log_process = random.random() < 0.5
+            self.scheduler.sockets = Sockets()
         else:
             self.topic = Topic(self.scheduler, random.randint(1, 3))
             self.coordinator = Coordinator(self.scheduler, self.topic)
+            self.spool_disk = Disk(random) if random.random() < 0.6 else None
         self.traffic = Traffic(random)
         self.gateways: list[GatewayProcess] = []
         self.cores: list[CoreProcess] = []
+        self.spools: list[SpoolProcess] = []
+        self.logs: list[LogProcess] = []
         self.receipts: list = []
         self.acknowledged: list[Acknowledged] = []
         self.attempts: list[Sending] = []
@@ -78,16 +99,28 @@ class Installation:
         for _ in range(self._wanted):
             self._begin(GatewayProcess, self.gateways)
             self._begin(CoreProcess, self.cores)
+        if self.spool_disk is not None:
+            self._begin(SpoolProcess, self.spools)
+        if self.has_log_process:
+            self._begin(LogProcess, self.logs)
+            self._begin(GatewayProcess, self.gateways)
+
+    def _parts(self) -> list:
+        return [*self.gateways, *self.cores, *self.spools, *self.logs]
+
+    def spool_state(self, process: Process) -> SpoolState:
+        """Give what a process sees of the spool."""
+        return SpoolState(SPOOL_FOLDER, ProcessFiles(self.spool_disk, process, self.cut_power))
 
     def newest_core(self) -> CoreProcess | None:
         """Give the core that was started last, of those that live."""
         return next((core for core in reversed(self.cores) if core.process.alive and core.progress), None)
 
     def cut_power(self) -> None:
-        """End everything on the machine that has the log's disk, and let the disk forget."""
-        for part in [*self.gateways, *self.cores]:
+        """End everything on the machine that has the log's disk, or the spool's, and let the disk forget."""
+        for part in self._parts():
             part.process.kill("power cut")
-        self.disk.lose_power()
+        (self.disk or self.spool_disk).lose_power()
 
     def _begin(self, kind, among: list) -> None:
         self._started += 1
@@ -101,34 +134,59 @@ class Installation:
             self.world.loop.call_later(self.random.uniform(0.05, 2), self._restart, kind, among)
 
         process.at_death.append(died)
-        process.spawn(part.live()).add_done_callback(lambda task: self._ended(process, task))
+        process.spawn(part.live()).add_done_callback(lambda task: self._ended(part, task))
 
     def _restart(self, kind, among: list) -> None:
-        if len(among) < self._wanted:
+        wanted = {SpoolProcess: 1, LogProcess: 1, GatewayProcess: self._wanted + self.has_log_process}
+        if len(among) < wanted.get(kind, self._wanted):
             self._begin(kind, among)
 
-    def _ended(self, process: Process, task) -> None:
+    def _ended(self, part, task) -> None:
+        process = part.process
         error = None if task.cancelled() else task.exception()
-        if not isinstance(error, _ACCEPTABLE_DEATHS):
+        if not isinstance(error, _ACCEPTABLE_DEATHS) and not self._was_overtaken(part, error):
             self.broken.append(f"{process.name} ended: {error!r}")
         process.kill(f"ends: {error!r}")
+
+    def _was_overtaken(self, part, error) -> bool:
+        """Tell whether a core wanted what another, started beside it, had applied and trimmed."""
+        return isinstance(error, LogCorruptError) and part in self.cores and self.trims and part.is_behind()
 
     async def misfortune(self) -> None:
         """Once a second, let something happen to each process."""
         while True:
             await asyncio.sleep(self.random.uniform(0.5, 1.5))
-            for part in [*self.gateways, *self.cores]:
+            for part in self._parts():
                 if self.faults.hit("killed"):
                     part.process.kill("killed")
                 elif self.faults.hit("stands still"):
                     part.process.pause(self.random.uniform(0.3, STANDSTILL_S_MAX))
-            if self.disk is not None and self.faults.hit("power cut"):
+            self._spoil_memory()
+            core = self.newest_core()
+            if self.trims and core and self.faults.hit("log is settled"):
+                core.process.spawn(core.settle())
+            if (self.disk or self.spool_disk) is not None and self.faults.hit("power cut"):
                 self.scheduler.note("world", "power cut")
                 self.cut_power()
-            if self.coordinator is not None and self.faults.hit("partitions move"):
-                self.coordinator.deal()
+            if self.coordinator is not None:
+                self._disturb_brokers()
             if self.faults.hit("started beside a living one"):
-                self._begin(*self.random.choice(((GatewayProcess, self.gateways), (CoreProcess, self.cores))))
+                kinds = [(GatewayProcess, self.gateways), (CoreProcess, self.cores)]
+                kinds += [(type(part), among) for among in (self.spools, self.logs) for part in among[:1]]
+                self._begin(*self.random.choice(kinds))
+
+    def _disturb_brokers(self) -> None:
+        if self.faults.hit("partitions move"):
+            self.coordinator.deal()
+        if self.faults.hit("brokers away"):
+            self.topic.go_away(self.random.uniform(0.5, 8))
+
+    def _spoil_memory(self) -> None:
+        for core in self.cores:
+            if self.faults.hit("filter of seen keys goes wrong"):
+                core.spoil_filter(self.random.choice(self.cores))
+            elif self.random.random() < 0.5:
+                core.remember_filter()
 
     async def client(self, count: int) -> None:
         """Send some requests, one after the other."""
@@ -190,6 +248,25 @@ class Installation:
                     lane = lanes.get(partition)
                     if lane is None or offset > offset_of(bounds.get(lane, 0)) or lane not in bounds:
                         self.broken.append(f"said to be applied, and is not: {partition}/{offset} {section.body!r}")
+            spooled = [section for section, receipt in self.receipts[:accepted] if not receipt.offsets]
+            self._look_for_spooled([section for section in spooled if section.kind is Kind.EVENTS])
+
+    def _look_for_spooled(self, sections: list[Section]) -> None:
+        """See to it that what was spooled lies in what is applied of the log."""
+        if not sections:
+            return
+        lanes, bounds = self.lanes(), self.tables.applied().bounds
+        there = {
+            (part.world, told)
+            for partition, payloads in enumerate(self.payloads())
+            if lanes.get(partition) in bounds
+            for part in oracle.parts_of(partition, payloads[: offset_of(bounds[lanes[partition]]) + 1])
+            if not part.is_deletion
+            for told in oracle.told_of(part.body) or ()
+        }
+        for section in sections:
+            if not {(section.world, told) for told in oracle.told_of(section.body) or ()} <= there:
+                self.broken.append(f"said to be applied, and is not: spooled {section.body!r}")
 
     def lanes(self) -> dict[int, int]:
         """Give the lane of each partition of the log."""
@@ -210,11 +287,14 @@ class Installation:
         """Give the final log, partition by partition."""
         if self.topic is not None:
             return [[message.payload for message in messages] for messages in self.topic.partitions]
-        paths = sorted(path for path in self.disk.paths(FOLDER) if path.suffix == ".segment")
-        return [oracle.read_frames([bytes(self.disk.file(path).seen) for path in paths])]
+        files = self.disk.trimmed | {path: self.disk.file(path) for path in self.disk.paths(FOLDER)}
+        segments = sorted(path for path in files if path.suffix == ".segment")
+        return [oracle.read_frames([bytes(files[path].seen) for path in segments])]
 
     def all_applied(self) -> bool:
-        """Tell whether every message of the log is in the figures."""
+        """Tell whether the spool is empty and every message of the log is in the figures."""
+        if self.spool_disk is not None and not any(each.keeper and not each.keeper.events for each in self.spools):
+            return False
         lanes, bounds = self.lanes(), self.tables.applied().bounds
         for partition, messages in enumerate(self.payloads()):
             lane = lanes.get(partition)

@@ -65,7 +65,15 @@ def _settings(installation: Installation):
         ("ingest.consumer.intake._POLL_EVENTS_MIN", 1),
         ("ingest.consumer.batch.RUN_EVENTS_MAX", random.choice((1, 3, 10_000))),
         ("ingest.consumer.seen.WORDS_MIN", 1 << 10),
+        # Down to none, so that each check of a filter has to hold alone.
+        ("ingest.consumer.look_up.PROBED_MAX", random.choice((0, 1, 8))),
+        ("ingest.consumer.look_up.CANARIES", random.choice((0, 2, 256))),
+        ("ingest.consumer.look_up.FRESH_CANARIES", random.choice((0, 2, 64))),
         ("ingest.consumer.lag.POLL_S_MIN", 0.05),
+        ("ingest.log.archive.keeper.RETRY_S", 1.0),
+        ("ingest.log.server.bind_private", lambda path: path),
+        ("ingest.log.spool.keeper.SEGMENT_BYTES", installation.segment_bytes),
+        ("ingest.log.spool.keeper.WINDOW_EVENTS_MAX", random.choice((1, 4, 50_000))),
         ("ingest.consumer.lag.POLL_S_MAX", 0.4),
     ]
 

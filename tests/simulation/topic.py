@@ -29,6 +29,17 @@ class Topic:
         self.partitions: list[list[Message]] = [[] for _ in range(partitions)]
         self._scheduler = scheduler
         self._readers: list[tuple[Process, asyncio.Event]] = []
+        self._away_until = 0.0
+
+    @property
+    def is_away(self) -> bool:
+        """Whether no broker answers now."""
+        return self._scheduler.now < self._away_until
+
+    def go_away(self, seconds: float) -> None:
+        """Take nothing, and say nothing, for a time."""
+        self._scheduler.note("brokers", f"are away for {seconds:.1f} s")
+        self._away_until = self._scheduler.now + seconds
 
     def take(self, partition: int, events: int, payload: bytes) -> int:
         """Keep a message, and give its offset."""
@@ -85,7 +96,7 @@ class TopicWriter:
         waiting, self._waiting = self._waiting, {}
         for partition, pieces in waiting.items():
             for shared in group(pieces):
-                if self._faults.hit("message lost"):
+                if self._topic.is_away or self._faults.hit("message lost"):
                     continue
                 late = self._faults.random.uniform(1, 9) if self._faults.hit("message late") else 0.0
                 self._topic.process.loop.call_later(late + self._faults.latency(0.003), self._arrive, partition, shared)
@@ -167,7 +178,7 @@ class TopicReader:
 
     async def _reach(self) -> None:
         await asyncio.sleep(self._faults.latency(0.001))
-        if self._faults.hit("log read fails"):
+        if self._topic.is_away or self._faults.hit("log read fails"):
             raise LogUnavailableError("the brokers do not answer")
 
 

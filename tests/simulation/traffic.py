@@ -1,6 +1,7 @@
 """What clients send: new events, the same again, corrections, moves between customers and months, deletions, poison.
 
-Few keys and few moments, so that nearly everything meets something else. A client sends one request after the other,
+Few keys and few moments, so that nearly everything meets something else; in some runs new keys, too, that come again
+later. A client sends one request after the other,
 each again with the same bytes until it is answered 2xx; several clients send at once.
 """
 
@@ -45,6 +46,7 @@ class Traffic:
         self._numbers = iter(range(1, 1 << 30))
         self._worlds = WORLDS[: random.randint(1, len(WORLDS))]
         self._deletions = random.choice((0, DELETIONS, 2 * DELETIONS))
+        self._fresh = random.choice((0, 0.3, 0.8))
 
     def requests(self) -> Iterator[Sending]:
         """Make requests, each from what was made before."""
@@ -92,11 +94,15 @@ class Traffic:
                 "customer_id": self._random.choice(CUSTOMERS),
                 "moment": self._random.choice(MOMENTS),
                 "event_type": self._random.choice(EVENT_TYPES),
-                "id": self._random.choice(RECORD_IDS),
+                "id": self._record_id(),
                 "amount": next(self._numbers),
             }
         sent.append(event)
         return event
+
+    def _record_id(self) -> str | int:
+        """Give one of a few ids, or one that was never used."""
+        return f"n{next(self._numbers)}" if self._random.random() < self._fresh else self._random.choice(RECORD_IDS)
 
     def _text(self, event: dict) -> bytes:
         """Spell an event in one of the ways that mean the same."""

@@ -17,6 +17,7 @@ import structlog
 from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.log.archive.folder import prepare
 from ingest.log.archive.segment import archive_segment
+from ingest.log.local.files import DISK, Files
 from ingest.log.local.folder import first_offsets
 from ingest.log.waiting import PARTITION
 
@@ -61,12 +62,14 @@ class LogKeeper:
         trimmer: Trimmer,
         *,
         margin_s: float = MARGIN_S,
+        files: Files = DISK,
     ) -> None:
         self._log = log
         self._archive = archive
         self._keep = keep
         self._trimmer = trimmer
         self._margin_s = margin_s
+        self._files = files
         self._applied = 0
         self._went_on = asyncio.Event()
         self._moving = asyncio.Lock()
@@ -118,7 +121,7 @@ class LogKeeper:
 
     async def _move(self, before: int, keep: Keep) -> int:
         async with self._moving:
-            firsts = await asyncio.to_thread(first_offsets, self._log)
+            firsts = await asyncio.to_thread(first_offsets, self._log, self._files)
             gone = firsts[0]
             for first, following in pairwise(firsts):
                 if following > before:

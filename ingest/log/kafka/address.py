@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from ingest.log.kafka.security import NO_SECURITY, KafkaSecurity
 
+LOG_ID_PREFIX = "kafka-"
+"""What the id of every log in Kafka begins with, and that of no other."""
 PARTITIONS_DEFAULT = 4
 PARTITIONS_MAX = 1024
 

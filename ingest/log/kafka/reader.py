@@ -12,7 +12,7 @@ from typing import Self
 from confluent_kafka.admin import OffsetSpec
 
 from ingest.errors import LogCorruptError, LogDeniedError, LogMismatchError, LogUnavailableError
-from ingest.log.chain import LogChain
+from ingest.log.chain import ChainedReader, LogChain
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.kafka.fetching import FETCH_BYTES_MAX, Fetching, OffsetGoneError
 from ingest.log.kafka.generations import END_MARK
@@ -70,8 +70,12 @@ class KafkaLogReader:
             await asyncio.sleep(_RETRY_S)
 
     @classmethod
-    async def open_chain(cls, address: KafkaAddress, *, wait_s_max: float = OPEN_S_MAX) -> LogChain:
+    async def open_chain(
+        cls, address: KafkaAddress, *, wait_s_max: float = OPEN_S_MAX, before: ChainedReader | None = None
+    ) -> LogChain:
         """Open the log with all of its generations, those included that come to be later.
+
+        `before` is a log elsewhere that takes nothing more: it is read first, and closed with the chain.
 
         Raises:
             LogUnavailableError: no broker answered within `wait_s_max`; open again.
@@ -80,11 +84,14 @@ class KafkaLogReader:
         first = await cls.open(address, wait_s_max=wait_s_max)
         admin = TopicAdmin(address)
 
-        async def find_next(generations: int) -> KafkaLogReader | None:
+        async def find_next(logs: int) -> KafkaLogReader | None:
+            generations = logs if before is None else logs - 1
+            if not generations:
+                return first
             found = await admin.find(generation_name(address.topic, generations + 1), OFFSETS_S_MAX)
             return None if found is None else cls(replace(address, topic=found.name), admin, found)
 
-        return LogChain(first, find_next)
+        return LogChain(first if before is None else before, find_next)
 
     @property
     def partitions(self) -> int:

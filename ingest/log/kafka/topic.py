@@ -24,7 +24,7 @@ from confluent_kafka.admin import (
 )
 
 from ingest.errors import LogMismatchError, LogUnavailableError
-from ingest.log.kafka.address import KafkaAddress
+from ingest.log.kafka.address import LOG_ID_PREFIX, KafkaAddress
 from ingest.log.kafka.client import REQUEST_S_MAX, Denials, code_of, kafka_errors, settings
 
 REPLICAS_WANTED = 3
@@ -206,7 +206,7 @@ class TopicAdmin:
                 if code_of(error) == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     return None
                 raise
-        return Topic(f"kafka-{self._cluster_id}-{found.topic_id}", name, len(found.partitions))
+        return Topic(f"{LOG_ID_PREFIX}{self._cluster_id}-{found.topic_id}", name, len(found.partitions))
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:

@@ -60,9 +60,15 @@ class KafkaLogWriter:
     """A `LogWriter` to the last generation of a log; it connects, and connects again, by itself."""
 
     def __init__(
-        self, address: KafkaAddress, waiting_bytes_max: int, append_s_max: float, check_interval_s: float
+        self,
+        address: KafkaAddress,
+        waiting_bytes_max: int,
+        append_s_max: float,
+        check_interval_s: float,
+        partitions_before: int,
     ) -> None:
         self._address = address
+        self._partitions_before = partitions_before
         self._waiting_bytes_max = waiting_bytes_max
         self._append_s_max = append_s_max
         self._check_interval_s = check_interval_s
@@ -94,9 +100,13 @@ class KafkaLogWriter:
         waiting_bytes_max: int = WAITING_BYTES_MAX,
         append_s_max: float = APPEND_S_MAX,
         check_interval_s: float = CHECK_INTERVAL_S,
+        partitions_before: int = 0,
     ) -> Self:
-        """Begin to connect; brokers may come later, and appends wait for them up to `append_s_max`."""
-        return cls(address, waiting_bytes_max, append_s_max, check_interval_s)
+        """Begin to connect; brokers may come later, and appends wait for them up to `append_s_max`.
+
+        `partitions_before`: of the log that this one follows, for receipts number through as `ingest.log.chain` does.
+        """
+        return cls(address, waiting_bytes_max, append_s_max, check_interval_s, partitions_before)
 
     async def append(self, section: Section) -> Receipt:
         """Put a section into the log and return once all of it is durable: see `LogWriter`.
@@ -227,7 +237,7 @@ class KafkaLogWriter:
             for partition, piece in pieces:
                 dealt.setdefault(partition, []).append(piece)
         topic = self._generations[-1]
-        first = sum(older.partitions for older in self._generations[:-1])
+        first = self._partitions_before + sum(older.partitions for older in self._generations[:-1])
         for partition, pieces_of_one in dealt.items():
             for together in group(pieces_of_one):
                 self._produce(topic.name, partition, first + partition, together)

@@ -10,7 +10,7 @@ trimmed                         where the log ended when its last frame was trim
 import os
 from pathlib import Path
 
-from ingest.errors import LogCorruptError, LogUnavailableError
+from ingest.errors import LogCorruptError, LogHeldError
 from ingest.log.local.files import DISK, Files
 
 LOG_ID = "log_id"
@@ -24,12 +24,12 @@ def lock(folder: Path, files: Files = DISK) -> int:
     """Become the one appending process; give the descriptor that holds the lock until it is closed.
 
     Raises:
-        LogUnavailableError: another process appends to this log.
+        LogHeldError: another process appends to this log.
     """
     descriptor = files.open(folder / _LOCK, os.O_RDWR | os.O_CREAT)
     if not files.lock(descriptor):
         files.close(descriptor)
-        raise LogUnavailableError(f"another process appends to the log in {folder}: stop it first")
+        raise LogHeldError(f"another process appends to the log in {folder}: stop it first")
     return descriptor
 
 

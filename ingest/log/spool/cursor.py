@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ingest.errors import LogCorruptError
 from ingest.log.local.end import EndWriter
-from ingest.log.local.folder import write_whole
+from ingest.log.local.files import DISK, Files
+from ingest.log.local.folder import read_whole, write_whole
 from ingest.log.waiting import End
 
 TOLD = "forwarded"
@@ -20,17 +21,20 @@ _START = End(0, 0)
 class Cursor:
     """The forwarding side's place in a spool that this process holds the lock of."""
 
-    def __init__(self, folder: Path, end: End) -> None:
+    def __init__(self, folder: Path, end: End, files: Files = DISK) -> None:
         """Go on where the last process stopped; `end` is the spool's.
 
         Raises:
             LogCorruptError: the place is lost.
         """
         self._folder = folder
-        if end == _START and not (folder / _WRITTEN).exists():
-            write_whole(folder / _WRITTEN, b"0 0\n")  # Before anything is spooled: it can only be lost from now on.
-        self.at = written(folder, end)
-        self._page = EndWriter(folder, name=TOLD)
+        self._files = files
+        if end == _START and files.size(folder / _WRITTEN) is None:
+            write_whole(
+                folder / _WRITTEN, b"0 0\n", files
+            )  # Before anything is spooled: it can only be lost from now on.
+        self.at = written(folder, end, files)
+        self._page = EndWriter(folder, files, name=TOLD)
         self._page.publish(self.at)
 
     def move(self, to: End) -> None:
@@ -39,7 +43,7 @@ class Cursor:
         Raises:
             OSError: the disk failed; nothing was told.
         """
-        write_whole(self._folder / _WRITTEN, f"{to.next_offset} {to.events}\n".encode())
+        write_whole(self._folder / _WRITTEN, f"{to.next_offset} {to.events}\n".encode(), self._files)
         self.at = to
         self._page.publish(to)
 
@@ -48,7 +52,7 @@ class Cursor:
         self._page.close()
 
 
-def written(folder: Path, end: End) -> End:
+def written(folder: Path, end: End, files: Files = DISK) -> End:
     """Give the place that was last written down for a spool that ends at `end`.
 
     Raises:
@@ -56,7 +60,7 @@ def written(folder: Path, end: End) -> End:
     """
     path = folder / _WRITTEN
     try:
-        at = End(*(int(number) for number in path.read_text(encoding="ascii").split()))
+        at = End(*(int(number) for number in read_whole(path, files).decode("ascii").split()))
     except FileNotFoundError:
         raise LogCorruptError(f"{path} is gone, so what is forwarded is not known: restore the file") from None
     except (ValueError, TypeError):

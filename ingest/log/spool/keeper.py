@@ -6,7 +6,7 @@ those that were received after it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -15,8 +15,9 @@ import structlog
 
 from ingest import wire
 from ingest.errors import LogOverloadedError, LogUnavailableError
+from ingest.log.clock import now_us as system_now_us
 from ingest.log.local.files import DISK, Files
-from ingest.log.local.reader import LocalLogReader
+from ingest.log.local.reader import LOOK_INTERVAL_S, LocalLogReader
 from ingest.log.local.writer import LocalLogWriter
 from ingest.log.protocol import LogWriter, Message, Receipt
 from ingest.log.spool.cursor import Cursor
@@ -47,17 +48,27 @@ class SpoolKeeper:
         """Done, with the error as its result, once the spool can no longer be written: end the process."""
 
     @classmethod
-    async def open(cls, folder: Path, bytes_max: int, *, files: Files = DISK) -> Self:
+    async def open(
+        cls,
+        folder: Path,
+        bytes_max: int,
+        *,
+        now_us: Callable[[], int] = system_now_us,
+        look_interval_s: float = LOOK_INTERVAL_S,
+        files: Files = DISK,
+    ) -> Self:
         """Take the spool over from whoever held it last.
 
         Raises:
             LogUnavailableError: another process holds it, or the disk failed.
             LogCorruptError: what was spooled, or how far it is forwarded, is damaged or gone.
         """
-        writer = await LocalLogWriter.open(folder, segment_bytes=SEGMENT_BYTES, files=files)
+        writer = await LocalLogWriter.open(folder, segment_bytes=SEGMENT_BYTES, now_us=now_us, files=files)
         try:
-            cursor = Cursor(folder, writer.end)
-            reader = await LocalLogReader.open(folder, poll_bytes_max=WINDOW_BYTES_MAX)
+            cursor = Cursor(folder, writer.end, files)
+            reader = await LocalLogReader.open(
+                folder, look_interval_s=look_interval_s, poll_bytes_max=WINDOW_BYTES_MAX, files=files
+            )
             spooled = 0
             at = cursor.at.next_offset
             while messages := await reader.poll({PARTITION: at}, events_max=WINDOW_EVENTS_MAX, wait_s_max=0):

@@ -25,11 +25,13 @@ async def serve(
     stop: asyncio.Event,
     *,
     bytes_max: int,
+    opened: Callable[[], None] = lambda: None,
 ) -> None:
-    """Hold the spool in a folder until `stop` is set.
+    """Hold the spool in a folder until `stop` is set; `opened` is called once it takes events.
 
     Raises:
-        LogUnavailableError: another process holds the spool, or its disk failed (which sets `stop`).
+        LogHeldError: another process holds the spool.
+        LogUnavailableError: its disk failed (which sets `stop`).
         LogCorruptError: what was spooled is damaged or gone: starting again will not help.
     """
     keeper = await SpoolKeeper.open(folder, bytes_max)
@@ -40,6 +42,7 @@ async def serve(
     try:
         server = await LogServer.open(keeper, socket_path)
         try:
+            opened()
             await stop.wait()
         finally:
             await server.close()

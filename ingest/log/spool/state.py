@@ -4,16 +4,22 @@ Two pages of mapped memory say how far the spool is durable and how far it is fo
 yet, or was last written before the machine started, something may wait; so the answer is that something does.
 """
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.log.local.end import EndReader
+from ingest.log.local.files import DISK, Files
 from ingest.log.local.segments import Segments
 from ingest.log.spool.cursor import TOLD
 from ingest.log.waiting import End
 
+FORWARD_S_MAX = 5.0
+"""So long a spool is waited for: longer, and the log is down rather than catching up."""
+
 _TRIES = 20
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +37,10 @@ class Spooled:
 class SpoolState:
     """One spool, seen from outside."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Files = DISK) -> None:
         self._folder = folder
-        self._segments = Segments(folder)
+        self._files = files
+        self._segments = Segments(folder, files)
         self._pages: tuple[EndReader, EndReader] | None = None
 
     @property
@@ -79,7 +86,7 @@ class SpoolState:
     def _places(self) -> tuple[End, End] | None:
         """Give how far it is forwarded and how far it is durable: in this order, so that what is new is not missed."""
         if self._pages is None:
-            pages = EndReader.open(self._folder, name=TOLD), EndReader.open(self._folder)
+            pages = EndReader.open(self._folder, self._files, name=TOLD), EndReader.open(self._folder, self._files)
             if pages[0] is None or pages[1] is None:
                 return None
             self._pages = (pages[0], pages[1])
@@ -87,3 +94,16 @@ class SpoolState:
         if forwarded is None or end is None or not (forwarded.this_boot and end.this_boot):
             return None
         return forwarded.end, end.end
+
+
+async def until_forwarded(spool: SpoolState, wait_s_max: float) -> bool:
+    """Wait until what is spooled by now is in the log; tell whether it is."""
+    end = spool.end
+    try:
+        async with asyncio.timeout(wait_s_max):
+            while end is None or not spool.is_forwarded(end):
+                await asyncio.sleep(_LOOK_S)
+                end = spool.end if end is None else end
+    except TimeoutError:
+        return False
+    return True

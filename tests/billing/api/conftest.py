@@ -7,6 +7,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import billing.api
 import metering.api
+from billing.corrections import MovedLines
 from billing.references import BillingReferences
 from metering.http.app import build_app
 from metering.http.scope import Scope
@@ -28,7 +29,7 @@ class Shop:
     """An account that sells: what a test needs of it, made through the API."""
 
     def __init__(self, api: Api, usage: Usage):
-        self.api, self._usage, self._events = api, usage, 0
+        self.api, self.usage, self._events = api, usage, 0
 
     async def made(self, path, body):
         answer = await self.api.post(path, body)
@@ -75,7 +76,7 @@ class Shop:
                     "properties": msgspec.json.encode(record),
                 }
             )
-        await self._usage.add(self.api.world, *events)
+        await self.usage.add(self.api.world, *events)
 
     async def invoices(self, query=""):
         answer = await self.api.get(f"/v1/invoices?status=open{query}")
@@ -93,7 +94,10 @@ def clock() -> Clock:
 @pytest.fixture
 def table(registry, store, clock):
     held, chains = BillingReferences(), ChainStore(store)
-    below = metering.api.Services(registry, store, UsageReader(store), Explorer(store), chains, clock, held, held, held)
+    moved = MovedLines(registry, store)
+    below = metering.api.Services(
+        registry, store, UsageReader(store), Explorer(store), chains, clock, held, held, held, moved
+    )
     return [*metering.api.routes(below), *billing.api.routes(billing.api.Services(registry, store, chains, clock))]
 
 

@@ -38,6 +38,7 @@ async def test_a_month_of_usage_is_one_open_invoice_with_its_tiers(shop):
         "total_amount": 236000,
         "line_items": [
             {
+                "id": invoice["line_items"][0]["id"],
                 "name": "Calls",
                 "product_id": product["id"],
                 "entry_type": "debit",

@@ -39,8 +39,10 @@ class Partitioned:
         found = []
         for number, offset in after.items():
             reader = MemoryLogReader(self.logs[number])
-            messages = await reader.poll({0: offset}, events_max=events_max, wait_s_max=0 * wait_s_max)
+            messages = await reader.poll({0: offset}, events_max=events_max, wait_s_max=0)
             found += [replace(message, partition=number) for message in messages]
+        if not found:
+            await asyncio.sleep(min(wait_s_max, 0.01))  # Others have their turn.
         return found
 
 

@@ -54,7 +54,7 @@ class CoreProcess:
         self.runner = None
 
     async def begin(self):
-        app = build_app([*internal_routes(self.progress), lag_route(self.progress)], Keys())
+        app = build_app([*internal_routes(self.progress), lag_route(self.progress, lambda: datetime.now(UTC))], Keys())
         app.router.add_get("/slow", self.slow)
         app.router.add_get("/endless", self.endless)
         app.router.add_get("/broken", self.broken)

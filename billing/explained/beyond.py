@@ -1,0 +1,83 @@
+"""What a line owes beyond its events, so that events and these entries add up to it. Pure.
+
+What stands before the first event is owed by the terms: a first tier paid in full, a commitment, a minimum. What stands
+after the last is the rounding, and what was billed before. A line without events is one entry.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+
+from billing.catalog.model import PriceGroup
+from billing.explained.running import running_after
+from billing.explained.standing import NOTHING, Added, Standing, added
+from billing.invoices.model import LineItem
+from billing.money import MONEY
+from billing.pricing import Rated, Terms
+
+_ZERO = Decimal(0)
+
+
+class Reason(StrEnum):
+    """Why something is owed that is no event's price."""
+
+    FIRST_TIER = "first_tier"
+    COMMITMENT = "commitment"
+    MINIMUM = "minimum"
+    MAXIMUM = "maximum"
+    FIGURE = "figure"
+    """A figure that is no sum of what events bring, such as a maximum: no single event adds it."""
+    ALREADY_BILLED = "already_billed"
+    ROUNDING = "rounding"
+    NOT_METERED = "not_metered"
+    """A fee, seats or packs: no event stands behind them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a line owes for a reason; see `Added`."""
+
+    reason: Reason
+    added: Added
+
+
+def owed_before(groups: Sequence[PriceGroup], terms: Terms) -> list[Entry]:
+    """Give what is owed without any event."""
+    free = replace(terms, min_amount=None, max_amount=None, min_committed_count=None)
+    committed = replace(free, min_committed_count=terms.min_committed_count)
+    steps = (
+        (Reason.FIRST_TIER, free),
+        (Reason.COMMITMENT, committed),
+        (Reason.MINIMUM, replace(committed, min_amount=terms.min_amount)),
+        (Reason.MAXIMUM, terms),
+    )
+    entries, standing = [], NOTHING
+    for reason, own in steps:
+        before, standing = standing, running_after(groups, own, [_ZERO] * len(groups), []).standing
+        if standing != before:
+            entries.append(Entry(reason, added(before, standing)))
+    return entries
+
+
+def owed_as_a_whole(begun: Standing, last: Standing) -> list[Entry]:
+    """Give what is owed for a figure to which events do not add up: all that lies between its beginning and its end."""
+    return [] if begun == last else [Entry(Reason.FIGURE, added(begun, last))]
+
+
+def owed_after(rated: Rated, last: Standing) -> list[Entry]:
+    """Give what makes a metering window's part of the line of its standing after all events."""
+    entries = []
+    deducted = rated.signed_amount - last.amount
+    exact = MONEY.subtract(Decimal(last.amount), last.exact)
+    if exact:
+        entries.append(Entry(Reason.ROUNDING, Added(exact, 0, (), {})))
+    if deducted:
+        entries.append(Entry(Reason.ALREADY_BILLED, Added(Decimal(deducted), deducted, (), {})))
+    return entries
+
+
+def owed_without_events(line: LineItem) -> list[Entry]:
+    """Give the one entry of a line that nothing was counted for; none when it is 0."""
+    amount = line.signed_amount
+    return [Entry(Reason.NOT_METERED, Added(Decimal(amount), amount, (), {}))] if amount else []
