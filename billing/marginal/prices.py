@@ -37,12 +37,24 @@ async def marginal_prices(
     """
     if event.customer_id is None:
         return catalog_prices(event, await registry.read(read_offers, world, event.event_type))
+    return [price for _, price in await priced_lines(registry, store, world, event, cutoff)]
+
+
+async def priced_lines(
+    registry: Registry, store: Store, world: World, event: CountedEvent, cutoff: Cutoff
+) -> list[tuple[TouchedLine, MarginalPrice]]:
+    """Give the lines that an event of a customer counts in, and what it adds to each; see `marginal_prices`.
+
+    Raises:
+        QueryLimitError: there is too much to count for one answer.
+    """
+    assert event.customer_id is not None
     agreed = await registry.read(read_agreed, world, event.event_type, event.customer_id)
     lines = touched_lines(event, agreed)
     if not lines:
         return []
     asking = _Asking(store, world, cutoff, agreed.identifiers, event)
-    return await store.run(lambda: [marginal_price(event, *one) for one in asking.others_of(lines)])
+    return await store.run(lambda: [(one[0], marginal_price(event, *one)) for one in asking.others_of(lines)])
 
 
 class _Asking:

@@ -86,6 +86,8 @@ class Route:
     answer: dict[str, object] | None = None
     body_type: str = "application/json"
     answer_type: str = "application/json"
+    other_answer_types: Sequence[str] = ()
+    """Content types of files that may come in place of the answer."""
     failures: Sequence[int] | None = None
     minimal_answer: bool = False
     """Whether it heeds `Prefer: return=minimal`."""

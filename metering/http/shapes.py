@@ -27,7 +27,9 @@ ANY_OBJECT: Shape = {"type": "object", "additionalProperties": True}
 
 
 def described(shape: Mapping[str, Any], description: str) -> Shape:
-    """Give a shape with a sentence about it."""
+    """Give a shape with a sentence about it; one with a title stays the one of that title."""
+    if "title" in shape:
+        return {"anyOf": [dict(shape)], "description": description}
     return {**shape, "description": description}
 
 

@@ -126,6 +126,20 @@ def active_aggregators(connection: sa.Connection, world: World) -> list[StoredAg
     return [_aggregator(row) for row in connection.execute(query)]
 
 
+def aggregators_with_thresholds(connection: sa.Connection) -> list[StoredAggregator]:
+    """Give the active aggregators of all worlds that have thresholds, oldest first."""
+    query = (
+        aggregators.select()
+        .where(
+            aggregators.c.status == AggregatorStatus.ACTIVE.value,
+            # Texts with quotes in them have backslashes before these: no description is taken for a field.
+            sa.cast(aggregators.c.details, sa.Text).contains('"threshold_value":', autoescape=True),
+        )
+        .order_by(aggregators.c.created_at, aggregators.c.id)
+    )
+    return [_aggregator(row) for row in connection.execute(query)]
+
+
 def list_aggregators(
     connection: sa.Connection, world: World, *, conditions: Iterable[sa.ColumnElement[bool]], take: int, skip: int
 ) -> tuple[list[StoredAggregator], int]:

@@ -164,3 +164,13 @@ outbox = sa.Table(
     sa.UniqueConstraint("account_id", "mode", "fact_key"),
     sa.Index("ix_outbox_world_created", "account_id", "mode", "created_at", "id"),
 )
+
+threshold_checks = sa.Table(
+    "threshold_checks",
+    metadata,
+    sa.Column("aggregator_id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("cutoff", sa.Text, nullable=False),
+)

@@ -7,7 +7,7 @@ rows and totals are worked out where they lie, and memory here is that of a page
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, IntFlag
 from typing import Any, NamedTuple
 
 from metering.aggregation import NEEDS_PROPERTY, Aggregator, Usage, no_usage
@@ -22,6 +22,21 @@ from metering.store.usage import Scope, first_group
 
 PAGE = 20_000
 """So many events are read at once where all are wanted."""
+
+# What kinds of JSON values each property has; null is of none.
+_KINDS_OF = """
+{with_clause}
+SELECT
+    (arrayJoin(JSONExtractKeysAndValuesRaw(properties)) AS property).1 AS name,
+    groupBitOr(multiIf(startsWith(property.2, '"'), {text}, startsWith(property.2, '['), {array},
+                       property.2 IN ('true', 'false'), {boolean}, property.2 = 'null', 0, {number}))
+{current}
+  AND {counts}
+GROUP BY name
+ORDER BY name
+LIMIT {{most:UInt64}}
+{settings}
+"""
 
 _PLACE = """
 {with_clause}
@@ -60,6 +75,16 @@ class Order(Enum):
 
     ARRIVAL = "position"
     RECORD_ID = "record_id"
+
+
+class Kind(IntFlag):
+    """What a property's values are, all of them together."""
+
+    NULL = 0
+    TEXT = 1
+    BOOLEAN = 2
+    ARRAY = 4
+    NUMBER = 8
 
 
 _KINDS = {Order.ARRIVAL: "UInt64", Order.RECORD_ID: "String"}
@@ -128,6 +153,19 @@ class OrderedEvents:
             if len(page) < PAGE:
                 return
             after = self.place_at(page[-1])
+
+    def properties(self, most: int) -> dict[str, Kind]:
+        """Give the properties that the events have, at most so many, by name, and what their values are."""
+        rows = self._select(
+            _KINDS_OF,
+            Expressions(),
+            {"most": most},
+            text=str(Kind.TEXT.value),
+            boolean=str(Kind.BOOLEAN.value),
+            array=str(Kind.ARRAY.value),
+            number=str(Kind.NUMBER.value),
+        )
+        return {name: Kind(kinds) for name, kinds in rows}
 
     def place_at(self, counted: CountedEvent) -> Place:
         """Give the place of an event that was read."""

@@ -166,6 +166,11 @@ def tell_story(described):
     begun = {"status": "open", "customer_id": acme, "period_starts_at__lt": "2024-01-15"}
     january = call("GET", "/v1/invoices", query=begun)["data"][0]["id"]
     assert call("GET", "/v1/invoices/{id}/events", id=january)["data"]
+    drafts = [{"name": "Dearer", "prices": [{**rows[0], "amount": 300}]}]
+    tried = {"product_id": made["id"], "currency": "EUR", "configurations": drafts, **RANGE}
+    simulation, stopped = (call("POST", "/v1/simulations", body=tried)["id"] for _ in range(2))
+    call("GET", "/v1/simulations/{id}", id=simulation)
+    call("DELETE", "/v1/simulations/{id}", id=stopped)
     for path, name in (
         ("/v1/customers", customer),
         ("/v1/aggregators", aggregator),
@@ -186,6 +191,7 @@ def tell_story(described):
         "subscriptions": kept,
         "invoices": invoices[0]["id"],
         "imports": imported,
+        "simulations": simulation,
         "erasures": erasure,
         "events": "call",
         "aggregator_id": aggregator,
