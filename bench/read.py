@@ -18,8 +18,9 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from metering.aggregation import Aggregator, Operation
+from metering.aggregation import ADDS_UP, Aggregator, Operation
 from metering.filters import decode_filter
+from metering.formulas import parse_formula
 from metering.position import Cutoff, Position
 from metering.ranges import Range
 from metering.store.client import Store
@@ -42,6 +43,11 @@ SPAN_US = 91 * DAY
 CUSTOMERS = max(1, SIZE // EVENTS_A_MONTH // MONTHS)
 WORLD = World("acc_bench", Mode.PROD)
 FEBRUARY = (START_US + 31 * DAY, START_US + 60 * DAY)
+FORMULA = parse_formula("CASE WHEN method = 'post' THEN round(amount * 1.5, 2) ELSE coalesce(amount, 0) / 3 END")
+OPERATIONS = [
+    *(Aggregator("call", operation, "amount") for operation in Operation if operation not in ADDS_UP),
+    Aggregator("call", Operation.SUM, formula=FORMULA),
+]
 CUTOFF = Cutoff({1: Position((2 << 48) - 1)})
 
 # Event n falls at its share of the three months, for customer n modulo customers; every 50th is sent again at once
@@ -128,6 +134,9 @@ def measure(store: Store) -> float:
     timed(
         "one customer's month: 5 aggregators", lambda number: reader.totals(one(number), [total, count, filtered] * 2)
     )
+    for each in OPERATIONS:
+        told = each.operation.value if each.formula is None else f"{each.operation.value} of a formula"
+        timed(f"one customer's month: {told}", lambda number, each=each: reader.total(one(number), each))
     timed("one customer's month by day", lambda number: reader.timeseries(one(number), total, days))
     timed("one customer's month by group", lambda number: reader.by_group(one(number), total, [posted]))
     timed("one customer's month: values in order", lambda number: list(reader.values(one(number), total)))
@@ -139,6 +148,9 @@ def measure(store: Store) -> float:
         lambda _: store.select(_BARE, dict(zip(("start", "end"), FEBRUARY, strict=True))),
         few,
     )
+    for each in OPERATIONS:
+        told = each.operation.value if each.formula is None else f"{each.operation.value} of a formula"
+        timed(f"all customers' month: {told}", lambda _, each=each: reader.by_customer(everyone, each), few)
     timed("all customers' month by day", lambda _: reader.timeseries(everyone, total, days), few)
     timed("all events: a page of 50, newest first", lambda _: explorer.events(Selection(WORLD, CUTOFF), take=50), few)
     timed("all events: count", lambda _: explorer.count(Selection(WORLD, CUTOFF)), few)

@@ -66,6 +66,7 @@ from metering.store.explorer import Explorer
 from metering.store.rollups.keeper import RollupKeeper
 from metering.store.rollups.reader import RolledUpReader
 from metering.store.usage import UsageReader
+from metering.thresholds.checker import ThresholdChecker
 
 DRAIN_S_MAX = 10.0
 
@@ -156,8 +157,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
     importing = asyncio.create_task(importer.run())
-    runs = [flush_use(core.authenticator), eraser.run(), *([keeper.run()] if keeper is not None else [])]
-    runs += background(core)
+    runs = [flush_use(core.authenticator), eraser.run(), *([keeper.run()] if keeper else []), *background(core)]
     beside = [asyncio.create_task(run) for run in runs]
     try:
         await web.SockSite(runner, bind_private(config.core_socket)).start()
@@ -183,7 +183,8 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
 
 def background(core: Core) -> list[Coroutine[Any, Any, None]]:
     """Give what is done besides, wherever questions are answered, until it is cancelled."""
-    return [core.simulator.run(), *([] if core.rollups is None else [core.rollups.run()])]
+    checker = ThresholdChecker(core.registry, core.store, core.usage, core.versions.applied, now)
+    return [core.simulator.run(), checker.run(), *([core.rollups.run()] if core.rollups else [])]
 
 
 def _erasing(core: Core, eraser: ErasureRunner) -> Sequence[Route]:

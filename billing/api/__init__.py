@@ -1,5 +1,6 @@
 """Billing over HTTP: the catalog, subscriptions, invoices and the preview of prices, as one table of routes."""
 
+from billing.api.credits import credit_routes
 from billing.api.invoice_events import invoice_event_routes
 from billing.api.invoices import invoice_routes
 from billing.api.preview import preview_routes
@@ -19,6 +20,7 @@ def routes(services: Services) -> list[Route]:
         *subscription_routes(services),
         *invoice_routes(services),
         *invoice_event_routes(services),
+        *credit_routes(services),
         *preview_routes(),
         *simulation_routes(services),
     ]

@@ -60,10 +60,10 @@ class _InvoiceEvents:
         services, page, invoice_id = self._services, page_of(call), call.path("id")
         products, items = values_of(call, "product_id"), values_of(call, "invoice_line_item_id")
         format_name, now = exported.format_of(call), services.clock()
-        at = await asof.as_of(call, services.cutoffs, now)
+        at = await asof.as_of_with_definitions(call, services.cutoffs, now, services.registry, services.store)
         with answered():
             found = await explain_invoice(
-                services.registry, services.store, call.world, invoice_id=invoice_id, cutoff=at.cutoff, now=now
+                services.registry, services.store, call.world, invoice_id=invoice_id, as_of=at, now=now
             )
             if found is None:
                 raise not_found(f"there is no invoice {invoice_id[:80]!r}")

@@ -12,10 +12,9 @@ from itertools import islice
 
 from billing.catalog.model import PriceGroup
 from billing.catalog.rows import filter_of
-from billing.invoices.asking import EVENTS_PRICED_MAX, too_many_to_price
-from billing.invoices.running import ADDITIVE
+from billing.invoices.asking import EVENTS_PRICED_MAX, as_one_event, too_many_to_price
 from billing.money import MONEY
-from metering.aggregation import Usage
+from metering.aggregation import ADDS_UP, Operation, Usage
 from metering.filters import Filter
 from metering.position import Cutoff
 from metering.registry.aggregators import StoredAggregator
@@ -46,7 +45,7 @@ class Counter:
     @property
     def adds_up(self) -> bool:
         """Tell whether the figure of all events is the sum of what parts of them come to."""
-        return self.aggregator.operation in ADDITIVE
+        return self.aggregator.operation in ADDS_UP
 
     def totals(self, window: Window, groups: Sequence[PriceGroup]) -> dict[str, list[Usage]]:
         """Give the figure of each group, by customer; those without any event may be left out."""
@@ -58,17 +57,19 @@ class Counter:
         questions = [Question(self.identifiers[one], window.start_us, window.end_us) for one in customers]
         return dict(zip(customers, figures_of(self.store, counting, questions), strict=True))
 
-    def values(self, window: Window, customer_id: str, count: int) -> list[Decimal]:
-        """Give the value of each event of a customer, in (timestamp, id) order.
+    def values(self, window: Window, customer_id: str, usage: Usage) -> list[Decimal]:
+        """Give the value of each event of a customer, in (timestamp, id) order; a figure that is no sum is one event.
 
         Raises:
             QueryLimitError: there are too many to be charged one by one.
         """
-        if count > EVENTS_PRICED_MAX:
-            raise too_many_to_price(self.aggregator.id, count)
+        if not self.adds_up:
+            return as_one_event(usage)
+        if usage.count > EVENTS_PRICED_MAX:
+            raise too_many_to_price(self.aggregator.id, usage.count)
         aggregator = self.aggregator.counted()
-        if aggregator.property is None:
-            return [Decimal(1)] * count
+        if aggregator.operation is Operation.COUNT:
+            return [Decimal(1)] * usage.count
         scope = Scope(self.world, self.cutoff, window.start_us, window.end_us, self.identifiers[customer_id])
         return list(islice(UsageReader(self.store).values(scope, aggregator), EVENTS_PRICED_MAX))
 
@@ -94,4 +95,4 @@ def added_up(usages: Sequence[Usage]) -> Usage:
 
 
 def _plus(one: Usage, other: Usage) -> Usage:
-    return Usage(MONEY.add(one.total, other.total), one.count + other.count, one.not_numbers + other.not_numbers)
+    return Usage(MONEY.add(one.rated, other.rated), one.count + other.count, one.not_numbers + other.not_numbers)

@@ -14,7 +14,7 @@ from billing.simulations.model import Asked, Outcome
 from billing.simulations.parties import Had, Parties
 from billing.simulations.rating import Tariff, Tariffs, rated
 from billing.simulations.usage import Counter, added_up
-from metering.aggregation import NO_USAGE, Usage
+from metering.aggregation import Usage, no_usage
 from metering.position import Cutoff
 from metering.ranges import Range
 from metering.store.client import Store
@@ -124,7 +124,13 @@ class Work:
         """Give whom it is about, by id: those that were named, or all that used the product or have it."""
         if self.asked.customer_ids is not None:
             return sorted(self.parties.identifiers)
-        using = {customer for period in usages for way in period.values() for customer in way}
+        using = {
+            customer
+            for period in usages
+            for way in period.values()
+            for customer, figures in way.items()
+            if any(not usage.is_nothing for usage in figures)
+        }
         return sorted(using | set(self.parties.agreed))
 
     def _counted(
@@ -135,12 +141,12 @@ class Work:
         counted: dict[bytes, dict[str, list[Usage]]],
         customer: str,
     ) -> Counted:
-        usages = counted[tariff.way].get(customer) or [NO_USAGE] * len(tariff.filters)
+        usages = counted[tariff.way].get(customer) or [no_usage(counter.aggregator.operation)] * len(tariff.filters)
         count = sum(usage.count for usage in usages)
         values = None
         if tariff.needs_values:
-            values = counter.values(window, customer, count) if count else []
-        return Counted([usage.total for usage in usages], values, count=count)
+            values = [] if usages[0].is_nothing else counter.values(window, customer, usages[0])
+        return Counted([usage.rated for usage in usages], values, count=count)
 
 
 def _divided(groups: Sequence[PriceGroup], ways: Mapping[bytes, Sequence[PriceGroup]]) -> bytes | None:

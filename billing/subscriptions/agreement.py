@@ -84,6 +84,8 @@ def _product(index: int, asked: ProductAsked, catalog: Mapping[str, Product]) ->
     if product.status is ProductStatus.ARCHIVED:
         remedy = f"PUT /v1/products/{product.id}/unarchive first"
         raise refused(f"products[{index}].id: product {product.id} is archived and sold no more: {remedy}")
+    if product.type is ProductType.CREDIT:
+        raise refused(f"products[{index}].id: product {product.id} holds credits, which are not subscribed to yet")
     return product
 
 

@@ -1,6 +1,7 @@
 """Which figures a correction moved: what it took from where the event was, and added where it is now.
 
-A figure is that of one aggregator, customer and calendar month (UTC). Events and their figures are those within the
+A figure is that of one aggregator, customer and calendar month (UTC), of those that are sums of what events bring: what
+became of a maximum or an average is no event's alone. Events and their figures are those within the
 cut-off of the answer; aggregators and customers are as they are now.
 """
 
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from metering.aggregation import NEEDS_PROPERTY, Operation, value_of
+from metering.aggregation import ADDS_UP, NEEDS_PROPERTY, value_of
 from metering.api.seams import Correction
 from metering.decimals import EXACT
 from metering.filters import matches
@@ -29,7 +30,6 @@ AGGREGATORS_MAX = 100
 """So many figures of an event type are looked at, those that were made last."""
 _UTC = ZoneInfo("UTC")
 _ZERO = Decimal(0)
-_ADDED_UP = (Operation.COUNT, Operation.SUM)
 
 FIGURES_MOVED = array_of(
     object_of(
@@ -74,7 +74,7 @@ def figures_moved(
     """Give what each figure lost and gained, those that stayed as they were left out. Pure."""
     moved = []
     for aggregator in counting:
-        if aggregator.operation not in _ADDED_UP:
+        if aggregator.operation not in ADDS_UP:
             continue
         places: dict[tuple[str, int, int], Decimal] = {}
         for event, sign in ((correction.before, -1), (correction.after, 1)):
@@ -102,4 +102,4 @@ def _worth(aggregator: StoredAggregator, event: StoredEvent) -> Decimal:
     counted = aggregator.counted()
     if not matches(counted.where, record):
         return _ZERO
-    return (value_of(record, counted.property) or _ZERO) if counted.operation in NEEDS_PROPERTY else Decimal(1)
+    return (value_of(record, counted) or _ZERO) if counted.operation in NEEDS_PROPERTY else Decimal(1)

@@ -38,6 +38,11 @@ class Call:
             raise unauthorized("an API key is needed")
         return self.principal.world
 
+    @property
+    def key_id(self) -> str | None:
+        """The id of the caller's key."""
+        return None if self.principal is None else self.principal.key_id
+
     def path(self, name: str) -> str:
         """Give a path parameter, URL-decoded."""
         return self.request.match_info[name]

@@ -10,14 +10,14 @@ from decimal import Decimal
 from enum import Enum, IntFlag
 from typing import Any, NamedTuple
 
-from metering.aggregation import NEEDS_PROPERTY, NO_USAGE, Aggregator, Usage
+from metering.aggregation import NEEDS_PROPERTY, Aggregator, Usage, no_usage
 from metering.decimals import plain
 from metering.filters import Filter
 from metering.store.client import Store
 from metering.store.current import CURRENT_SETTINGS
 from metering.store.explorer import EVENT_COLUMNS, StoredEvent, stored_event
 from metering.store.expressions import Expressions
-from metering.store.measures import figure, figure_columns
+from metering.store.measures import figure, figure_columns, value
 from metering.store.usage import Scope, first_group
 
 PAGE = 20_000
@@ -123,29 +123,28 @@ class OrderedEvents:
 
     def counted_until(self, place: Place | None) -> list[Usage]:
         """Give the figure of each group over the events up to a place, that one included; None is before the first."""
-        usages = [NO_USAGE] * len(self.groups)
+        usages = [no_usage(self.aggregator.operation)] * len(self.groups)
         if place is None:
             return usages
         expressions = Expressions()
         figures = figure_columns(self.aggregator, expressions.condition(self.aggregator.where), expressions)
         shown = self._shown(place, expressions)
         for index, *columns in self._select(_UNTIL, expressions, {}, until=place, figures=figures, place=shown):
-            usages[index] = figure(*columns)
+            usages[index] = figure(self.aggregator.operation, columns)
         return usages
 
     def page(self, after: Place | None, take: int) -> list[CountedEvent]:
         """Give the next events behind a place; None begins with the first."""
         expressions = Expressions()
-        value = "NULL"
+        number = "NULL"
         if self.aggregator.operation in NEEDS_PROPERTY:
-            assert self.aggregator.property is not None
-            value = f"toString({expressions.number(self.aggregator.property)})"
+            number = f"toString({value(self.aggregator, expressions)})"
         behind = "1" if after is None else f"(timestamp, {self.order.value}) > {self._shown(after, expressions)}"
         rows = self._select(
-            _PAGE, expressions, {"take": take}, since=after, columns=EVENT_COLUMNS, value=value, behind=behind
+            _PAGE, expressions, {"take": take}, since=after, columns=EVENT_COLUMNS, value=number, behind=behind
         )
         world = self.scope.world
-        return [CountedEvent(stored_event(world, row), int(group), _number(value)) for *row, group, value in rows]
+        return [CountedEvent(stored_event(world, row), int(group), _number(number)) for *row, group, number in rows]
 
     def pages(self, after: Place | None = None) -> Iterator[list[CountedEvent]]:
         """Yield all that comes behind a place, page by page; each is read when it is asked for."""

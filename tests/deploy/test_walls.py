@@ -57,6 +57,8 @@ async def one_of_everything(client):
             "price_configurations": [{"currency": "EUR", "prices": prices}],
         },
     )
+    drawn = [{"aggregator_id": aggregator["id"], "weight": 2}]
+    held = {"name": "marker-credits", "type": "credit", "credit_aggregators": drawn}
     subscription = await client.call(
         "POST",
         "/v2/subscriptions",
@@ -89,6 +91,7 @@ async def one_of_everything(client):
         "aggregator_id": aggregator["id"],
         "products.id": product["id"],
         "price-configurations.id": product["price_configurations"][0]["id"],
+        "credits.product_id": (await client.call("POST", "/v1/products", held))["id"],
         "subscriptions.id": subscription["id"],
         "invoices.id": invoice["id"],
         "event_type": "marker-type",

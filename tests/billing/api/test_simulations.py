@@ -173,3 +173,18 @@ async def test_what_cannot_be_simulated_is_refused(shop, change, status, paths):
     assert answer.status == status, answer.text
     if paths is not None:
         assert answer.paths == paths
+
+
+async def test_a_figure_that_is_no_sum_is_rated_over_all_ids_of_a_customer(shop, registry, store, clock):
+    """Unique values of both ids count once; who has none is not told of."""
+    unique = await shop.aggregator(operation="unique", property="user")
+    product = await shop.product(OPEN, aggregator_id=unique["id"])
+    used, _ = await shop.customer(external_id="a"), await shop.customer(external_id="b")
+    await shop.use("a", "2026-01-31T23:59:59Z", user="x")
+    await shop.use(used["id"], "2026-01-05T00:00:00Z", user="x")
+    await shop.use(used["id"], "2026-02-05T00:00:00Z", user="y")
+    simulation_id = await begun(shop, asked(product, ("double", DOUBLE)))
+    async with running(registry, store, clock):
+        told = await ended(shop, simulation_id)
+    assert [(one["customer_id"], one["current"]) for one in told["data"]] == [(used["id"], 2 * 5)]
+    assert told["totals"] == [{"name": "double", "amount": 2 * 10}]

@@ -36,10 +36,13 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
     drafts = {"configurations": [{"name": "Secret draft", "prices": [VOLUME]}], "product_id": product["id"]}
     body = {**drafts, "currency": "EUR", "start_date": "2026-01-01", "end_date": "2026-03-01"}
     begun = await shop.api.post("/v1/simulations", body)
+    drawn = [{"aggregator_id": product["aggregator_id"], "weight": 1}]
+    held = await shop.made("/v1/products", {"name": "Secret credits", "type": "credit", "credit_aggregators": drawn})
     samples = {
         "simulations.id": begun.json["id"],
         "products.id": product["id"],
         "price-configurations.id": product["price_configurations"][0]["id"],
+        "credits.product_id": held["id"],
         "subscriptions.id": subscription["id"],
         "invoices.id": invoice["id"],
     }
@@ -60,10 +63,12 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
         return answer.status, answer.text, answer.headers
 
     billing = [
-        route for route in table if route.tag in {"Products", "Prices", "Subscriptions", "Invoices", "Simulations"}
+        route
+        for route in table
+        if route.tag in {"Products", "Prices", "Subscriptions", "Invoices", "Credits", "Simulations"}
     ]
     assert len(billing) > 15
-    markers = [customer["id"], "wall-1", "Secret calls", "Secret draft"]
+    markers = [customer["id"], "wall-1", "Secret calls", "Secret credits", "Secret draft"]
     await assert_walls_hold(request, billing, Keys(shop.api.key, strangers, [], scoped), samples, markers)
 
 
