@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from billing.catalog.credits import credit_aggregators
 from billing.catalog.model import ProductType
+from billing.catalog.price_books import find_price_book
 from billing.tables import of, price_configurations, products, subscription_products, subscriptions
 from metering.filters import decode_filter
 from metering.registry.aggregators import StoredAggregator
@@ -28,6 +29,10 @@ class BillingReferences:
         if not found:
             return None
         return f"subscription {found[0]}" if len(found) == 1 else "subscriptions"
+
+    def has_price_book(self, connection: sa.Connection, world: World, price_book_id: str, /) -> bool:
+        """Tell whether there is a price book of this id."""
+        return find_price_book(connection, world, price_book_id) is not None
 
     def use_of_aggregator(self, connection: sa.Connection, aggregator: StoredAggregator, /) -> str | None:
         """Name a product, archived or not, that is counted by the aggregator, or a subscription that is."""

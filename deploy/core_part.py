@@ -184,7 +184,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
 def background(core: Core) -> list[Coroutine[Any, Any, None]]:
     """Give what is done besides, wherever questions are answered, until it is cancelled."""
     checker = ThresholdChecker(core.registry, core.store, core.usage, core.versions.applied, now)
-    return [core.simulator.run(), checker.run(), *([core.rollups.run()] if core.rollups else [])]
+    return [checker.run(), core.simulator.run(), *([core.rollups.run()] if core.rollups else [])]
 
 
 def _erasing(core: Core, eraser: ErasureRunner) -> Sequence[Route]:

@@ -58,7 +58,9 @@ class Counter:
         return dict(zip(customers, figures_of(self.store, counting, questions), strict=True))
 
     def values(self, window: Window, customer_id: str, usage: Usage) -> list[Decimal]:
-        """Give the value of each event of a customer, in (timestamp, id) order; a figure that is no sum is one event.
+        """Give the value of each event of a customer, in (timestamp, id) order, for what they come to.
+
+        Where events do not add up to it, it is charged as one event is.
 
         Raises:
             QueryLimitError: there are too many to be charged one by one.
@@ -68,7 +70,7 @@ class Counter:
         if usage.count > EVENTS_PRICED_MAX:
             raise too_many_to_price(self.aggregator.id, usage.count)
         aggregator = self.aggregator.counted()
-        if aggregator.operation is Operation.COUNT:
+        if aggregator.operation is Operation.COUNT or not usage.count:
             return [Decimal(1)] * usage.count
         scope = Scope(self.world, self.cutoff, window.start_us, window.end_us, self.identifiers[customer_id])
         return list(islice(UsageReader(self.store).values(scope, aggregator), EVENTS_PRICED_MAX))

@@ -141,11 +141,12 @@ class Work:
         counted: dict[bytes, dict[str, list[Usage]]],
         customer: str,
     ) -> Counted:
-        usages = counted[tariff.way].get(customer) or [no_usage(counter.aggregator.operation)] * len(tariff.filters)
+        nothing = no_usage(counter.aggregator.operation)
+        usages = counted[tariff.way].get(customer) or [nothing] * len(tariff.filters)
         count = sum(usage.count for usage in usages)
         values = None
         if tariff.needs_values:
-            values = [] if usages[0].is_nothing else counter.values(window, customer, usages[0])
+            values = counter.values(window, customer, usages[0])
         return Counted([usage.rated for usage in usages], values, count=count)
 
 

@@ -17,10 +17,14 @@ from metering.world import World
 
 
 class CustomerUse(Protocol):
-    """What stands against forgetting a customer."""
+    """What refers to customers, and what they may refer to."""
 
     def use_of_customer(self, connection: sa.Connection, customer: Customer, /) -> str | None:
         """Name what refers to the customer, such as `2 subscriptions`; None when nothing does."""
+        ...
+
+    def has_price_book(self, connection: sa.Connection, world: World, price_book_id: str, /) -> bool:
+        """Tell whether there is a price book of this id."""
         ...
 
 
@@ -71,6 +75,10 @@ class Unused:
     def use_of_customer(self, _connection: sa.Connection, _customer: Customer, /) -> str | None:
         """Find nothing."""
         return None
+
+    def has_price_book(self, _connection: sa.Connection, _world: World, _price_book_id: str, /) -> bool:
+        """Find nothing."""
+        return False
 
     def use_of_aggregator(self, _connection: sa.Connection, _aggregator: StoredAggregator, /) -> str | None:
         """Find nothing."""

@@ -207,14 +207,14 @@ def _together(figures: dict[str, Usage], identifiers: Sequence[str]) -> Usage | 
     found = [figures[identifier] for identifier in identifiers if identifier in figures]
     if not found:
         return None
-    total = found[0].total
+    total = found[0].rated
     for usage in found[1:]:
-        total = EXACT.add(total, usage.total)
+        total = EXACT.add(total, usage.rated)
     return Usage(total, sum(usage.count for usage in found))
 
 
 def _facts(one: _Pass, owner: Owner, window: Window, usage: Usage | None) -> list[Fact]:
-    if usage is None or not usage.count:
+    if usage is None or usage.is_nothing or usage.total is None:
         return []
     return [
         _fact(one, owner, window, usage, threshold)
