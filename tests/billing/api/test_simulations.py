@@ -188,3 +188,23 @@ async def test_a_figure_that_is_no_sum_is_rated_over_all_ids_of_a_customer(shop,
         told = await ended(shop, simulation_id)
     assert [(one["customer_id"], one["current"]) for one in told["data"]] == [(used["id"], 2 * 5)]
     assert told["totals"] == [{"name": "double", "amount": 2 * 10}]
+
+
+async def test_who_has_no_subscription_pays_by_country_and_price_book(shop, registry, store, clock):
+    """As the catalog would have it; who finds no price there is told without one."""
+    book = await shop.made("/v1/price-books", {"name": "partners"})
+    configurations = [
+        {"currency": "EUR", "prices": DOUBLE, "price_book_id": book["id"]},
+        {"currency": "EUR", "prices": OPEN, "countries": ["FR"]},
+    ]
+    product = await shop.product(configurations=configurations)
+    partner = await shop.customer(external_id="p", price_book_id=book["id"])
+    french, other = await shop.customer(external_id="f", country="FR"), await shop.customer(external_id="o")
+    for one in ("p", "f", "o"):
+        await shop.use(one, "2026-01-05T00:00:00Z")
+    simulation_id = await begun(shop, asked(product, ("double", DOUBLE)))
+    async with running(registry, store, clock):
+        told = await ended(shop, simulation_id)
+    current = {one["customer_id"]: one["current"] for one in told["data"]}
+    assert current == {partner["id"]: 10, french["id"]: 5, other["id"]: None}
+    assert told["without_current"] == 1
