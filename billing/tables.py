@@ -24,8 +24,48 @@ products = sa.Table(
     sa.Index("ix_products_world_created", "account_id", "mode", "created_at", "id"),
 )
 
+# `user_role_ids` are kept for those who show price books; what a price is does not depend on them.
+price_books = sa.Table(
+    "price_books",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("user_role_ids", ExactJson, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Index("ix_price_books_world_created", "account_id", "mode", "created_at", "id"),
+)
+
+plans = sa.Table(
+    "plans",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("details", ExactJson, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Index("ix_plans_world_created", "account_id", "mode", "created_at", "id"),
+)
+
+# `terms` are those of a product of a new subscription, as they were sent: a subscription from the plan reads them.
+plan_products = sa.Table(
+    "plan_products",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("plan_id", sa.String(64), sa.ForeignKey("plans.id"), nullable=False, index=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("product_id", sa.String(64), sa.ForeignKey("products.id"), nullable=False, index=True),
+    sa.Column("terms", ExactJson, nullable=False),
+)
+
 # `countries`: null is everywhere, [] is customers without a country. The intervals and the filter: null is any.
 # `position` is the order in which configurations were given: the order of a matrix's groups.
+# `price_book_id` null is the default catalog, `plan_id` null any plan or none, `archived_at` null is for sale.
 price_configurations = sa.Table(
     "price_configurations",
     metadata,
@@ -39,8 +79,23 @@ price_configurations = sa.Table(
     sa.Column("commitment_interval", ExactJson),
     sa.Column("metering_filter", ExactJson),
     sa.Column("prices", ExactJson, nullable=False),
+    sa.Column("price_book_id", sa.String(64), index=True),
+    sa.Column("plan_id", sa.String(64), index=True),
+    sa.Column("archived_at", Instant),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
+)
+
+# The prices that a configuration had before, each `[valid_from, valid_until)`; the current ones are its own.
+price_versions = sa.Table(
+    "price_versions",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("price_configuration_id", sa.String(64), nullable=False, index=True),
+    sa.Column("prices", ExactJson, nullable=False),
+    sa.Column("valid_from", Instant, nullable=False),
+    sa.Column("valid_until", Instant, nullable=False),
 )
 
 # `timezone` is the customer's when the subscription was made: its calendar must not move under periods that began.
@@ -56,6 +111,8 @@ subscriptions = sa.Table(
     sa.Column("timezone", sa.String(64), nullable=False),
     sa.Column("commitment_interval", ExactJson),
     sa.Column("billing_cycle_alignment", sa.String(16)),
+    sa.Column("plan_id", sa.String(64), index=True),
+    sa.Column("price_book_id", sa.String(64), index=True),
     sa.Column("starts_at", Instant, nullable=False),
     sa.Column("cancelled_at", Instant),
     sa.Column("created_at", Instant, nullable=False),
@@ -81,6 +138,71 @@ subscription_products = sa.Table(
     sa.Column("min_committed_count", ExactJson),
     sa.Column("price_groups", ExactJson, nullable=False),
     sa.Column("metering", ExactJson),
+)
+
+# From which configurations of the catalog a product's prices were taken, in the order of its groups.
+subscription_prices = sa.Table(
+    "subscription_prices",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column(
+        "subscription_product_id", sa.String(64), sa.ForeignKey("subscription_products.id"), nullable=False, index=True
+    ),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("price_configuration_id", sa.String(64), nullable=False, index=True),
+    sa.Column("price_book_id", sa.String(64), index=True),
+)
+
+# What was changed of a subscription's products, from an instant on; rows are never changed. `count` and `price_groups`
+# are those after the change, where it is one of them.
+subscription_changes = sa.Table(
+    "subscription_changes",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("subscription_id", sa.String(64), sa.ForeignKey("subscriptions.id"), nullable=False, index=True),
+    sa.Column(
+        "subscription_product_id", sa.String(64), sa.ForeignKey("subscription_products.id"), nullable=False, index=True
+    ),
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("effective_at", Instant, nullable=False),
+    sa.Column("calculation_method", sa.String(16), nullable=False),
+    sa.Column("precision", sa.String(16), nullable=False),
+    sa.Column("count", ExactJson),
+    sa.Column("price_groups", ExactJson),
+    sa.Column("created_at", Instant, nullable=False),
+)
+
+
+# `request` is what was asked, `cutoff` as of when. `worker` works on it, and says so again before `held_until`.
+simulations = sa.Table(
+    "simulations",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("request", ExactJson, nullable=False),
+    sa.Column("cutoff", sa.Text, nullable=False),
+    sa.Column("progress", sa.Integer, nullable=False),
+    sa.Column("summary", ExactJson),
+    sa.Column("message", sa.Text),
+    sa.Column("worker", sa.String(64)),
+    sa.Column("held_until", Instant),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Index("ix_simulations_world_created", "account_id", "mode", "created_at", "id"),
+    sa.Index("ix_simulations_status_created", "status", "created_at", "id"),
+)
+
+# One row a customer, written when all are known; `current` is null where a customer has no price.
+simulation_outcomes = sa.Table(
+    "simulation_outcomes",
+    metadata,
+    sa.Column("simulation_id", sa.String(64), sa.ForeignKey("simulations.id"), primary_key=True),
+    sa.Column("customer_id", sa.String(64), primary_key=True),
+    sa.Column("current", sa.BigInteger),
+    sa.Column("amounts", ExactJson, nullable=False),
 )
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from billing.catalog.configurations import PriceVersion
 from billing.catalog.model import PriceConfiguration, Product
+from billing.catalog.reading import document_of
 from metering.api.aggregator_fields import aggregator_object
 from metering.registry.aggregators import StoredAggregator
 from metering.timestamps import format_instant
@@ -18,6 +20,9 @@ _DETAIL_DEFAULTS: Mapping[str, Any] = {
     "properties": None,
     "custom_properties": None,
     "accounting": None,
+    "credit_aggregators": [],
+    "low_credits_threshold": None,
+    "credits_grant_mode": None,
 }
 
 
@@ -43,13 +48,22 @@ def configuration_object(product_id: str, one: PriceConfiguration) -> dict[str, 
     return {
         "id": one.id,
         "product_id": product_id,
-        "price_book_id": None,
-        "status": "active",
-        "currency": one.currency,
-        "countries": None if one.countries is None else list(one.countries),
-        "billing_interval": one.billing_interval.document() if one.billing_interval else None,
-        "commitment_interval": one.commitment_interval.document() if one.commitment_interval else None,
+        "status": "active" if one.archived_at is None else "archived",
         "type": one.group.prices[0]["type"],
-        "metering_filter": one.group.metering_filter,
-        "prices": list(one.group.prices),
+        **document_of(one),
+        "country": one.countries[0] if one.countries is not None and len(one.countries) == 1 else None,
+        "archived_at": None if one.archived_at is None else format_instant(one.archived_at),
+        "created_at": None if one.created_at is None else format_instant(one.created_at),
+        "updated_at": None if one.updated_at is None else format_instant(one.updated_at),
+    }
+
+
+def version_object(one: PriceVersion) -> dict[str, Any]:
+    """Give the prices of a time as they go out."""
+    return {
+        "version": one.version,
+        "prices": list(one.prices),
+        "valid_from": format_instant(one.valid_from),
+        "valid_until": None if one.valid_until is None else format_instant(one.valid_until),
+        "current": one.valid_until is None,
     }

@@ -1,4 +1,4 @@
-"""`/v1/products` and `/v1/price-configurations`: what is sold and for how much."""
+"""`/v1/products`: what is sold and for how much."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,25 +6,27 @@ from typing import Any
 import sqlalchemy as sa
 from aiohttp import web
 
-from billing.api.product_objects import configuration_object, product_object
+from billing.api.named import check_named
+from billing.api.product_objects import product_object
 from billing.api.services import Services
-from billing.api.shapes import CONFIGURATION, NEW_PRODUCT_BODY, PRODUCT, PRODUCT_BODY, ROWS
-from billing.catalog.model import PriceConfiguration, Product, ProductStatus
-from billing.catalog.reading import ProductFields, read_new_prices, read_product
+from billing.api.shapes import NEW_PRODUCT_BODY, PRODUCT, PRODUCT_BODY
+from billing.catalog.credits import credit_aggregators
+from billing.catalog.model import Product, ProductStatus, ProductType
+from billing.catalog.reading import ProductFields, read_product
 from billing.catalog.registry import (
     create_product,
-    find_configuration_product,
+    delete_product,
     find_product,
     list_products,
-    replace_prices,
     update_product,
 )
+from billing.catalog.use import use_of_product
 from billing.tables import products
 from metering.http.app import json_response
 from metering.http.filtering import FilterField, Kind, filter_parameters, filters_of
 from metering.http.paging import PARAMETERS, Page, page_of, paged
-from metering.http.problem import ApiError, Fault, not_found
-from metering.http.reading import read_json, read_object
+from metering.http.problem import ApiError, Fault, conflict, not_found
+from metering.http.reading import read_object
 from metering.http.route import Call, Route
 from metering.http.scope import Scope
 from metering.http.shapes import page_of as page_shape
@@ -49,12 +51,11 @@ _Found = tuple[Product, StoredAggregator | None]
 def product_routes(services: Services) -> list[Route]:
     """Give the routes of products and price configurations."""
     api = _Products(services)
-    every, one, prices = "/v1/products", "/v1/products/{id}", "/v1/price-configurations/{id}"
+    every, one = "/v1/products", "/v1/products/{id}"
     read, write = Scope.READ, Scope.WRITE
     parameters = (*PARAMETERS, *filter_parameters(FILTERS))
     listing = "List products, newest first"
     update = "Change the fields that are sent; subscriptions keep the prices they were made with"
-    replace = "Replace the price rows; subscriptions keep the prices they were made with"
     return [
         Route("POST", every, write, api.create, "Create a product", TAG, 201, body=NEW_PRODUCT_BODY, answer=PRODUCT),
         Route("GET", every, read, api.list, listing, TAG, parameters=parameters, answer=page_shape(PRODUCT)),
@@ -68,8 +69,7 @@ def product_routes(services: Services) -> list[Route]:
             )
             for method in ("PUT", "POST")
         ),
-        Route("GET", prices, read, api.configuration, "Get a price configuration", TAG, answer=CONFIGURATION),
-        Route("PUT", f"{prices}/prices", write, api.put_prices, replace, TAG, body=ROWS, answer=CONFIGURATION),
+        Route("DELETE", one, write, api.delete, "Delete a product that no subscription and no plan has", TAG, 204),
     ]
 
 
@@ -80,7 +80,9 @@ class _Products:
 
     async def create(self, call: Call) -> web.Response:
         asked = read_product(await read_object(call.request))
-        return json_response(product_object(*await self._registry.write(self._create, call.world, asked)), 201)
+        return json_response(
+            product_object(*await self._registry.write(self._create, call.world, asked, call.key_id)), 201
+        )
 
     async def list(self, call: Call) -> web.Response:
         page, conditions = page_of(call), filters_of(call, FILTERS)
@@ -92,7 +94,7 @@ class _Products:
 
     async def update(self, call: Call) -> web.Response:
         body = await read_object(call.request)
-        changed = await self._registry.write(self._update, call.world, call.path("id"), body)
+        changed = await self._registry.write(self._update, call.world, call.path("id"), body, call.key_id)
         return json_response(product_object(*changed))
 
     async def archive(self, call: Call) -> web.Response:
@@ -101,43 +103,45 @@ class _Products:
     async def unarchive(self, call: Call) -> web.Response:
         return await self._set_status(call, ProductStatus.ACTIVE)
 
-    async def configuration(self, call: Call) -> web.Response:
-        product, found = await self._registry.read(_require_configuration, call.world, call.path("id"))
-        return json_response(configuration_object(product.id, found))
-
-    async def put_prices(self, call: Call) -> web.Response:
-        body = await read_json(call.request)
-        rows = body.get("prices") if isinstance(body, dict) else body
-        changed, found = await self._registry.write(self._put_prices, call.world, call.path("id"), rows)
-        return json_response(configuration_object(changed.id, found))
+    async def delete(self, call: Call) -> web.Response:
+        await self._registry.write(self._delete, call.world, call.path("id"))
+        return web.Response(status=204)
 
     async def _set_status(self, call: Call, status: ProductStatus) -> web.Response:
         changed = await self._registry.write(self._change_status, call.world, call.path("id"), status)
         return json_response(product_object(*changed))
 
-    def _create(self, connection: sa.Connection, world: World, asked: ProductFields) -> _Found:
-        aggregator = self._aggregator(connection, world, asked)
+    def _create(self, connection: sa.Connection, world: World, asked: ProductFields, by: str | None) -> _Found:
+        aggregator = self._aggregator(connection, world, asked, by)
+        check_named(connection, world, asked.configurations or ())
         values = {
             "name": asked.name,
             "type": asked.type.value,
             "aggregator_id": aggregator.id if aggregator else None,
             "details": asked.details,
         }
+        _require_credit_aggregators(connection, world, asked)
         made = create_product(connection, world, values, asked.configurations or [], self._clock())
         return made, aggregator
 
-    def _update(self, connection: sa.Connection, world: World, product_id: str, body: Mapping[str, Any]) -> _Found:
+    def _update(
+        self, connection: sa.Connection, world: World, product_id: str, body: Mapping[str, Any], by: str | None
+    ) -> _Found:
         product, current = _require(connection, world, product_id)
         asked = read_product(body, product)
-        aggregator = self._aggregator(connection, world, asked) or current
+        aggregator = self._aggregator(connection, world, asked, by) or current
+        _require_credit_aggregators(connection, world, asked)
+        check_named(connection, world, asked.configurations or ())
         changes: dict[str, Any] = {"details": asked.details, "aggregator_id": aggregator.id if aggregator else None}
         if asked.name is not None:
             changes["name"] = asked.name
         return update_product(connection, product, changes, self._clock(), asked.configurations), aggregator
 
-    def _aggregator(self, connection: sa.Connection, world: World, asked: ProductFields) -> StoredAggregator | None:
+    def _aggregator(
+        self, connection: sa.Connection, world: World, asked: ProductFields, by: str | None
+    ) -> StoredAggregator | None:
         if asked.aggregator is not None:
-            return create_aggregator(connection, world, asked.aggregator, self._clock())
+            return create_aggregator(connection, world, asked.aggregator, self._clock(), by)
         if asked.aggregator_id is None:
             return None
         found = find_aggregator(connection, world, asked.aggregator_id)
@@ -152,13 +156,12 @@ class _Products:
             return product, aggregator
         return update_product(connection, product, {"status": status.value}, self._clock()), aggregator
 
-    def _put_prices(
-        self, connection: sa.Connection, world: World, configuration_id: str, rows: Any
-    ) -> tuple[Product, PriceConfiguration]:
-        product, _ = _require_configuration(connection, world, configuration_id)
-        group = read_new_prices(rows, product, configuration_id)
-        changed = replace_prices(connection, product, configuration_id, group, self._clock())
-        return changed, next(one for one in changed.configurations if one.id == configuration_id)
+    def _delete(self, connection: sa.Connection, world: World, product_id: str) -> None:
+        product, _ = _require(connection, world, product_id)
+        use = use_of_product(connection, product)
+        if use is not None:
+            raise conflict(f"product {product.id} is used by {use}: it can be archived, not deleted")
+        delete_product(connection, product)
 
 
 def _page(
@@ -166,6 +169,16 @@ def _page(
 ) -> tuple[list[_Found], int]:
     found, total = list_products(connection, world, conditions=conditions, take=page.take, skip=page.skip)
     return [(product, _aggregator_of(connection, product)) for product in found], total
+
+
+def _require_credit_aggregators(connection: sa.Connection, world: World, asked: ProductFields) -> None:
+    if asked.type is not ProductType.CREDIT:
+        return
+    for index, one in enumerate(credit_aggregators(asked.details)):
+        if find_aggregator(connection, world, one.aggregator_id) is None:
+            message = f"credit_aggregators[{index}]: there is no aggregator {one.aggregator_id[:80]!r}: create it first"
+            path = ("credit_aggregators", index, "aggregator_id")
+            raise ApiError(404, message, [Fault("unknown", path, message)])
 
 
 def _require(connection: sa.Connection, world: World, product_id: str) -> _Found:
@@ -177,12 +190,3 @@ def _require(connection: sa.Connection, world: World, product_id: str) -> _Found
 
 def _aggregator_of(connection: sa.Connection, product: Product) -> StoredAggregator | None:
     return None if product.aggregator_id is None else find_aggregator(connection, product.world, product.aggregator_id)
-
-
-def _require_configuration(
-    connection: sa.Connection, world: World, configuration_id: str
-) -> tuple[Product, PriceConfiguration]:
-    product = find_configuration_product(connection, world, configuration_id)
-    if product is None:
-        raise not_found(f"there is no price configuration {configuration_id[:80]!r}")
-    return product, next(one for one in product.configurations if one.id == configuration_id)

@@ -1,5 +1,6 @@
 """What billing's requests and answers look like, as JSON Schema fragments."""
 
+from billing.catalog.credits import GrantMode
 from billing.catalog.model import ProductStatus, ProductType
 from billing.interval import COUNT_MAX
 from billing.invoices.model import InvoiceStatus
@@ -18,6 +19,7 @@ from metering.http.shapes import (
     NAME,
     NUMBER,
     OPTIONAL_INSTANT,
+    OPTIONAL_LONG_TEXT,
     OPTIONAL_NAME,
     OPTIONAL_TEXT,
     TEXT,
@@ -25,6 +27,7 @@ from metering.http.shapes import (
     array_of,
     bounded,
     described,
+    nullable,
     object_of,
     one_of,
     request_of,
@@ -70,30 +73,66 @@ METERING_FILTER = object_of({"name": OPTIONAL_TEXT, "configuration": FILTER}, ti
 _CONFIGURATION_FIELDS = {
     "currency": described(_CURRENCY, "ISO 4217."),
     "countries": described(_optional(array_of(TEXT)), "null is everywhere, [] customers without a country."),
+    "price_book_id": described(OPTIONAL_NAME, "null is the default catalog."),
+    "plan_id": described(OPTIONAL_NAME, "For subscriptions from this plan alone; null is for all."),
     "billing_interval": _optional(INTERVAL),
     "commitment_interval": _optional(INTERVAL),
     "metering_filter": _optional(METERING_FILTER),
     "prices": ROWS,
 }
-NEW_CONFIGURATION = request_of(
-    {
-        **_CONFIGURATION_FIELDS,
-        "billing_interval": NEW_INTERVAL,
-        "commitment_interval": NEW_INTERVAL,
-    },
-    title="NewPriceConfiguration",
-    required=("currency", "prices"),
+_ANY_COMMITMENT: Shape = {"anyOf": [NEW_INTERVAL, object_of({"period": one_of(("all",))})]}
+_SENT_CONFIGURATION = {
+    **_CONFIGURATION_FIELDS,
+    "country": described(OPTIONAL_TEXT, "One country, in place of countries."),
+    "billing_interval": NEW_INTERVAL,
+    "commitment_interval": _ANY_COMMITMENT,
+}
+NEW_CONFIGURATION = request_of(_SENT_CONFIGURATION, title="NewPriceConfiguration", required=("currency", "prices"))
+NEW_CONFIGURATION_BODY = request_of(
+    {"product_id": NAME, **_SENT_CONFIGURATION},
+    title="NewPriceConfigurationOfProduct",
+    required=("product_id", "currency", "prices"),
+)
+CONFIGURATION_BODY = request_of(
+    _SENT_CONFIGURATION, title="PriceConfigurationFields", never_null=("currency", "prices")
 )
 CONFIGURATION = object_of(
     {
         "id": TEXT,
         "product_id": TEXT,
-        "price_book_id": OPTIONAL_TEXT,
-        "status": one_of(("active",)),
+        "status": one_of([status.value for status in ProductStatus]),
         "type": one_of(list(MODELS)),
         **_CONFIGURATION_FIELDS,
+        "country": OPTIONAL_TEXT,
+        "archived_at": OPTIONAL_INSTANT,
+        "created_at": INSTANT,
+        "updated_at": INSTANT,
     },
     title="PriceConfiguration",
+)
+PRICE_VERSION = object_of(
+    {
+        "version": INTEGER,
+        "prices": ROWS,
+        "valid_from": INSTANT,
+        "valid_until": OPTIONAL_INSTANT,
+        "current": BOOLEAN,
+    },
+    title="PriceVersion",
+)
+_PRICE_BOOK_FIELDS = {"name": NAME, "description": OPTIONAL_LONG_TEXT, "user_role_ids": array_of(NAME, most=100)}
+PRICE_BOOK_BODY = request_of(_PRICE_BOOK_FIELDS, title="PriceBookFields", never_null=("name",))
+NEW_PRICE_BOOK_BODY = request_of(_PRICE_BOOK_FIELDS, title="NewPriceBook", required=("name",))
+PRICE_BOOK = object_of(
+    {
+        "id": TEXT,
+        "name": TEXT,
+        "description": OPTIONAL_TEXT,
+        "user_role_ids": array_of(TEXT),
+        "created_at": INSTANT,
+        "updated_at": INSTANT,
+    },
+    title="PriceBook",
 )
 _DETAILS = {
     "description": OPTIONAL_TEXT,
@@ -106,17 +145,27 @@ _DETAILS = {
     "custom_properties": _optional(ANY_OBJECT),
     "accounting": _optional(ANY_OBJECT),
 }
-_PRODUCT_TYPE = one_of([kind.value for kind in ProductType if kind is not ProductType.CREDIT])
+_CREDITS = {
+    "credit_aggregators": array_of(
+        object_of(
+            {"aggregator_id": TEXT, "weight": described(NUMBER, "Credits for each unit of usage; above 0.")},
+            title="CreditAggregator",
+            required=("aggregator_id", "weight"),
+        )
+    ),
+    "low_credits_threshold": _optional(NUMBER),
+    "credits_grant_mode": one_of([mode.value for mode in GrantMode], optional=True),
+}
+_PRODUCT_TYPE = one_of([kind.value for kind in ProductType])
 _PRODUCT_FIELDS = {
     "name": NAME,
     "aggregator_id": described(OPTIONAL_TEXT, "What a dynamic product is counted by."),
     "aggregator": described(ANY_OBJECT, "In its place: an aggregator by its id, or one to be created."),
     "price_configurations": array_of(NEW_CONFIGURATION),
     **_DETAILS,
+    **_CREDITS,
 }
-NEW_PRODUCT_BODY = request_of(
-    {"type": _PRODUCT_TYPE, **_PRODUCT_FIELDS}, title="NewProduct", required=("name", "type", "price_configurations")
-)
+NEW_PRODUCT_BODY = request_of({"type": _PRODUCT_TYPE, **_PRODUCT_FIELDS}, title="NewProduct", required=("name", "type"))
 PRODUCT_BODY = request_of(_PRODUCT_FIELDS, title="ProductFields", never_null=("name",))
 PRODUCT = object_of(
     {
@@ -128,6 +177,7 @@ PRODUCT = object_of(
         "aggregator": _optional(AGGREGATOR),
         "price_configurations": array_of(CONFIGURATION),
         **_DETAILS,
+        **_CREDITS,
         "created_at": INSTANT,
         "updated_at": INSTANT,
     },
@@ -142,6 +192,23 @@ _TERMS = {
 }
 _WINDOW = one_of([kind.value for kind in MeteringIntervalType])
 _ALIGNMENT = one_of([alignment.value for alignment in BillingCycleAlignment])
+_NEW_PRODUCT_TERMS = {
+    "payment_interval": described(NEW_INTERVAL, "Needed, but for products of the plan."),
+    **_TERMS,
+    "metering_interval_type": described(_WINDOW, "Of when the usage is that a period bills."),
+    "metering_interval": described(NEW_INTERVAL, "For the type custom."),
+    "metering_interval_start_at": described(
+        {**NAME, "maxLength": 64}, "For the type custom: where the first window begins."
+    ),
+    "bill_usage_difference": described(BOOLEAN, "Bill what a period adds to its window; not for payment_interval."),
+    "price_book_id": described(OPTIONAL_NAME, "Whose prices are asked first; the subscription's when absent."),
+}
+_NEW_SUBSCRIPTION_PRODUCT = {
+    "id": NAME,
+    **_NEW_PRODUCT_TERMS,
+    "prices": described(ROWS, "In place of the catalog's."),
+    "price": described(ROW, "In place of the catalog's, for prices of one row."),
+}
 NEW_SUBSCRIPTION_BODY = request_of(
     {
         "customer_id": described(NAME, "Our id or the external id."),
@@ -155,29 +222,73 @@ NEW_SUBSCRIPTION_BODY = request_of(
         "activation_strategy": one_of(("start_date",)),
         "products": array_of(
             request_of(
-                {
-                    "id": NAME,
-                    "payment_interval": NEW_INTERVAL,
-                    **_TERMS,
-                    "metering_interval_type": described(_WINDOW, "Of when the usage is that a period bills."),
-                    "metering_interval": described(NEW_INTERVAL, "For the type custom."),
-                    "metering_interval_start_at": described(
-                        {**NAME, "maxLength": 64}, "For the type custom: where the first window begins."
-                    ),
-                    "bill_usage_difference": described(
-                        BOOLEAN, "Bill what a period adds to its window; not for payment_interval."
-                    ),
-                    "prices": described(ROWS, "In place of the catalog's."),
-                },
+                _NEW_SUBSCRIPTION_PRODUCT,
                 title="NewSubscriptionProduct",
-                required=("id", "payment_interval"),
+                required=("id",),
             ),
-            least=1,
             most=PRODUCTS_MAX,
         ),
+        "plan_id": described(OPTIONAL_NAME, "The plan whose products and terms it starts with."),
+        "price_book_id": described(OPTIONAL_NAME, "Whose prices are asked first; the customer's when absent."),
     },
     title="NewSubscription",
-    required=("customer_id", "starts_at", "products"),
+    required=("customer_id", "starts_at"),
+)
+_PLAN_FIELDS = {
+    "name": NAME,
+    "description": OPTIONAL_LONG_TEXT,
+    "commitment_interval": NEW_INTERVAL,
+    "billing_cycle_alignment": _ALIGNMENT,
+    "properties": ANY_OBJECT,
+    "custom_properties": ANY_OBJECT,
+    "products": array_of(
+        request_of(
+            {
+                "id": NAME,
+                **_NEW_PRODUCT_TERMS,
+                "price_configurations": described(
+                    array_of(NEW_CONFIGURATION), "Prices of the plan's own, before those of the catalog."
+                ),
+            },
+            title="PlanProductFields",
+            required=("id", "payment_interval"),
+        ),
+        most=PRODUCTS_MAX,
+    ),
+}
+PLAN_BODY = request_of(_PLAN_FIELDS, title="PlanFields", never_null=("name",))
+NEW_PLAN_BODY = request_of(_PLAN_FIELDS, title="NewPlan", required=("name",))
+PLAN = object_of(
+    {
+        "id": TEXT,
+        "name": TEXT,
+        "status": one_of([status.value for status in ProductStatus]),
+        "description": OPTIONAL_TEXT,
+        "commitment_interval": _optional(INTERVAL),
+        "billing_cycle_alignment": {"anyOf": [_ALIGNMENT, {"type": "null"}]},
+        "properties": _optional(ANY_OBJECT),
+        "custom_properties": _optional(ANY_OBJECT),
+        "products": array_of(
+            object_of(
+                {
+                    "id": TEXT,
+                    "name": TEXT,
+                    "type": _PRODUCT_TYPE,
+                    "payment_interval": NEW_INTERVAL,
+                    **{
+                        name: nullable(shape)
+                        for name, shape in _NEW_PRODUCT_TERMS.items()
+                        if name != "payment_interval"
+                    },
+                    "price_configurations": array_of(CONFIGURATION),
+                },
+                title="PlanProduct",
+            )
+        ),
+        "created_at": INSTANT,
+        "updated_at": INSTANT,
+    },
+    title="Plan",
 )
 SUBSCRIPTION = object_of(
     {
@@ -185,6 +296,8 @@ SUBSCRIPTION = object_of(
         "name": OPTIONAL_TEXT,
         "status": one_of([status.value for status in SubscriptionStatus]),
         "customer_id": TEXT,
+        "plan_id": OPTIONAL_TEXT,
+        "price_book_id": OPTIONAL_TEXT,
         "currency": TEXT,
         "timezone": TEXT,
         "activation_strategy": one_of(("start_date",)),
@@ -204,6 +317,8 @@ SUBSCRIPTION = object_of(
                     "metering_interval": _optional(INTERVAL),
                     "metering_interval_start_at": OPTIONAL_INSTANT,
                     "bill_usage_difference": BOOLEAN,
+                    "price_book_id": described(OPTIONAL_TEXT, "Of which its prices are; null is the default catalog."),
+                    "price_configuration_ids": described(array_of(TEXT), "From which its prices were taken."),
                     "prices": _optional(ROWS),
                     "price_groups": _optional(
                         array_of(object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}))

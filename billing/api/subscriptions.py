@@ -7,13 +7,16 @@ from typing import Any
 import sqlalchemy as sa
 from aiohttp import web
 
+from billing.api.named import check_price_books, unknown
 from billing.api.services import Services
 from billing.api.shapes import NEW_SUBSCRIPTION_BODY, SUBSCRIPTION
+from billing.catalog.plans import PlanStatus, find_plan
 from billing.catalog.registry import find_products, product_names
 from billing.catalog.rows import is_matrix
 from billing.subscriptions.agreement import agree
 from billing.subscriptions.model import Subscription, SubscriptionProduct, SubscriptionStatus
-from billing.subscriptions.reading import SubscriptionAsked, read_subscription
+from billing.subscriptions.plans import from_plan
+from billing.subscriptions.reading import read_subscription
 from billing.subscriptions.registry import (
     cancel_subscription,
     create_subscription,
@@ -23,9 +26,10 @@ from billing.subscriptions.registry import (
 from billing.tables import subscriptions
 from metering.http.app import json_response
 from metering.http.choices import choices_of, values_of
+from metering.http.fields import Fields
 from metering.http.filtering import FilterField, Kind, filter_parameters, filters_of
 from metering.http.paging import PARAMETERS, Page, page_of, paged
-from metering.http.problem import ApiError, Fault, not_found, unavailable
+from metering.http.problem import ApiError, Fault, not_found, refused, unavailable
 from metering.http.reading import read_object
 from metering.http.route import Call, Parameter, Route
 from metering.http.scope import Scope
@@ -103,8 +107,8 @@ class _Subscriptions:
         self._progress = services.progress
 
     async def create(self, call: Call) -> web.Response:
-        asked = read_subscription(await read_object(call.request))
-        made, names = await self._registry.write(self._create, call.world, asked)
+        body = await read_object(call.request)
+        made, names = await self._registry.write(self._create, call.world, body)
         return json_response(subscription_object(made, names, self._clock()), 201)
 
     async def refresh(self, _: Call) -> web.Response:
@@ -132,16 +136,33 @@ class _Subscriptions:
         return json_response(subscription_object(ended, names, now))
 
     def _create(
-        self, connection: sa.Connection, world: World, asked: SubscriptionAsked
+        self, connection: sa.Connection, world: World, body: Mapping[str, Any]
     ) -> tuple[Subscription, dict[str, str]]:
+        asked = read_subscription(_with_plan(connection, world, body))
         customer = resolve(connection, world, asked.customer_id)
         if customer is None:
             message = f"customer_id: there is no customer {asked.customer_id[:80]!r}: create it, or send another id"
             raise ApiError(404, message, [Fault("unknown", ("customer_id",), message)])
+        check_price_books(connection, world, asked.price_book_ids)
         catalog = find_products(connection, world, {one.product_id for one in asked.products})
         agreement = agree(asked, customer, catalog)
         made = create_subscription(connection, world, asked, agreement, self._clock())
         return made, _names(connection, [made])
+
+
+def _with_plan(connection: sa.Connection, world: World, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fill a request in with what its plan says."""
+    fields = Fields(body)
+    plan_id = fields.name("plan_id")
+    fields.refuse_faults()
+    if plan_id is None:
+        return body
+    plan = find_plan(connection, world, plan_id)
+    if plan is None:
+        raise unknown("plan_id", "plan", plan_id)
+    if plan.status is PlanStatus.ARCHIVED:
+        raise refused(f"plan_id: plan {plan.id} is archived: PUT /v1/plans/{plan.id}/unarchive first")
+    return from_plan(body, plan)
 
 
 def subscription_object(subscription: Subscription, names: Mapping[str, str], now: datetime) -> dict[str, Any]:
@@ -152,6 +173,8 @@ def subscription_object(subscription: Subscription, names: Mapping[str, str], no
         "name": subscription.name,
         "status": subscription.status_at(now).value,
         "customer_id": subscription.customer_id,
+        "plan_id": subscription.plan_id,
+        "price_book_id": subscription.price_book_id,
         "currency": subscription.currency,
         "timezone": subscription.timezone,
         "activation_strategy": "start_date",
@@ -183,6 +206,8 @@ def _product_object(agreed: SubscriptionProduct, names: Mapping[str, str]) -> di
             None if agreed.metering.starts_us is None else format_instant(agreed.metering.starts_us)
         ),
         "bill_usage_difference": agreed.metering.bill_usage_difference,
+        "price_book_id": agreed.price_book_id,
+        "price_configuration_ids": list(agreed.price_configuration_ids),
         "prices": None if matrix else list(agreed.groups[0].prices),
         "price_groups": [group.document() for group in agreed.groups] if matrix else None,
     }

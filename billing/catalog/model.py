@@ -22,7 +22,7 @@ class ProductType(StrEnum):
     BUNDLE = "bundle"
     """The `count` that was subscribed, in packs."""
     CREDIT = "credit"
-    """Credits that usage draws on; not served yet."""
+    """Credits that usage of several aggregators draws on, each by its weight; sold in packs."""
 
 
 ROW_TYPES: Mapping[ProductType, tuple[str, ...]] = {
@@ -30,6 +30,7 @@ ROW_TYPES: Mapping[ProductType, tuple[str, ...]] = {
     ProductType.DYNAMIC: ("volume", "packaged", "bulk", "bps"),
     ProductType.SEAT: ("volume", "packaged", "bulk", "bundle"),
     ProductType.BUNDLE: ("bundle",),
+    ProductType.CREDIT: ("bundle",),
 }
 """The price models that a product of a type may have."""
 
@@ -57,7 +58,11 @@ class PriceGroup:
 
 @dataclass(frozen=True, slots=True)
 class PriceConfiguration:
-    """Prices, and whom they are for. None means any; `countries=()` means customers without a country."""
+    """Prices, and whom they are for. None means any; `countries=()` means customers without a country.
+
+    Without a `price_book_id` they are those of the default catalog. Times are None until it is kept, and
+    `archived_at` while it is for sale.
+    """
 
     id: str
     currency: str
@@ -65,17 +70,23 @@ class PriceConfiguration:
     billing_interval: Interval | None
     commitment_interval: Interval | None
     group: PriceGroup
+    price_book_id: str | None = None
+    plan_id: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    archived_at: datetime | None = None
 
     @property
     def parameters(self) -> tuple[object, ...]:
         """Give all that decides whom it is for: configurations alike in this are the groups of one matrix."""
         countries = None if self.countries is None else frozenset(self.countries)
-        return self.currency, countries, self.billing_interval, self.commitment_interval
+        within = self.price_book_id, self.plan_id
+        return self.currency, countries, self.billing_interval, self.commitment_interval, within
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Something that is sold. Configurations are in the order in which they were given, newest last.
+    """Something that is sold. Configurations are those for sale, in the order in which they were given, newest last.
 
     `details` holds the documented fields that no amount depends on, as they were sent.
     """

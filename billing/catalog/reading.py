@@ -1,18 +1,19 @@
 """Read a product as clients send it: fields checked one by one, every fault told at once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from billing.catalog.credits import read_credits
 from billing.catalog.model import PriceConfiguration, PriceGroup, Product, ProductType
 from billing.catalog.rows import check_configurations, read_filter, read_rows
 from billing.errors import InvalidPriceError
-from billing.interval import read_interval
+from billing.interval import Interval, read_interval
 from billing.money import read_currency
 from metering.api.aggregator_fields import read_aggregator
 from metering.http.fields import Fields
 from metering.http.json import dumps
-from metering.http.problem import ApiError, Fault, refused, too_large
+from metering.http.problem import ApiError, Fault, PathPart, conflict, refused, too_large
 from metering.ids import new_id
 from metering.iso import country_codes
 
@@ -47,10 +48,9 @@ def read_product(body: Mapping[str, Any], current: Product | None = None) -> Pro
     """
     fields = Fields(body)
     kind = current.type if current else fields.choice("type", ProductType, required=True)
-    if kind is ProductType.CREDIT:
-        raise refused("type: credit products are not served yet: send flat_fee, dynamic, seat or bundle")
     name = fields.name("name", required=current is None or fields.has("name"))
     details = {detail: read(fields, detail) for detail, read in _DETAILS.items() if fields.has(detail)}
+    details |= read_credits(fields, held=kind is ProductType.CREDIT, new=current is None)
     aggregator_id, aggregator = _read_aggregator(fields)
     if kind is None:
         fields.refuse_faults()
@@ -70,25 +70,64 @@ def read_product(body: Mapping[str, Any], current: Product | None = None) -> Pro
     return ProductFields(name, kind, aggregator_id, aggregator, merged, configurations)
 
 
-def read_new_prices(rows: Any, product: Product, configuration_id: str) -> PriceGroup:
+def read_new_prices(rows: Any, product: Product, current: PriceConfiguration) -> PriceConfiguration:
     """Read the rows that take the place of those of one configuration of a product.
 
     Raises:
         ApiError: 400 with every fault.
     """
     faults: list[Fault] = []
-    current = next(one for one in product.configurations if one.id == configuration_id)
     group = PriceGroup(current.group.metering_filter, read_rows(rows, product.type, (), faults))
-    if not faults:
-        changed = [_with_group(one, group) if one.id == configuration_id else one for one in product.configurations]
-        check_configurations(changed, product.type, faults)
+    changed = replace(current, group=group)
+    if not faults and current.archived_at is None:
+        check_configurations(_among(product, changed), product.type, faults)
     if faults:
         raise ApiError(400, faults[0].message, faults)
-    return group
+    return changed
 
 
-def _with_group(one: PriceConfiguration, group: PriceGroup) -> PriceConfiguration:
-    return PriceConfiguration(one.id, one.currency, one.countries, one.billing_interval, one.commitment_interval, group)
+def read_configuration(
+    body: Mapping[str, Any], product: Product, current: PriceConfiguration | None = None, plan_id: str | None = None
+) -> PriceConfiguration:
+    """Read a configuration that a product gets, or the changes to its `current` one; those of a plan are all its own.
+
+    Raises:
+        ApiError: 400 with every fault, 409 where another one takes all events of the same customers.
+    """
+    kept = {} if current is None else document_of(current)
+    reader = Fields({**kept, **body, **({} if plan_id is None else {"plan_id": plan_id})})
+    one = _read_configuration(reader, new_id("pri") if current is None else current.id, product.type, ())
+    if current is not None:
+        one = replace(one, archived_at=current.archived_at)
+    reader.refuse_faults()
+    if one.archived_at is None:
+        check_configurations(_among(product, one), product.type, reader.faults)
+    if any(fault.code == "shadowed" for fault in reader.faults):
+        message = f"product {product.id} has a price configuration of the same currency, countries, intervals, book"
+        message = f"{message} and plan that takes every event: change or archive that one, or tell them apart"
+        raise conflict(message)
+    reader.refuse_faults()
+    return one
+
+
+def document_of(one: PriceConfiguration) -> dict[str, Any]:
+    """Give a configuration as clients send it."""
+    return {
+        "price_book_id": one.price_book_id,
+        "plan_id": one.plan_id,
+        "currency": one.currency,
+        "countries": None if one.countries is None else list(one.countries),
+        "billing_interval": one.billing_interval.document() if one.billing_interval else None,
+        "commitment_interval": one.commitment_interval.document() if one.commitment_interval else None,
+        "metering_filter": one.group.metering_filter,
+        "prices": list(one.group.prices),
+    }
+
+
+def _among(product: Product, one: PriceConfiguration) -> list[PriceConfiguration]:
+    """Give those for sale with one in the place of its former self, or as the newest."""
+    others = [one if other.id == one.id else other for other in product.configurations]
+    return others if one in others else [*others, one]
 
 
 def _read_aggregator(fields: Fields) -> tuple[str | None, Mapping[str, Any] | None]:
@@ -111,8 +150,8 @@ def _read_aggregator(fields: Fields) -> tuple[str | None, Mapping[str, Any] | No
 
 def _read_configurations(fields: Fields, kind: ProductType, current: Product | None) -> list[PriceConfiguration] | None:
     name = "price_configurations"
-    if current is not None and fields.raw(name) is None:
-        return None
+    if fields.raw(name) is None and (current is not None or kind is ProductType.CREDIT):
+        return None  # Credits may be granted without being for sale.
     readers = fields.items(name, items_max=CONFIGURATIONS_MAX)
     if readers is None:
         if fields.raw(name) is None:
@@ -128,17 +167,17 @@ def _read_configurations(fields: Fields, kind: ProductType, current: Product | N
         sent_id = reader.raw("id")
         kept = isinstance(sent_id, str) and sent_id in ids
         ids.discard(sent_id if isinstance(sent_id, str) else "")
-        out.append(_read_configuration(reader, index, sent_id if kept else new_id("pri"), kind))
+        path = ("price_configurations", index)
+        out.append(_read_configuration(reader, sent_id if kept else new_id("pri"), kind, path))
     if not fields.faults:
         check_configurations(out, kind, fields.faults)
     return out
 
 
-def _read_configuration(reader: Fields, index: int, configuration_id: str, kind: ProductType) -> PriceConfiguration:
+def _read_configuration(
+    reader: Fields, configuration_id: str, kind: ProductType, path: tuple[PathPart, ...]
+) -> PriceConfiguration:
     """Read one; what comes back is of no use if a fault was noted."""
-    if reader.raw("price_book_id") is not None:
-        raise refused(f"price_configurations[{index}].price_book_id: price books are not served yet: leave it out")
-    path = ("price_configurations", index)
     try:
         currency = read_currency(reader.raw("currency"), (*path, "currency"))
     except InvalidPriceError as error:
@@ -151,13 +190,27 @@ def _read_configuration(reader: Fields, index: int, configuration_id: str, kind:
         currency,
         _read_countries(reader),
         read_interval(reader, "billing_interval"),
-        read_interval(reader, "commitment_interval"),
+        _read_commitment(reader),
         PriceGroup(where, prices),
+        reader.name("price_book_id"),
+        reader.name("plan_id"),
     )
 
 
+def _read_commitment(reader: Fields) -> Interval | None:
+    """Read a commitment; `{"period": "all"}` is any, as null is."""
+    sent = reader.raw("commitment_interval")
+    if isinstance(sent, Mapping) and sent.get("period") == "all":
+        return None
+    return read_interval(reader, "commitment_interval")
+
+
 def _read_countries(reader: Fields) -> tuple[str, ...] | None:
+    """Read `countries`, or in its place `country`, which names one."""
     countries = reader.names("countries", items_max=COUNTRIES_MAX)
+    if countries is None:
+        one = None if reader.raw("countries") is not None else reader.name("country")
+        countries = None if one is None else [one]
     if countries is None:
         return None
     if reader.faults:

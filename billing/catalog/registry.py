@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from billing.catalog.model import PriceConfiguration, PriceGroup, Product, ProductStatus, ProductType
-from billing.interval import Interval
-from billing.tables import of, owner, price_configurations, products
+from billing.catalog.configurations import configuration_of, keep_configurations
+from billing.catalog.model import PriceConfiguration, Product, ProductStatus, ProductType
+from billing.tables import of, owner, price_configurations, price_versions, products
 from metering.ids import new_id
 from metering.world import Mode, World
 
@@ -29,7 +29,7 @@ def create_product(
             id=product_id, **owner(world), status=ProductStatus.ACTIVE.value, created_at=now, updated_at=now, **values
         )
     )
-    _insert_configurations(connection, world, product_id, configurations, now)
+    keep_configurations(connection, world, product_id, configurations, now)
     found = find_product(connection, world, product_id)
     assert found is not None
     return found
@@ -42,26 +42,24 @@ def update_product(
     now: datetime,
     configurations: Sequence[PriceConfiguration] | None = None,
 ) -> Product:
-    """Change columns of a product, and put other configurations in the place of all it has; None leaves them."""
+    """Change columns of a product, and put other configurations in the place of those for sale; None leaves them.
+
+    Those that are left out are archived.
+    """
     connection.execute(products.update().where(products.c.id == product.id).values(**changes, updated_at=now))
     if configurations is not None:
-        connection.execute(price_configurations.delete().where(price_configurations.c.product_id == product.id))
-        _insert_configurations(connection, product.world, product.id, configurations, now)
+        keep_configurations(connection, product.world, product.id, configurations, now)
     found = find_product(connection, product.world, product.id)
     assert found is not None
     return found
 
 
-def replace_prices(
-    connection: sa.Connection, product: Product, configuration_id: str, group: PriceGroup, now: datetime
-) -> Product:
-    """Put other rows in the place of one configuration's. Subscriptions keep what they were made with."""
-    connection.execute(
-        price_configurations.update()
-        .where(price_configurations.c.id == configuration_id, price_configurations.c.product_id == product.id)
-        .values(prices=list(group.prices), updated_at=now)
-    )
-    return update_product(connection, product, {}, now)
+def delete_product(connection: sa.Connection, product: Product) -> None:
+    """Forget a product that nothing refers to, with its configurations and their versions."""
+    own = sa.select(price_configurations.c.id).where(price_configurations.c.product_id == product.id)
+    connection.execute(price_versions.delete().where(price_versions.c.price_configuration_id.in_(own)))
+    connection.execute(price_configurations.delete().where(price_configurations.c.product_id == product.id))
+    connection.execute(products.delete().where(products.c.id == product.id))
 
 
 def find_product(connection: sa.Connection, world: World, product_id: str) -> Product | None:
@@ -90,15 +88,6 @@ def product_names(connection: sa.Connection, world: World, product_ids: Iterable
     return found
 
 
-def find_configuration_product(connection: sa.Connection, world: World, configuration_id: str) -> Product | None:
-    """Give the product that a price configuration is of."""
-    query = sa.select(price_configurations.c.product_id).where(
-        of(price_configurations, world), price_configurations.c.id == configuration_id
-    )
-    product_id = connection.execute(query).scalar()
-    return None if product_id is None else find_product(connection, world, product_id)
-
-
 def list_products(
     connection: sa.Connection, world: World, *, conditions: Iterable[sa.ColumnElement[bool]], take: int, skip: int
 ) -> tuple[list[Product], int]:
@@ -109,56 +98,17 @@ def list_products(
     return _with_configurations(connection, connection.execute(query.limit(take).offset(skip))), total
 
 
-def _insert_configurations(
-    connection: sa.Connection,
-    world: World,
-    product_id: str,
-    configurations: Sequence[PriceConfiguration],
-    now: datetime,
-) -> None:
-    rows = [
-        {
-            "id": one.id,
-            **owner(world),
-            "product_id": product_id,
-            "position": position,
-            "currency": one.currency,
-            "countries": None if one.countries is None else list(one.countries),
-            "billing_interval": one.billing_interval.document() if one.billing_interval else None,
-            "commitment_interval": one.commitment_interval.document() if one.commitment_interval else None,
-            "metering_filter": one.group.metering_filter,
-            "prices": list(one.group.prices),
-            "created_at": now,
-            "updated_at": now,
-        }
-        for position, one in enumerate(configurations)
-    ]
-    if rows:
-        connection.execute(price_configurations.insert(), rows)
-
-
 def _with_configurations(connection: sa.Connection, rows: Iterable[Any]) -> list[Product]:
     found = list(rows)
     by_product: dict[str, list[PriceConfiguration]] = {row.id: [] for row in found}
     query = (
         price_configurations.select()
-        .where(price_configurations.c.product_id.in_(by_product))
+        .where(price_configurations.c.product_id.in_(by_product), price_configurations.c.archived_at.is_(None))
         .order_by(price_configurations.c.product_id, price_configurations.c.position)
     )
     for row in connection.execute(query):
-        by_product[row.product_id].append(_configuration(row))
+        by_product[row.product_id].append(configuration_of(row))
     return [_product(row, by_product[row.id]) for row in found]
-
-
-def _configuration(row: Any) -> PriceConfiguration:
-    return PriceConfiguration(
-        row.id,
-        row.currency,
-        None if row.countries is None else tuple(row.countries),
-        None if row.billing_interval is None else Interval.from_document(row.billing_interval),
-        None if row.commitment_interval is None else Interval.from_document(row.commitment_interval),
-        PriceGroup(row.metering_filter, tuple(row.prices)),
-    )
 
 
 def _product(row: Any, configurations: Sequence[PriceConfiguration]) -> Product:

@@ -1,8 +1,9 @@
 """Choose the prices that a customer gets: what matches, and of that the most specific.
 
 A configuration matches when each of its parameters is that of the subscription, or is open to all. One that names a
-parameter goes before one that is open on it; when two name different ones, the commitment counts more than the
-country, the country more than the billing interval, and last the newest wins.
+parameter goes before one that is open on it; when two name different ones, the price book counts more than the plan,
+that more than the commitment, the country, the billing interval, and last the newest wins. Where a price book has
+nothing that matches, the default catalog is asked; another price book never is.
 """
 
 from collections.abc import Sequence
@@ -20,11 +21,15 @@ class Wanted:
     country: str | None
     billing_interval: Interval
     commitment_interval: Interval | None = None
+    price_book_id: str | None = None
+    plan_id: str | None = None
 
     def __str__(self) -> str:
         country = self.country or "no country"
         commitment = f", committed for {self.commitment_interval}" if self.commitment_interval else ""
-        return f"{self.currency}, {country}, every {self.billing_interval}{commitment}"
+        book = f", price book {self.price_book_id}" if self.price_book_id else ""
+        plan = f", plan {self.plan_id}" if self.plan_id else ""
+        return f"{self.currency}, {country}, every {self.billing_interval}{commitment}{book}{plan}"
 
 
 def choose(configurations: Sequence[PriceConfiguration], wanted: Wanted) -> list[PriceConfiguration]:
@@ -46,6 +51,8 @@ def _matches(one: PriceConfiguration, wanted: Wanted) -> bool:
         and (one.countries is None or _covers(one.countries, wanted.country))
         and one.billing_interval in {None, wanted.billing_interval}
         and one.commitment_interval in {None, wanted.commitment_interval}
+        and one.price_book_id in {None, wanted.price_book_id}
+        and one.plan_id in {None, wanted.plan_id}
     )
 
 
@@ -53,5 +60,6 @@ def _covers(countries: tuple[str, ...], country: str | None) -> bool:
     return country in countries if country is not None else not countries
 
 
-def _specificity(one: PriceConfiguration) -> tuple[bool, bool, bool]:
-    return one.commitment_interval is not None, one.countries is not None, one.billing_interval is not None
+def _specificity(one: PriceConfiguration) -> tuple[bool, ...]:
+    named = (one.price_book_id, one.plan_id, one.commitment_interval, one.countries, one.billing_interval)
+    return tuple(parameter is not None for parameter in named)

@@ -6,11 +6,15 @@ What is agreed here is complete: a subscription that was accepted can be billed,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from billing.catalog.model import PriceGroup, Product, ProductStatus, ProductType
+from billing.catalog.model import PriceConfiguration, PriceGroup, Product, ProductStatus, ProductType
 from billing.catalog.rows import is_matrix, read_rows
 from billing.catalog.selection import Wanted, choose
+from billing.interval import Interval
+from billing.pricing.rows import named
 from billing.subscriptions.model import SubscriptionProduct
 from billing.subscriptions.reading import MeteringAsked, ProductAsked, SubscriptionAsked, starts_within_reach
 from billing.windows import Metering, MeteringIntervalType
@@ -32,6 +36,7 @@ class Agreement:
     currency: str
     timezone: str
     starts_at: datetime
+    price_book_id: str | None
     products: tuple[SubscriptionProduct, ...]
 
 
@@ -50,15 +55,60 @@ def agree(asked: SubscriptionAsked, customer: Customer, catalog: Mapping[str, Pr
         raise ApiError(400, WITHOUT_CURRENCY, [Fault("required", ("currency",), remedy)])
     zone = zone_named(customer.timezone or "UTC")
     starts_at = _start(asked.starts_at, zone)
-    products = []
-    for index, one in enumerate(asked.products):
-        wanted = Wanted(currency, customer.country, one.payment_interval, asked.commitment_interval)
-        product = _product(index, one, catalog)
-        groups = _groups(index, one, product, wanted)
-        _check_terms(index, one, product, groups)
-        metering = _metering(index, one, asked, product, zone)
-        products.append(_agreed(one, product, groups, metering))
-    return Agreement(customer.id, currency, zone.key, starts_at, tuple(products))
+    book_id = asked.price_book_id or customer.details.get("price_book_id")
+    setting = Setting(currency, customer.country, zone, asked.commitment_interval, book_id, asked.plan_id)
+    products = tuple(
+        agree_product(("products", index), one, catalog, setting) for index, one in enumerate(asked.products)
+    )
+    return Agreement(customer.id, currency, zone.key, starts_at, book_id, products)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is the same for all products of a subscription."""
+
+    currency: str
+    country: str | None
+    zone: ZoneInfo
+    commitment_interval: Interval | None
+    price_book_id: str | None
+    plan_id: str | None
+
+
+def agree_product(
+    path: Sequence[PathPart], asked: ProductAsked, catalog: Mapping[str, Product], setting: Setting
+) -> SubscriptionProduct:
+    """Settle one product; `path` leads to it in the request.
+
+    Raises:
+        ApiError: 400 for bad rows, 404 for an unknown product, 422 when no price matches or the terms cannot be held.
+    """
+    wanted = Wanted(
+        setting.currency,
+        setting.country,
+        asked.payment_interval,
+        setting.commitment_interval,
+        asked.price_book_id or setting.price_book_id,
+        setting.plan_id,
+    )
+    product = _product(path, asked, catalog)
+    priced = _priced(path, asked, product, wanted)
+    groups = tuple(one.group for one in priced)
+    check_terms(path, asked.min_committed_count, product, groups)
+    return SubscriptionProduct(
+        new_id("spr"),
+        product.id,
+        product.aggregator_id,
+        asked.payment_interval,
+        asked.count,
+        asked.min_amount,
+        asked.max_amount,
+        asked.min_committed_count,
+        groups,
+        _metering(path, asked, product, setting),
+        tuple(one.id for one in priced if one.id),
+        priced[0].price_book_id,
+    )
 
 
 def _start(text: str, zone: ZoneInfo) -> datetime:
@@ -76,70 +126,71 @@ def _instant(text: str, zone: ZoneInfo, path: Sequence[PathPart]) -> int:
     return instant_us
 
 
-def _product(index: int, asked: ProductAsked, catalog: Mapping[str, Product]) -> Product:
+def _product(path: Sequence[PathPart], asked: ProductAsked, catalog: Mapping[str, Product]) -> Product:
     product = catalog.get(asked.product_id)
+    where = named((*path, "id"))
     if product is None:
-        message = f"products[{index}].id: there is no product {asked.product_id[:80]!r}: create it, or send another id"
-        raise ApiError(404, message, [Fault("unknown", ("products", index, "id"), message)])
+        message = f"{where}: there is no product {asked.product_id[:80]!r}: create it, or send another id"
+        raise ApiError(404, message, [Fault("unknown", (*path, "id"), message)])
     if product.status is ProductStatus.ARCHIVED:
         remedy = f"PUT /v1/products/{product.id}/unarchive first"
-        raise refused(f"products[{index}].id: product {product.id} is archived and sold no more: {remedy}")
+        raise refused(f"{where}: product {product.id} is archived and sold no more: {remedy}")
+    if product.type is ProductType.CREDIT:
+        raise refused(f"{where}: product {product.id} holds credits, which are not subscribed to yet")
     return product
 
 
-def _groups(index: int, asked: ProductAsked, product: Product, wanted: Wanted) -> tuple[PriceGroup, ...]:
-    """Give the prices to bill by: those that were sent along, else the catalog's."""
+def _priced(
+    path: Sequence[PathPart], asked: ProductAsked, product: Product, wanted: Wanted
+) -> Sequence[PriceConfiguration]:
+    """Give the prices to bill by: those that were sent along, as a configuration without an id, else the catalog's."""
     if asked.prices is not None:
-        faults: list[Fault] = []
-        rows = read_rows(asked.prices, product.type, ("products", index, "prices"), faults)
-        if faults:
-            raise ApiError(400, faults[0].message, faults)
-        return (PriceGroup(None, rows),)
+        group = PriceGroup(None, read_sent_rows(asked.prices, product.type, (*path, "prices")))
+        return (PriceConfiguration("", wanted.currency, None, None, None, group),)
     chosen = choose(product.configurations, wanted)
     if not chosen:
-        message = f"products[{index}]: product {product.id} has no price for {wanted}"
+        message = f"{named(path)}: product {product.id} has no price for {wanted}"
         message = f"{message}: add a price configuration that matches, or send prices"
-        raise refused(message, Fault("no_price", ("products", index), message))
-    return tuple(one.group for one in chosen)
+        raise refused(message, Fault("no_price", path, message))
+    return chosen
 
 
-def _check_terms(index: int, asked: ProductAsked, product: Product, groups: tuple[PriceGroup, ...]) -> None:
-    where = f"products[{index}].min_committed_count"
-    if asked.min_committed_count is not None and product.type is not ProductType.DYNAMIC:
-        raise refused(f"{where}: a {product.type} product has no usage to commit to: send count")
-    if asked.min_committed_count is not None and is_matrix(groups):
+def read_sent_rows(rows: Any, kind: ProductType, path: Sequence[PathPart]) -> tuple[Mapping[str, Any], ...]:
+    """Read price rows that are agreed with one subscription.
+
+    Raises:
+        ApiError: 400 with every fault.
+    """
+    faults: list[Fault] = []
+    read = read_rows(rows, kind, path, faults)
+    if faults:
+        raise ApiError(400, faults[0].message, faults)
+    return read
+
+
+def check_terms(
+    path: Sequence[PathPart], committed: Decimal | None, product: Product, groups: Sequence[PriceGroup]
+) -> None:
+    """Refuse a commitment where there are no units, or several groups of them.
+
+    Raises:
+        ApiError: 422.
+    """
+    where = named((*path, "min_committed_count"))
+    if committed is not None and product.type is ProductType.FLAT_FEE:
+        raise refused(f"{where}: a {product.type} product has no units to commit to: send count")
+    if committed is not None and is_matrix(groups):
         raise refused(f"{where}: a commitment cannot be shared out among metering filters: leave it out")
 
 
-def _metering(
-    index: int, asked: ProductAsked, subscription: SubscriptionAsked, product: Product, zone: ZoneInfo
-) -> Metering:
+def _metering(path: Sequence[PathPart], asked: ProductAsked, product: Product, setting: Setting) -> Metering:
     """Settle the windows of a product, or refuse what is none of its kind."""
-    metering = asked.metering
+    metering, where = asked.metering, named((*path, "metering_interval_type"))
     if metering != MeteringAsked() and product.type is not ProductType.DYNAMIC:
-        where = f"products[{index}].metering_interval_type"
         raise refused(f"{where}: a {product.type} product has no usage to meter: leave it out")
     commits = metering.type is MeteringIntervalType.SUBSCRIPTION_COMMITMENT
-    if commits and subscription.commitment_interval is None:
-        where = f"products[{index}].metering_interval_type"
+    if commits and setting.commitment_interval is None:
         raise refused(f"{where}: the subscription is not committed: send its commitment_interval, or another type")
-    path = ("products", index, "metering_interval_start_at")
-    starts_us = None if metering.starts_at is None else _instant(metering.starts_at, zone, path)
+    at = (*path, "metering_interval_start_at")
+    starts_us = None if metering.starts_at is None else _instant(metering.starts_at, setting.zone, at)
     return Metering(metering.type, metering.interval, starts_us, metering.bill_usage_difference)
-
-
-def _agreed(
-    asked: ProductAsked, product: Product, groups: tuple[PriceGroup, ...], metering: Metering
-) -> SubscriptionProduct:
-    return SubscriptionProduct(
-        new_id("spr"),
-        product.id,
-        product.aggregator_id,
-        asked.payment_interval,
-        asked.count,
-        asked.min_amount,
-        asked.max_amount,
-        asked.min_committed_count,
-        groups,
-        metering,
-    )

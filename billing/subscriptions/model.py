@@ -32,7 +32,8 @@ class SubscriptionProduct:
     """One product of a subscription and what was agreed about it. Amounts are minor units of its currency.
 
     `groups` has one entry, or the groups of a matrix in order. `aggregator_id` is set when units are counted from
-    events; otherwise they are `count`.
+    events; otherwise they are `count`. `price_configuration_ids` are those of the catalog that `groups` were taken
+    from, none where prices were sent along, and `price_book_id` is theirs.
     """
 
     id: str
@@ -45,6 +46,8 @@ class SubscriptionProduct:
     min_committed_count: Decimal | None
     groups: Sequence[PriceGroup]
     metering: Metering = EACH_PERIOD
+    price_configuration_ids: Sequence[str] = ()
+    price_book_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class Subscription:
     created_at: datetime
     updated_at: datetime
     billing_cycle_alignment: BillingCycleAlignment = BillingCycleAlignment.CALENDAR_PERIOD
+    plan_id: str | None = None
+    price_book_id: str | None = None
 
     def cycle(self, interval: Interval) -> Cycle:
         """Give the cycle of the periods of an interval."""

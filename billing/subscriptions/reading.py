@@ -42,6 +42,7 @@ class ProductAsked:
     min_committed_count: Decimal | None
     prices: Any
     metering: MeteringAsked = MeteringAsked()
+    price_book_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,14 @@ class SubscriptionAsked:
     starts_at: str
     products: Sequence[ProductAsked]
     billing_cycle_alignment: BillingCycleAlignment = BillingCycleAlignment.CALENDAR_PERIOD
+    plan_id: str | None = None
+    price_book_id: str | None = None
+
+    @property
+    def price_book_ids(self) -> set[str]:
+        """Name the price books that it asks for, its products included."""
+        named = {self.price_book_id, *(product.price_book_id for product in self.products)}
+        return {book_id for book_id in named if book_id is not None}
 
 
 def read_subscription(body: Mapping[str, Any]) -> SubscriptionAsked:
@@ -69,6 +78,7 @@ def read_subscription(body: Mapping[str, Any]) -> SubscriptionAsked:
     currency = _read_currency(fields)
     commitment = read_interval(fields, "commitment_interval")
     starts_at = fields.name("starts_at", required=True, characters_max=_ISO_MAX)
+    plan_id, price_book_id = fields.name("plan_id"), fields.name("price_book_id")
     strategy = fields.name("activation_strategy")
     alignment = fields.choice("billing_cycle_alignment", BillingCycleAlignment)
     products = _read_products(fields)
@@ -85,6 +95,8 @@ def read_subscription(body: Mapping[str, Any]) -> SubscriptionAsked:
         starts_at,
         products,
         alignment or BillingCycleAlignment.CALENDAR_PERIOD,
+        plan_id,
+        price_book_id,
     )
 
 
@@ -123,11 +135,9 @@ def _read_products(fields: Fields) -> list[ProductAsked]:
     seen: set[str] = set()
     out = []
     for index, reader in enumerate(readers):
-        asked = _read_product(reader)
+        asked = read_product_terms(reader, f"products[{index}]")
         if asked is None:
             continue
-        _refuse_unserved(reader, f"products[{index}]")
-        _refuse_difference(asked.metering, f"products[{index}]")
         if asked.product_id in seen:
             reader.fault("id", "repeated", f"{asked.product_id[:80]!r} stands twice: list it once, with a count")
         seen.add(asked.product_id)
@@ -135,7 +145,12 @@ def _read_products(fields: Fields) -> list[ProductAsked]:
     return out
 
 
-def _read_product(reader: Fields) -> ProductAsked | None:
+def read_product_terms(reader: Fields, where: str) -> ProductAsked | None:
+    """Read one product of a subscription, or of a plan; None once a fault was noted. `where` names it in refusals.
+
+    Raises:
+        ApiError: 422 for what is not served.
+    """
     noted = len(reader.faults)
     product_id = reader.name("id", required=True)
     interval = read_interval(reader, "payment_interval", required=True)
@@ -146,10 +161,21 @@ def _read_product(reader: Fields) -> ProductAsked | None:
     if least is not None and most is not None and least > most:
         reader.fault("min_amount", "min_above_max", f"is {least}, above the max_amount {most}: lower it")
     metering = _read_metering(reader)
+    book_id = reader.name("price_book_id")
+    if reader.raw("price") is not None and reader.raw("prices") is not None:
+        reader.fault("price", "contradiction", "stands for prices of one row: send one of the two")
     if product_id is None or interval is None or len(reader.faults) != noted:
         return None
     count = Decimal(1) if count is None else count
-    return ProductAsked(product_id, interval, count, least, most, committed, reader.raw("prices"), metering)
+    _refuse_unserved(reader, where)
+    _refuse_difference(metering, where)
+    return ProductAsked(product_id, interval, count, least, most, committed, _sent_prices(reader), metering, book_id)
+
+
+def _sent_prices(reader: Fields) -> Any:
+    """Give the rows that were sent along, `price` being one row alone."""
+    single = reader.raw("price")
+    return reader.raw("prices") if single is None else [single]
 
 
 def _read_metering(reader: Fields) -> MeteringAsked:
@@ -178,11 +204,5 @@ def _refuse_difference(metering: MeteringAsked, where: str) -> None:
 
 def _refuse_unserved(reader: Fields, where: str) -> None:
     """Refuse what would change amounts and is not reckoned with, rather than bill as if it had not been asked."""
-    unserved = (
-        ("children_usage_aggregation", {None}, "null"),
-        ("price_book_id", {None}, "null"),
-    )
-    for name, served, remedy in unserved:
-        value = reader.raw(name)
-        if not (value is None or isinstance(value, bool | str)) or value not in served:
-            raise refused(f"{where}.{name}: this is not served yet: send {remedy} or leave it out")
+    if reader.raw("children_usage_aggregation") is not None:
+        raise refused(f"{where}.children_usage_aggregation: this is not served yet: send null or leave it out")

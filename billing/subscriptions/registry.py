@@ -13,7 +13,7 @@ from billing.periods import BillingCycleAlignment
 from billing.subscriptions.agreement import Agreement
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.reading import SubscriptionAsked
-from billing.tables import of, owner, subscription_products, subscriptions
+from billing.tables import of, owner, subscription_prices, subscription_products, subscriptions
 from billing.windows import Metering
 from metering.ids import new_id
 from metering.world import Mode, World
@@ -35,33 +35,53 @@ def create_subscription(
             timezone=agreement.timezone,
             commitment_interval=commitment.document() if commitment else None,
             billing_cycle_alignment=asked.billing_cycle_alignment.value,
+            plan_id=asked.plan_id,
+            price_book_id=agreement.price_book_id,
             starts_at=agreement.starts_at,
             created_at=now,
             updated_at=now,
         )
     )
-    rows = [
-        {
-            "id": one.id,
-            **owner(world),
-            "subscription_id": subscription_id,
-            "position": position,
-            "product_id": one.product_id,
-            "aggregator_id": one.aggregator_id,
-            "payment_interval": one.payment_interval.document(),
-            "count": one.count,
-            "min_amount": one.min_amount,
-            "max_amount": one.max_amount,
-            "min_committed_count": one.min_committed_count,
-            "price_groups": [group.document() for group in one.groups],
-            "metering": one.metering.document(),
-        }
-        for position, one in enumerate(agreement.products)
-    ]
-    connection.execute(subscription_products.insert(), rows)
+    for position, one in enumerate(agreement.products):
+        insert_product(connection, world, subscription_id, one, position)
     found = find_subscription(connection, world, subscription_id)
     assert found is not None
     return found
+
+
+def insert_product(
+    connection: sa.Connection, world: World, subscription_id: str, one: SubscriptionProduct, position: int
+) -> None:
+    """Keep what was agreed about one product."""
+    values = {
+        "id": one.id,
+        **owner(world),
+        "subscription_id": subscription_id,
+        "position": position,
+        "product_id": one.product_id,
+        "aggregator_id": one.aggregator_id,
+        "payment_interval": one.payment_interval.document(),
+        "count": one.count,
+        "min_amount": one.min_amount,
+        "max_amount": one.max_amount,
+        "min_committed_count": one.min_committed_count,
+        "price_groups": [group.document() for group in one.groups],
+        "metering": one.metering.document(),
+    }
+    connection.execute(subscription_products.insert().values(**values))
+    taken = [
+        {
+            "id": new_id("spp"),
+            **owner(world),
+            "subscription_product_id": one.id,
+            "position": index,
+            "price_configuration_id": configuration_id,
+            "price_book_id": one.price_book_id,
+        }
+        for index, configuration_id in enumerate(one.price_configuration_ids)
+    ]
+    if taken:
+        connection.execute(subscription_prices.insert(), taken)
 
 
 def cancel_subscription(connection: sa.Connection, subscription: Subscription, now: datetime) -> Subscription:
@@ -107,17 +127,24 @@ def list_subscriptions(
 def _with_products(connection: sa.Connection, rows: Iterable[Any]) -> list[Subscription]:
     found = list(rows)
     by_subscription: dict[str, list[SubscriptionProduct]] = {row.id: [] for row in found}
+    own = subscription_products.c.subscription_id.in_(by_subscription)
+    taken: dict[str, list[Any]] = {}
+    prices = subscription_prices.select().join(
+        subscription_products, subscription_products.c.id == subscription_prices.c.subscription_product_id
+    )
+    for row in connection.execute(prices.where(own).order_by(subscription_prices.c.position)):
+        taken.setdefault(row.subscription_product_id, []).append(row)
     products = (
         subscription_products.select()
-        .where(subscription_products.c.subscription_id.in_(by_subscription))
+        .where(own)
         .order_by(subscription_products.c.subscription_id, subscription_products.c.position)
     )
     for row in connection.execute(products):
-        by_subscription[row.subscription_id].append(_product(row))
+        by_subscription[row.subscription_id].append(_product(row, taken.get(row.id, ())))
     return [_subscription(row, by_subscription[row.id]) for row in found]
 
 
-def _product(row: Any) -> SubscriptionProduct:
+def _product(row: Any, taken: Sequence[Any]) -> SubscriptionProduct:
     return SubscriptionProduct(
         row.id,
         row.product_id,
@@ -129,6 +156,8 @@ def _product(row: Any) -> SubscriptionProduct:
         None if row.min_committed_count is None else Decimal(row.min_committed_count),
         tuple(PriceGroup(group["metering_filter"], tuple(group["prices"])) for group in row.price_groups),
         Metering.from_document(row.metering),
+        tuple(one.price_configuration_id for one in taken),
+        taken[0].price_book_id if taken else None,
     )
 
 
@@ -147,4 +176,6 @@ def _subscription(row: Any, products: Sequence[SubscriptionProduct]) -> Subscrip
         row.created_at,
         row.updated_at,
         BillingCycleAlignment(row.billing_cycle_alignment or BillingCycleAlignment.CALENDAR_PERIOD),
+        row.plan_id,
+        row.price_book_id,
     )

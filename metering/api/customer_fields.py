@@ -56,6 +56,7 @@ _DETAIL_DEFAULTS: Mapping[str, Any] = {
     "organisation_invoicing": None,
     "invoicing_entity_id": None,
     "payment_method_type": None,
+    "price_book_id": None,
     "custom_payment_delay": None,
     "custom_properties": {},
     "properties": {},
@@ -195,6 +196,7 @@ _DETAILS: Mapping[str, Callable[[Fields, str], Any]] = {
     "organisation_invoicing": Fields.boolean,
     "invoicing_entity_id": Fields.name,
     "payment_method_type": Fields.text,
+    "price_book_id": Fields.name,
     "custom_payment_delay": _delay,
     "custom_properties": _kept_object,
     "properties": _kept_object,
@@ -226,6 +228,7 @@ _DETAIL_SHAPES: Mapping[str, Shape] = {
     "organisation_invoicing": {"type": ["boolean", "null"]},
     "invoicing_entity_id": OPTIONAL_NAME,
     "payment_method_type": OPTIONAL_LONG_TEXT,
+    "price_book_id": described(OPTIONAL_NAME, "Whose prices new subscriptions get first."),
     "custom_payment_delay": described(
         {**bounded(INTEGER, 0, PAYMENT_DELAY_DAYS_MAX), "type": ["integer", "null"]}, "Days until an invoice is due."
     ),

@@ -5,7 +5,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from aiohttp import web
-from sqlalchemy.ext.compiler import compiles
 
 from metering.api.customer_fields import CUSTOMER, CUSTOMER_BODY, NEW_CUSTOMER_BODY, customer_object, read_customer
 from metering.api.services import Services
@@ -21,6 +20,7 @@ from metering.registry.customers import (
     Customer,
     CustomerStatus,
     CustomerType,
+    DetailText,
     IdentifierTakenError,
     create_customer,
     delete_customer,
@@ -87,27 +87,6 @@ def require_customer(connection: sa.Connection, world: World, identifier: str) -
     return found
 
 
-class DetailText(sa.sql.functions.FunctionElement[str]):
-    """The text of one detail, `DetailText(customers.c.details, name)`."""
-
-    type = sa.String()
-    inherit_cache = True
-
-
-@compiles(DetailText, "sqlite")
-def _detail_in_sqlite(element: DetailText, compiler: Any, **options: Any) -> str:
-    column, name = element.clauses
-    return f"json_extract({compiler.process(column, **options)}, '$.' || {compiler.process(name, **options)})"
-
-
-@compiles(DetailText, "postgresql")
-def _detail_in_postgresql(element: DetailText, compiler: Any, **options: Any) -> str:
-    column, name = element.clauses
-    # Its JSON functions refuse U+0000 wherever in a document it stands, so another character takes its place.
-    readable = rf"regexp_replace({compiler.process(column, **options)}, '(?<!\\)((\\\\)*)\\u0000', '\1\\ufffd', 'g')"
-    return f'((CAST({readable} AS json) ->> {compiler.process(name, **options)}) COLLATE "C")'
-
-
 FILTERS = (
     FilterField("id", customers.c.id, nullable=False),
     FilterField("external_id", customers.c.external_id),
@@ -119,7 +98,7 @@ FILTERS = (
     FilterField("timezone", customers.c.timezone),
     *(
         FilterField(name, DetailText(customers.c.details, sa.literal(name)))
-        for name in ("billing_email", "domain", "organisation_id", "vat_number")
+        for name in ("billing_email", "domain", "organisation_id", "price_book_id", "vat_number")
     ),
     FilterField("created_at", customers.c.created_at, Kind.INSTANT, nullable=False),
     FilterField("updated_at", customers.c.updated_at, Kind.INSTANT, nullable=False),
@@ -167,6 +146,7 @@ class _Customers:
         return json_response(customer_object(changed))
 
     def _create(self, connection: sa.Connection, world: World, values: Mapping[str, Any]) -> Customer:
+        self._check_price_book(connection, world, values)
         try:
             return create_customer(connection, world, values, self._services.clock())
         except IdentifierTakenError as error:
@@ -176,10 +156,18 @@ class _Customers:
         customer = require_customer(connection, world, identifier)
         changes = read_customer(body, customer)
         self._keep_adopted(connection, customer, changes.get("external_id"))
+        if "price_book_id" in body:
+            self._check_price_book(connection, world, changes)
         try:
             return update_customer(connection, customer, changes, self._services.clock())
         except IdentifierTakenError as error:
             raise _taken(error) from None
+
+    def _check_price_book(self, connection: sa.Connection, world: World, values: Mapping[str, Any]) -> None:
+        book_id = values["details"].get("price_book_id")
+        if book_id is not None and not self._services.customer_use.has_price_book(connection, world, book_id):
+            message = f"price_book_id: there is no price book {book_id[:80]!r}: create it first, or send null"
+            raise ApiError(404, message, (Fault("unknown", ("price_book_id",), message),))
 
     def _keep_adopted(self, connection: sa.Connection, customer: Customer, external_id: str | None) -> None:
         """Refuse to swallow the automatically created holder of an external id while something refers to it."""

@@ -5,19 +5,26 @@ transaction ends.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
+from metering.position import Cutoff
 from metering.registry.aggregators import StoredAggregator
 from metering.registry.customers import Customer
+from metering.store.explorer import StoredEvent
+from metering.world import World
 
 
 class CustomerUse(Protocol):
-    """What stands against forgetting a customer."""
+    """What refers to customers, and what they may refer to."""
 
     def use_of_customer(self, connection: sa.Connection, customer: Customer, /) -> str | None:
         """Name what refers to the customer, such as `2 subscriptions`; None when nothing does."""
+        ...
+
+    def has_price_book(self, connection: sa.Connection, world: World, price_book_id: str, /) -> bool:
+        """Tell whether there is a price book of this id."""
         ...
 
 
@@ -42,12 +49,36 @@ class SubscriptionsOf(Protocol):
         ...
 
 
+class Correction(NamedTuple):
+    """A version that took the place of another one of the same event."""
+
+    before: StoredEvent
+    after: StoredEvent
+
+
+class LinesMoved(Protocol):
+    """Which lines of invoices a correction moved."""
+
+    async def lines_moved(
+        self, world: World, cutoff: Cutoff, corrections: Sequence[Correction], /
+    ) -> Sequence[Sequence[Mapping[str, Any]]]:
+        """Give for each correction what it added to lines, and took from them, as it goes out.
+
+        All corrections are of one event, and at most a page of them is asked about.
+        """
+        ...
+
+
 class Unused:
     """Nothing is above: no subscriptions, no products."""
 
     def use_of_customer(self, _connection: sa.Connection, _customer: Customer, /) -> str | None:
         """Find nothing."""
         return None
+
+    def has_price_book(self, _connection: sa.Connection, _world: World, _price_book_id: str, /) -> bool:
+        """Find nothing."""
+        return False
 
     def use_of_aggregator(self, _connection: sa.Connection, _aggregator: StoredAggregator, /) -> str | None:
         """Find nothing."""
@@ -58,3 +89,9 @@ class Unused:
     ) -> Mapping[str, Sequence[str]]:
         """Find nothing."""
         return {}
+
+    async def lines_moved(
+        self, _world: World, _cutoff: Cutoff, corrections: Sequence[Correction], /
+    ) -> Sequence[Sequence[Mapping[str, Any]]]:
+        """Find nothing."""
+        return [()] * len(corrections)

@@ -12,6 +12,7 @@ TEXT: Shape = {"type": "string"}
 OPTIONAL_TEXT: Shape = {"type": ["string", "null"]}
 INTEGER: Shape = {"type": "integer"}
 NUMBER: Shape = {"type": "number"}
+OPTIONAL_NUMBER: Shape = {"type": ["number", "null"]}
 BOOLEAN: Shape = {"type": "boolean"}
 INSTANT: Shape = {"type": "string", "format": "date-time"}
 DAY_OR_INSTANT: Shape = {"anyOf": [{"type": "string", "format": "date"}, INSTANT]}

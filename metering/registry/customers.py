@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 
 from metering.ids import new_id
 from metering.registry.tables import customer_ids, customers
@@ -207,6 +208,33 @@ def list_customers(
         .offset(skip)
     )
     return [_customer(row) for row in connection.execute(query)], total
+
+
+class DetailText(sa.sql.functions.FunctionElement[str]):
+    """The text of one detail, `DetailText(customers.c.details, name)`."""
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(DetailText, "sqlite")
+def _detail_in_sqlite(element: DetailText, compiler: Any, **options: Any) -> str:
+    column, name = element.clauses
+    return f"json_extract({compiler.process(column, **options)}, '$.' || {compiler.process(name, **options)})"
+
+
+@compiles(DetailText, "postgresql")
+def _detail_in_postgresql(element: DetailText, compiler: Any, **options: Any) -> str:
+    column, name = element.clauses
+    # Its JSON functions refuse U+0000 wherever in a document it stands, so another character takes its place.
+    readable = rf"regexp_replace({compiler.process(column, **options)}, '(?<!\\)((\\\\)*)\\u0000', '\1\\ufffd', 'g')"
+    return f'((CAST({readable} AS json) ->> {compiler.process(name, **options)}) COLLATE "C")'
+
+
+def customer_with_detail(connection: sa.Connection, world: World, name: str, value: str) -> str | None:
+    """Give the id of a customer whose detail has a text, None when there is none."""
+    has = DetailText(customers.c.details, sa.literal(name)) == value
+    return connection.execute(sa.select(customers.c.id).where(*_of(customers, world), has).limit(1)).scalar()
 
 
 def _adopt(connection: sa.Connection, customer: Customer, external_id: str) -> None:

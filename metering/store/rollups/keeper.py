@@ -19,7 +19,7 @@ from metering.position import Cutoff
 from metering.store.client import Store
 from metering.store.rollups.definition import Definition
 from metering.store.rollups.manifest import Manifest, forget, kept, newest, publish
-from metering.store.rollups.segments import NotBuiltError, drop, extended, sweep
+from metering.store.rollups.segments import NotBuiltError, are_there, drop, extended, sweep
 
 ASKED_MIN = 2
 """An aggregator that is asked so often, without a longer pause than `ASKED_WITHIN_S` between, is rolled up."""
@@ -102,6 +102,7 @@ class RollupKeeper:
             followed = self._follow(definition)
             if changed is None:
                 followed.read_at = float("-inf")
+                followed.wanted = True
             elif changed > CHANGED_MAX:
                 followed.wanted = True
                 followed.is_behind = changed > BEHIND_MAX
@@ -161,12 +162,14 @@ class RollupKeeper:
         before = newest(self._store, definition)
         if not before.segments:
             self._make_room(definition)
+        if not are_there(self._store, before):  # Somebody dropped some of it: all of it is made anew.
+            before = Manifest(before.generation)
         if cutoff.includes(before.cutoff):
             after = extended(self._store, definition, before, cutoff)
             publish(self._store, definition, after)
-            gone = set(before.ids) - set(after.ids)
         else:
-            after, gone = before, set()  # Another process is ahead.
+            after = before  # Another process is ahead.
+        gone = set(before.ids) - set(after.ids)
         now = time.monotonic()
         with self._lock:
             followed = self._follow(definition)

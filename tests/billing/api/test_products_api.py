@@ -31,9 +31,14 @@ async def test_a_product_comes_back_as_it_was_made(shop):
         "id": configuration["id"],
         "product_id": made["id"],
         "price_book_id": None,
+        "plan_id": None,
         "status": "active",
         "currency": "EUR",
         "countries": None,
+        "country": None,
+        "archived_at": None,
+        "created_at": "2026-03-20T12:00:00.000Z",
+        "updated_at": "2026-03-20T12:00:00.000Z",
         "billing_interval": None,
         "commitment_interval": None,
         "type": "fee",
@@ -128,9 +133,7 @@ async def test_a_bad_product_is_refused_with_the_place(shop, change, path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"type": "credit"},
         {"aggregator_id": "agg_x"},
-        {"price_configurations": [{"currency": "EUR", "prices": FEE, "price_book_id": "pb_1"}]},
     ],
 )
 async def test_what_is_not_served_is_refused_for_its_meaning(shop, change):
