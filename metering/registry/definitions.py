@@ -48,14 +48,22 @@ def in_force(
     connection: sa.Connection, world: World, aggregators: Sequence[StoredAggregator], revision: int
 ) -> list[StoredAggregator]:
     """Give the aggregators, in order, with what they counted at a revision; names, units and thresholds are today's."""
-    later = set(
-        connection.execute(
-            sa.select(aggregator_versions.c.aggregator_id)
-            .where(*_of(world), aggregator_versions.c.revision > revision)
-            .distinct()
-        ).scalars()
+    table = aggregator_versions
+    changed = sa.select(table.c.aggregator_id).where(*_of(world), table.c.revision > revision).distinct()
+    later = set(connection.execute(changed).scalars())
+    if not later:
+        return list(aggregators)
+    newest = (
+        sa.select(table.c.aggregator_id, sa.func.max(table.c.version).label("version"))
+        .where(*_of(world), table.c.revision <= revision)
+        .group_by(table.c.aggregator_id)
+        .subquery()
     )
-    return [_as_of(connection, one, revision) if one.id in later else one for one in aggregators]
+    same = sa.and_(newest.c.aggregator_id == table.c.aggregator_id, newest.c.version == table.c.version)
+    firsts = table.select().where(*_of(world), table.c.version == 1, table.c.revision > revision)
+    then = {row.aggregator_id: row for row in connection.execute(sa.select(table).join(newest, same))}
+    then |= {row.aggregator_id: row for row in connection.execute(firsts)}
+    return [_as_of(one, then[one.id]) if one.id in later else one for one in aggregators]
 
 
 def list_definitions(
@@ -69,11 +77,9 @@ def list_definitions(
     return [Definition(_defined(aggregator, row), row.changed_at, row.changed_by) for row in rows], total
 
 
-def _as_of(connection: sa.Connection, aggregator: StoredAggregator, revision: int) -> StoredAggregator:
-    table = aggregator_versions
-    query = table.select().where(table.c.aggregator_id == aggregator.id).limit(1)
-    row = connection.execute(query.where(table.c.revision <= revision).order_by(table.c.version.desc())).first()
-    then = _defined(aggregator, row or connection.execute(query.order_by(table.c.version)).one())
+def _as_of(aggregator: StoredAggregator, row: Any) -> StoredAggregator:
+    """Give today's aggregator with what it counted then."""
+    then = _defined(aggregator, row)
     details = {name: value for name, value in aggregator.details.items() if name != _TERMS}
     details |= {name: value for name, value in then.details.items() if name == _TERMS}
     return replace(

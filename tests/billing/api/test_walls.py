@@ -47,6 +47,7 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
         "plans.id": plan["id"],
         "products.id": product["id"],
         "price-configurations.id": product["price_configurations"][0]["id"],
+        "customers.id": customer["id"],
         "credits.product_id": held["id"],
         "subscriptions.id": subscription["id"],
         "invoices.id": invoice["id"],

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from metering.aggregation import Aggregator, Operation
 from metering.filters import decode_filter as where
+from metering.formulas import parse_formula
 from metering.ids import new_id
 from metering.position import NOTHING
 from metering.ranges import Range
@@ -33,7 +34,8 @@ ALL = (30, 30)
 ZONES = ["UTC", "Europe/Paris", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns"]
 
 slow_store = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-aggregators = st.sampled_from([COUNT, SUM, FILTERED])
+WORTH = Aggregator("call", Operation.SUM, formula=parse_formula("if(plan = 'pro', amount / 3, 1)"))
+aggregators = st.sampled_from([COUNT, SUM, FILTERED, WORTH])
 instants = st.one_of(
     st.integers(0, 70).map(lambda day: START_US + day * DAY),
     st.integers(0, 70 * 96).map(lambda quarter: START_US + quarter * 15 * MINUTE),
