@@ -1,7 +1,8 @@
 """Read from the registry whom a simulation is about: the customers, their ids, and the prices that they have.
 
 A customer has the prices of its subscriptions to the product in the currency of the simulation, those that ran at any
-time of the range. Who has none pays what the catalog says, by its country and monthly; nothing where that says nothing.
+time of the range. Who has none pays what the catalog says, by its country and price book, monthly; nothing where that
+says nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -58,26 +59,26 @@ def read_parties(connection: sa.Connection, world: World, asked: Asked) -> Parti
     aggregator = find_aggregator(connection, world, product.aggregator_id)
     if aggregator is None:
         return None
-    countries = dict(_countries(connection, world, asked.customer_ids))
-    by_country = {country: _of_catalog(product, asked.currency, country) for country in set(countries.values())}
+    settings = dict(_settings(connection, world, asked.customer_ids))
+    by_setting = {setting: _of_catalog(product, asked.currency, *setting) for setting in set(settings.values())}
     return Parties(
         product,
         aggregator,
-        _identifiers(connection, world, countries, everybody=asked.customer_ids is None),
+        _identifiers(connection, world, settings, everybody=asked.customer_ids is None),
         _agreed(connection, world, asked),
-        {customer: by_country[country] for customer, country in countries.items()},
+        {customer: by_setting[setting] for customer, setting in settings.items()},
     )
 
 
-def _countries(
+def _settings(
     connection: sa.Connection, world: World, wanted: Sequence[str] | None
-) -> Iterator[tuple[str, str | None]]:
-    query = sa.select(customers.c.id, customers.c.country).where(of(customers, world))
-    if wanted is None:
-        yield from ((row.id, row.country) for row in connection.execute(query))
-        return
-    for some in _some(wanted):
-        yield from ((row.id, row.country) for row in connection.execute(query.where(customers.c.id.in_(some))))
+) -> Iterator[tuple[str, tuple[str | None, str | None]]]:
+    """Yield the country and the price book of each customer."""
+    query = sa.select(customers.c.id, customers.c.country, customers.c.details).where(of(customers, world))
+    for some in [None] if wanted is None else _some(wanted):
+        asked = query if some is None else query.where(customers.c.id.in_(some))
+        for row in connection.execute(asked):
+            yield row.id, (row.country, row.details.get("price_book_id"))
 
 
 def _identifiers(
@@ -92,8 +93,8 @@ def _identifiers(
     return found
 
 
-def _of_catalog(product: Product, currency: str, country: str | None) -> Had | None:
-    chosen = choose(product.configurations, Wanted(currency, country, _MONTHLY))
+def _of_catalog(product: Product, currency: str, country: str | None, price_book_id: str | None) -> Had | None:
+    chosen = choose(product.configurations, Wanted(currency, country, _MONTHLY, price_book_id=price_book_id))
     return Had(tuple(one.group for one in chosen)) if chosen else None
 
 

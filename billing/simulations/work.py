@@ -124,7 +124,13 @@ class Work:
         """Give whom it is about, by id: those that were named, or all that used the product or have it."""
         if self.asked.customer_ids is not None:
             return sorted(self.parties.identifiers)
-        using = {customer for period in usages for way in period.values() for customer in way}
+        using = {
+            customer
+            for period in usages
+            for way in period.values()
+            for customer, figures in way.items()
+            if any(not usage.is_nothing for usage in figures)
+        }
         return sorted(using | set(self.parties.agreed))
 
     def _counted(

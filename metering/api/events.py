@@ -13,7 +13,7 @@ from aiohttp import web
 from metering.aggregation import Aggregator
 from metering.api import asof
 from metering.api.asof import as_of
-from metering.api.corrections import FIGURES_MOVED, corrections_of, figures_moved, read_counting
+from metering.api.corrections import FIGURES_MOVED, FiguresMoved, corrections_of, read_counting
 from metering.api.seams import Correction
 from metering.api.services import Services
 from metering.filters import EVERYTHING, Filter
@@ -198,11 +198,13 @@ class _Events:
             return {}
         services = self._services
         named = sorted({event.customer_id for one in corrections.values() for event in one})
-        counting, owners = await services.registry.read(read_counting, world, event_type, named)
+        counting = await services.registry.read(read_counting, world, event_type, named)
+        moved = FiguresMoved(services.store, world, cutoff, counting)
+        figures = await services.store.run(lambda: [moved.by(correction) for correction in corrections.values()])
         lines = await services.lines.lines_moved(world, cutoff, list(corrections.values()))
         return {
-            number: {"figures": figures_moved(correction, counting, owners), "lines": list(own)}
-            for (number, correction), own in zip(corrections.items(), lines, strict=True)
+            number: {"figures": gained, "lines": list(own)}
+            for number, gained, own in zip(corrections, figures, lines, strict=True)
         }
 
 

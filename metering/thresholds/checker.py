@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from metering.aggregation import Usage
+from metering.aggregation import READS_EARLIER, Usage
 from metering.decimals import EXACT, plain
 from metering.errors import MeteringError
 from metering.filters import EVERYTHING
@@ -71,17 +71,21 @@ class _Pass:
     def world(self) -> World:
         return self.watched.aggregator.world
 
+    @property
+    def _reads_earlier(self) -> bool:
+        """Tell whether what changed before a period is part of its figure."""
+        return self.watched.aggregator.operation in READS_EARLIER
+
     def changes(self) -> Changes:
         """Select what changed within the periods that count; a day more at each end, for zones."""
         count, period = self.watched.interval
         zone = zone_named("UTC")
+        oldest = period_containing(self.now_us - LATE_US - DAY, period, count, zone)
         selection = Selection(
             self.world,
             self.cutoff,
             [self.watched.aggregator.entity],
-            start_us=max(
-                EARLIEST_US, period_containing(self.now_us - LATE_US - DAY, period, count, zone).start_us - DAY
-            ),
+            start_us=EARLIEST_US if self._reads_earlier else max(EARLIEST_US, oldest.start_us - DAY),
             end_us=min(LATEST_US, period_containing(self.now_us + DAY, period, count, zone).end_us + DAY),
         )
         return Changes(selection, self.watched.since)
@@ -89,7 +93,7 @@ class _Pass:
     def windows(self, one: Touched, zone: str) -> Iterator[Window]:
         """Yield the periods that count and may have changed."""
         count, period = self.watched.interval
-        last_us = min(one.last_us, self.now_us)
+        last_us = self.now_us if self._reads_earlier else min(one.last_us, self.now_us)
         at_us = max(one.first_us, self.now_us - LATE_US)
         while (window := _period(at_us, period, count, zone)).start_us <= last_us:
             yield window

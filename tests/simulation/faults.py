@@ -45,7 +45,7 @@ RATES = {
     "power cut": 0.02,
     "partitions move": 0.15,
     # The memory of a process.
-    "filter of seen keys goes wrong": 0.15,
+    "filter of seen keys goes wrong": 0.4,
     "started beside a living one": 0.05,
 }
 

@@ -165,6 +165,11 @@ class Installation:
             core = self.newest_core()
             if self.trims and core and self.faults.hit("log is settled"):
                 core.process.spawn(core.settle())
+                if self.random.random() < 0.4:
+                    appender = self.random.choice(self.logs or self.gateways or [core])
+                    self.world.loop.call_later(
+                        self.random.uniform(0, 0.6), appender.process.kill, "killed when settled"
+                    )
             if (self.disk or self.spool_disk) is not None and self.faults.hit("power cut"):
                 self.scheduler.note("world", "power cut")
                 self.cut_power()

@@ -309,7 +309,7 @@ class CoreProcess:
             return moment(process.scheduler)
 
         if installation.trims:
-            margin_s = installation.random.choice((0.1, 1.0, 5.0))
+            margin_s = installation.random.choice((0.0, 0.5, 5.0))
             if installation.has_log_process:
                 trimmer = await RemoteLogWriter.open(SOCKET, answer_wait_s_max=10)
             else:

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import pytest
+
 TIERS = [
     {"type": "volume", "from": 0, "to": 10, "amount": 3.3},
     {"type": "volume", "from": 10, "to": None, "amount": 1},
@@ -80,3 +82,23 @@ async def test_what_nothing_counts_moves_nothing(shop):
     assert [one["moved"] for one in told] == [None, {"figures": [], "lines": []}]
     again = await shop.api.get(f"{VERSIONS}?as_of={then.headers['X-Usage-Cutoff']}")
     assert [one["moved"] for one in again.json["data"]] == [None]
+
+
+@pytest.mark.parametrize(
+    ("operation", "quantity"),
+    [("max", 2), ("min", 0), ("average", Decimal("1.5")), ("latest", 6), ("unique", 1), ("sum", 6), ("count", None)],
+)
+async def test_every_kind_of_figure_tells_what_it_gained(shop, operation, quantity):
+    """What the usage of the month tells before and after is what moved."""
+    cus = await shop.customer()
+    counted = await shop.aggregator(operation=operation, property="n")
+    for number, n in enumerate((3, 7, 3)):
+        await shop.use(cus["id"], f"2026-03-0{number + 1}T00:00:00Z", n=n)
+    one = {"customer_id": cus["id"], "record_id": "x", "timestamp_us": MARCH_US}
+    path = f"/v1/customers/{cus['id']}/usage/{counted['id']}?start_date=2026-03-01&end_date=2026-04-01"
+    (version,) = await shop.usage.add(shop.api.world, {**one, "properties": b'{"n":3}'})
+    before = (await shop.api.get(path)).json["total"]
+    await shop.usage.add(shop.api.world, {**one, "properties": b'{"n":9}'}, supersedes=version)
+    after = (await shop.api.get(path)).json["total"]
+    moved = (await shop.api.get(VERSIONS)).json["data"][1]["moved"]["figures"]
+    assert sum(figure["quantity"] for figure in moved) == after - before == (quantity or 0)

@@ -193,3 +193,16 @@ async def test_a_line_that_bills_the_difference_tells_what_earlier_periods_paid(
     (line,) = explanation["lines"]
     assert [(one["reason"], one["amount"]) for one in line["entries"]] == [("already_billed", -(3 + 3 + 4))]
     assert (line["signed_amount"], line["events"]["count"]) == (3, 9)
+
+
+async def test_a_line_over_the_whole_database_opens_into_all_there_is(shop):
+    """Whatever the timestamp; those of other customers are not among them."""
+    cus, other = await shop.customer(), await shop.customer()
+    await shop.subscription(cus, (await shop.product(TIERS), {"metering_interval_type": "full_database"}))
+    await shop.use(cus["id"], "2020-01-01T00:00:00+00:00", "2026-03-10T10:00:00+00:00", "2030-01-01T00:00:00+00:00")
+    await shop.use(other["id"], "2026-03-10T10:00:00+00:00")
+    (invoice,) = await shop.invoices()
+    explanation = await explained(shop, invoice)
+    adds_up(explanation, explanation["data"], invoice)
+    assert [one["timestamp"][:4] for one in explanation["data"]] == ["2020", "2026", "2030"]
+    assert explanation["lines"][0]["signed_amount"] == 3 + 3 + 1

@@ -173,3 +173,38 @@ async def test_what_cannot_be_simulated_is_refused(shop, change, status, paths):
     assert answer.status == status, answer.text
     if paths is not None:
         assert answer.paths == paths
+
+
+async def test_a_figure_that_is_no_sum_is_rated_over_all_ids_of_a_customer(shop, registry, store, clock):
+    """Unique values of both ids count once; who has none is not told of."""
+    unique = await shop.aggregator(operation="unique", property="user")
+    product = await shop.product(OPEN, aggregator_id=unique["id"])
+    used, _ = await shop.customer(external_id="a"), await shop.customer(external_id="b")
+    await shop.use("a", "2026-01-31T23:59:59Z", user="x")
+    await shop.use(used["id"], "2026-01-05T00:00:00Z", user="x")
+    await shop.use(used["id"], "2026-02-05T00:00:00Z", user="y")
+    simulation_id = await begun(shop, asked(product, ("double", DOUBLE)))
+    async with running(registry, store, clock):
+        told = await ended(shop, simulation_id)
+    assert [(one["customer_id"], one["current"]) for one in told["data"]] == [(used["id"], 2 * 5)]
+    assert told["totals"] == [{"name": "double", "amount": 2 * 10}]
+
+
+async def test_who_has_no_subscription_pays_by_country_and_price_book(shop, registry, store, clock):
+    """As the catalog would have it; who finds no price there is told without one."""
+    book = await shop.made("/v1/price-books", {"name": "partners"})
+    configurations = [
+        {"currency": "EUR", "prices": DOUBLE, "price_book_id": book["id"]},
+        {"currency": "EUR", "prices": OPEN, "countries": ["FR"]},
+    ]
+    product = await shop.product(configurations=configurations)
+    partner = await shop.customer(external_id="p", price_book_id=book["id"])
+    french, other = await shop.customer(external_id="f", country="FR"), await shop.customer(external_id="o")
+    for one in ("p", "f", "o"):
+        await shop.use(one, "2026-01-05T00:00:00Z")
+    simulation_id = await begun(shop, asked(product, ("double", DOUBLE)))
+    async with running(registry, store, clock):
+        told = await ended(shop, simulation_id)
+    current = {one["customer_id"]: one["current"] for one in told["data"]}
+    assert current == {partner["id"]: 10, french["id"]: 5, other["id"]: None}
+    assert told["without_current"] == 1

@@ -165,6 +165,24 @@ def test_what_is_asked_twice_is_rolled_up_and_then_read_from_there(store):
     keeper.close()
 
 
+def test_what_was_dropped_is_made_anew_when_it_is_asked_for(store):
+    """The answer is right at once, and from a rollup again later."""
+    definition = Definition(a_world(), SUM)
+    history = History([Arrival(index * 2, amount=index) for index in range(20)])
+    history.write(store, definition.world)
+    cutoff = history.cutoff(ALL)
+    keeper = keeper_of(store, cutoff, asked_min=1)
+    reader, scope = RolledUpReader(store, keeper), Scope(definition.world, cutoff)
+    expected = UsageReader(store).by_customer(scope, SUM)
+    for _ in range(2):
+        assert reader.by_customer(scope, SUM) == expected
+        asyncio.run(keeper.work_off())
+        assert_same(store, definition, cutoff, newest(store, definition))
+        assert reader.by_customer(scope, SUM) == expected
+        drop(store, newest(store, definition).ids)
+    keeper.close()
+
+
 def test_an_older_cut_off_than_the_rollup_is_read_from_the_events(store):
     """So `as_of` stays what it was."""
     definition = Definition(a_world(), COUNT)
