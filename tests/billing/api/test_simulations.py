@@ -161,6 +161,7 @@ async def test_what_cannot_be_rated_is_told(shop, registry, store, clock, used):
         ({"configurations": [{"name": "a", "prices": [{"type": "fee", "amount": 1}]}]}, 400, None),
         ({"configurations": [{"price_groups": [{"prices": OPEN}], "prices": OPEN}]}, 400, None),
         ({"configurations": [{"price_groups": [{"prices": OPEN}, {"prices": OPEN}]}]}, 400, None),
+        ({"currency": None, "configurations": [{"price_groups": [], "min_committed_count": 1}]}, 400, None),
         ({"configurations": [{"prices": OPEN, "min_amount": 2, "max_amount": 1}]}, 400, None),
         ({"customer_ids": ["nobody"]}, 404, [["customer_ids", 0]]),
         ({"product_id": "itm_0"}, 404, [["product_id"]]),
