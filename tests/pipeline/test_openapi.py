@@ -138,6 +138,8 @@ def tell_story(described):
         call("GET", f"/v1/customers/{{id}}/usage{path}", query=RANGE, id=customer, **inner)
     for path in ("", "/timeseries", "/group-by-customer"):
         call("GET", f"/v1/aggregators/{{id}}/usage{path}", query=RANGE, id=aggregator)
+    grouped = "/v1/aggregators/{id}/usage/group-by-property"
+    call("GET", grouped, query={**RANGE, "property": "tokens"}, id=aggregator)
 
     rows = [{"type": "volume", "from": 0, "to": None, "amount": 250, "unit_count": 1}]
     monthly = {"period": "months"}
