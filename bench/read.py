@@ -8,6 +8,7 @@ written in 60 batches over time as a consumer writes them. Goals at 10 million: 
 merged and 100 ms when not. Set CEILING=1 to fail beyond them.
 """
 
+import asyncio
 import os
 import shutil
 import statistics
@@ -18,14 +19,18 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from metering.aggregation import Aggregator, Operation
+from metering.aggregation import ADDS_UP, Aggregator, Operation
 from metering.filters import decode_filter
+from metering.formulas import parse_formula
 from metering.position import Cutoff, Position
 from metering.ranges import Range
 from metering.store.client import Store
 from metering.store.current import Selection
 from metering.store.explorer import Explorer
 from metering.store.migrations import migrate
+from metering.store.rollups.keeper import RollupKeeper
+from metering.store.rollups.manifest import forget_world
+from metering.store.rollups.reader import RolledUpReader
 from metering.store.usage import Scope, UsageReader
 from metering.timestamps import DAY
 from metering.windows import Granularity, boundaries
@@ -42,6 +47,12 @@ SPAN_US = 91 * DAY
 CUSTOMERS = max(1, SIZE // EVENTS_A_MONTH // MONTHS)
 WORLD = World("acc_bench", Mode.PROD)
 FEBRUARY = (START_US + 31 * DAY, START_US + 60 * DAY)
+MARCH = (START_US + 60 * DAY, START_US + 91 * DAY)
+FORMULA = parse_formula("CASE WHEN method = 'post' THEN round(amount * 1.5, 2) ELSE coalesce(amount, 0) / 3 END")
+OPERATIONS = [
+    *(Aggregator("call", operation, "amount") for operation in Operation if operation not in ADDS_UP),
+    Aggregator("call", Operation.SUM, formula=FORMULA),
+]
 CUTOFF = Cutoff({1: Position((2 << 48) - 1)})
 
 # Event n falls at its share of the three months, for customer n modulo customers; every 50th is sent again at once
@@ -128,6 +139,9 @@ def measure(store: Store) -> float:
     timed(
         "one customer's month: 5 aggregators", lambda number: reader.totals(one(number), [total, count, filtered] * 2)
     )
+    for each in OPERATIONS:
+        told = each.operation.value if each.formula is None else f"{each.operation.value} of a formula"
+        timed(f"one customer's month: {told}", lambda number, each=each: reader.total(one(number), each))
     timed("one customer's month by day", lambda number: reader.timeseries(one(number), total, days))
     timed("one customer's month by group", lambda number: reader.by_group(one(number), total, [posted]))
     timed("one customer's month: values in order", lambda number: list(reader.values(one(number), total)))
@@ -139,15 +153,48 @@ def measure(store: Store) -> float:
         lambda _: store.select(_BARE, dict(zip(("start", "end"), FEBRUARY, strict=True))),
         few,
     )
+    for each in OPERATIONS:
+        told = each.operation.value if each.formula is None else f"{each.operation.value} of a formula"
+        timed(f"all customers' month: {told}", lambda _, each=each: reader.by_customer(everyone, each), few)
     timed("all customers' month by day", lambda _: reader.timeseries(everyone, total, days), few)
     timed("all events: a page of 50, newest first", lambda _: explorer.events(Selection(WORLD, CUTOFF), take=50), few)
     timed("all events: count", lambda _: explorer.count(Selection(WORLD, CUTOFF)), few)
     timed("one key's versions", lambda _: explorer.versions(WORLD, CUTOFF, "call", "0" * 32), few)
     timed("spans of all types", lambda _: reader.spans(WORLD, CUTOFF), few)
     timed("types", lambda _: explorer.event_types(WORLD), few)
+    rolled_up(store)
     now = START_US + SPAN_US
     timed("events accepted a minute", lambda _: explorer.accepted_per_minute(WORLD, minutes=60, now_us=now), few)
     return month
+
+
+def rolled_up(store: Store) -> None:
+    """Ask what is asked of all customers from rollups: brought up, and with some events since."""
+    total, count = Aggregator("call", Operation.SUM, "amount"), Aggregator("call", Operation.COUNT)
+    everyone = Scope(WORLD, CUTOFF, *MARCH)
+    days = boundaries(Range(*MARCH, zone_named("Europe/Paris")), Granularity.DAY)
+    for behind in (10_000, 0):
+        known = Cutoff({1: Position((1 << 48) + 2 * (SIZE - behind) - 1)}) if behind else CUTOFF
+
+        async def applied(known: Cutoff = known) -> Cutoff:
+            return known
+
+        keeper = RollupKeeper(store, applied, asked_min=1)
+        reader = RolledUpReader(store, keeper)
+        forget_world(store, WORLD)
+        for aggregator in (total, count):
+            reader.by_customer(everyone, aggregator)
+        start, cpu = time.perf_counter(), time.process_time()
+        asyncio.run(keeper.work_off())
+        took = f"{time.perf_counter() - start:.1f} s, CPU {time.process_time() - cpu:.1f} s"
+        print(f"  rollups of two aggregators in {took}; {behind:,} events came since:")
+        if reader.by_customer(everyone, total) != UsageReader(store).by_customer(everyone, total):
+            raise ValueError("a rollup says something else than the events")
+        timed("all customers' month, from a rollup", lambda _, reader=reader: reader.by_customer(everyone, total))
+        timed("all customers' month by day", lambda _, reader=reader: reader.timeseries(everyone, total, days))
+        timed("all customers' month, one figure", lambda _, reader=reader: reader.total(everyone, total))
+        timed("spans of all types", lambda _, reader=reader: reader.spans(WORLD, CUTOFF))
+        keeper.close()
 
 
 def main() -> int:

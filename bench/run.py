@@ -14,7 +14,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-BENCHES = ("gateway.py", "client.py", "consumer.py", "end_to_end.py", "kafka.py", "read.py", "prices.py")
+BENCHES = (
+    "gateway.py",
+    "client.py",
+    "consumer.py",
+    "end_to_end.py",
+    "kafka.py",
+    "read.py",
+    "prices.py",
+    "rating.py",
+    "simulate.py",
+    "explain.py",
+)
 
 
 def machine():

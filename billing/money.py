@@ -17,9 +17,11 @@ from decimal import (
     Inexact,
     InvalidOperation,
     Overflow,
+    getcontext,
+    setcontext,
 )
 from fractions import Fraction
-from operator import eq
+from itertools import repeat
 from types import MappingProxyType
 
 from billing.errors import AmountTooLargeError, InvalidPriceError
@@ -35,6 +37,23 @@ MONEY = Context(
     rounding=ROUND_HALF_UP,
     traps=[DivisionByZero, FloatOperation, Inexact, InvalidOperation, Overflow],
 )
+
+
+class Exactly:
+    """Compute under `MONEY` within a block, as `localcontext(MONEY)` does, without making a copy of it first.
+
+    To be used where nothing in the block changes the context: `MONEY` itself is the one that is set.
+    """
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = getcontext()
+        setcontext(MONEY)
+
+    def __exit__(self, *_: object) -> None:
+        setcontext(self._before)
+
 
 AMOUNT_MAX = 2**63 - 1
 """The largest amount in minor units; a credit reaches as far below zero."""
@@ -78,10 +97,9 @@ def allocate(total: int, shares: Sequence[Decimal], denominator: int = 1) -> lis
     """
     if len(shares) == 1:
         return [total]
-    if denominator == 1:
-        whole = [int(share) for share in shares]
-        if all(map(eq, whole, shares)):
-            return whole  # Nothing to share out, as with most prices.
+    nearly = _allocate_nearly(total, shares, denominator)
+    if nearly is not None:
+        return nearly
     if total < 0:
         return [-part for part in allocate(-total, [share.copy_negate() for share in shares], denominator)]
     parts: list[int] = []
@@ -99,6 +117,22 @@ def allocate(total: int, shares: Sequence[Decimal], denominator: int = 1) -> lis
     if left:
         for index in sorted(range(len(parts)), key=remainders.__getitem__, reverse=True)[:left]:
             parts[index] += 1
+    return parts
+
+
+def _allocate_nearly(total: int, shares: Sequence[Decimal], denominator: int) -> list[int] | None:
+    """Split as `allocate` where at most one more unit has to be placed, as with most prices; else None."""
+    if any(map(Decimal.is_signed, shares)):
+        return None
+    cut = shares if denominator == 1 else map(MONEY.divide_int, shares, repeat(denominator))
+    parts = list(map(int, cut))
+    left = total - sum(parts)
+    if left > 1:
+        return None
+    if left:
+        cut_off = [part * denominator for part in parts]
+        remainders = list(map(MONEY.subtract, shares, cut_off))
+        parts[remainders.index(max(remainders))] += 1
     return parts
 
 

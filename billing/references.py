@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
+from billing.catalog.credits import credit_aggregators
+from billing.catalog.model import ProductType
 from billing.catalog.price_books import find_price_book
 from billing.tables import (
     of,
@@ -51,7 +53,7 @@ class BillingReferences:
             of(subscription_products, aggregator.world), subscription_products.c.aggregator_id == aggregator.id
         )
         subscription_id = connection.execute(by_subscription.limit(1)).scalar()
-        return None if subscription_id is None else f"subscription {subscription_id}"
+        return _credits_by(connection, aggregator) if subscription_id is None else f"subscription {subscription_id}"
 
     def properties_used(self, connection: sa.Connection, world: World, /) -> set[str]:
         """Name the properties that a price matrix of the catalog or of a subscription tells groups apart by."""
@@ -85,3 +87,14 @@ class BillingReferences:
         for row in connection.execute(query):
             found.setdefault(row.customer_id, []).append(row.id)
         return found
+
+
+def _credits_by(connection: sa.Connection, aggregator: StoredAggregator) -> str | None:
+    """Name a product whose credits are drawn by an aggregator."""
+    query = sa.select(products.c.id, products.c.details).where(
+        of(products, aggregator.world), products.c.type == ProductType.CREDIT.value
+    )
+    for row in connection.execute(query):
+        if any(one.aggregator_id == aggregator.id for one in credit_aggregators(row.details)):
+            return f"product {row.id}"
+    return None

@@ -175,6 +175,37 @@ subscription_changes = sa.Table(
 )
 
 
+# `request` is what was asked, `cutoff` as of when. `worker` works on it, and says so again before `held_until`.
+simulations = sa.Table(
+    "simulations",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("request", ExactJson, nullable=False),
+    sa.Column("cutoff", sa.Text, nullable=False),
+    sa.Column("progress", sa.Integer, nullable=False),
+    sa.Column("summary", ExactJson),
+    sa.Column("message", sa.Text),
+    sa.Column("worker", sa.String(64)),
+    sa.Column("held_until", Instant),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Index("ix_simulations_world_created", "account_id", "mode", "created_at", "id"),
+    sa.Index("ix_simulations_status_created", "status", "created_at", "id"),
+)
+
+# One row a customer, written when all are known; `current` is null where a customer has no price.
+simulation_outcomes = sa.Table(
+    "simulation_outcomes",
+    metadata,
+    sa.Column("simulation_id", sa.String(64), sa.ForeignKey("simulations.id"), primary_key=True),
+    sa.Column("customer_id", sa.String(64), primary_key=True),
+    sa.Column("current", sa.BigInteger),
+    sa.Column("amounts", ExactJson, nullable=False),
+)
+
+
 def of(table: sa.Table, world: World) -> sa.ColumnElement[bool]:
     """Give the condition that keeps a statement within one world."""
     return sa.and_(table.c.account_id == world.account_id, table.c.mode == world.mode.value)

@@ -55,6 +55,7 @@ async def serve_api(role: Role, stop: asyncio.Event) -> None:
             progress=progress,
             writer=writer,
             imports=Imports(registry, spool, importer, now),
+            alone=False,
         )
         role.health.checks = {
             "the registry": role.registry_answers(registry),

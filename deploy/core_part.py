@@ -14,7 +14,9 @@ from aiohttp import web
 
 import billing.api
 import metering.api
+from billing.corrections import MovedLines
 from billing.references import BillingReferences
+from billing.simulations.runner import SimulationRunner
 from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
 from deploy.backup.command import export_route
 from deploy.key_use import flush_use
@@ -64,6 +66,7 @@ from metering.store.explorer import Explorer
 from metering.store.rollups.keeper import RollupKeeper
 from metering.store.rollups.reader import RolledUpReader
 from metering.store.usage import UsageReader
+from metering.thresholds.checker import ThresholdChecker
 
 DRAIN_S_MAX = 10.0
 
@@ -81,6 +84,7 @@ class Core:
     authenticator: KeyAuthenticator
     imports: Imports
     replayer: Replayer
+    simulator: SimulationRunner
     limiter: Limiter | None = None
     standstill: Standstill = field(default_factory=Standstill)
     rollups: RollupKeeper | None = None
@@ -153,8 +157,7 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
     importing = asyncio.create_task(importer.run())
-    runs = [flush_use(core.authenticator), eraser.run(), *([keeper.run()] if keeper is not None else [])]
-    runs += background(core)
+    runs = [flush_use(core.authenticator), eraser.run(), *([keeper.run()] if keeper else []), *background(core)]
     beside = [asyncio.create_task(run) for run in runs]
     try:
         await web.SockSite(runner, bind_private(config.core_socket)).start()
@@ -180,7 +183,8 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
 
 def background(core: Core) -> list[Coroutine[Any, Any, None]]:
     """Give what is done besides, wherever questions are answered, until it is cancelled."""
-    return [] if core.rollups is None else [core.rollups.run()]
+    checker = ThresholdChecker(core.registry, core.store, core.usage, core.versions.applied, now)
+    return [checker.run(), core.simulator.run(), *([core.rollups.run()] if core.rollups else [])]
 
 
 def _erasing(core: Core, eraser: ErasureRunner) -> Sequence[Route]:
@@ -208,8 +212,12 @@ def make_core(
     writer: LogWriter,
     imports: Imports,
     standstill: Standstill | None = None,
+    alone: bool = True,
 ) -> Core:
-    """Put together what routes and pages stand on. `standstill`: of the consumer in this process, if there is one."""
+    """Put together what routes and pages stand on.
+
+    `standstill`: of the consumer in this process, if there is one. `alone`: no other process works off what takes long.
+    """
     rollups = RollupKeeper(store, versions.applied) if config.rollups else None
     return Core(
         registry=registry,
@@ -221,6 +229,7 @@ def make_core(
         authenticator=KeyAuthenticator(registry, now),
         imports=imports,
         replayer=Replayer(StoreDeadLetters(store), writer, now),
+        simulator=SimulationRunner(registry, store, now, alone=alone),
         limiter=config.limiter(),
         standstill=standstill or Standstill(),
         rollups=rollups,
@@ -240,10 +249,16 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         customer_use=references,
         aggregator_use=references,
         subscriptions=references,
+        lines=MovedLines(core.registry, core.store),
         stands_still=lambda: core.standstill.reason is not None,
     )
     money = billing.api.Services(
-        registry=core.registry, store=core.store, cutoffs=cutoffs, clock=now, progress=core.progress
+        registry=core.registry,
+        store=core.store,
+        cutoffs=cutoffs,
+        clock=now,
+        progress=core.progress,
+        simulations=core.simulator,
     )
     pricing = EventPricing(
         core.registry, core.store, cutoffs, core.progress, BillingPricer(core.registry, core.store), now

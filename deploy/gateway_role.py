@@ -41,7 +41,6 @@ async def serve_gateways(role: Role, stop: asyncio.Event) -> None:
     """Serve until told to stop; requests under way are finished."""
     async with AsyncExitStack() as stack:
         tallies = stack.enter_context(Tallies(role.run_dir / role.name, CELLS))
-
         spool = await stack.enter_async_context(spooling(role, stop))
 
         async def metrics() -> web.StreamResponse:

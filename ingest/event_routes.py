@@ -11,7 +11,7 @@ from aiohttp import web
 from ingest.rules import NAME_CHARACTERS_MAX, PROPERTIES_MAX
 from metering.api.events import EVENT
 from metering.http.problem import ApiError
-from metering.http.route import Call, Route
+from metering.http.route import Call, Parameter, Route
 from metering.http.scope import Scope
 from metering.http.shapes import (
     BOOLEAN,
@@ -112,6 +112,13 @@ _BATCH: Shape = described(
     "Each is judged by itself as a NewEvent: one that is none is told in `events_failed`, the others are taken.",
 )
 _RETRACTED = described(INTEGER, "How many.")
+_ONE_QUERY = (
+    Parameter(
+        "with_price_calculation",
+        "true: answer once the event is priced too, and tell its price as the message `event.price_calculated`.",
+        BOOLEAN,
+    ),
+)
 _SEND_FAILURES = (400, 401, 403, 408, 413, 415, 429, 503)
 
 
@@ -123,7 +130,16 @@ def event_routes() -> Sequence[Route]:
     return [
         *(
             Route(
-                *place, ingest, misdirected, one, TAG, status, body=NEW_EVENT, answer=object_of({}), failures=failures
+                *place,
+                ingest,
+                misdirected,
+                one,
+                TAG,
+                status,
+                _ONE_QUERY,
+                body=NEW_EVENT,
+                answer=object_of({}),
+                failures=(*failures, 422),
             )
             for place, status in ((SEND_EVENT, 201), (SEND_EVENT_V2, 202))
         ),

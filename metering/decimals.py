@@ -44,6 +44,14 @@ def within_limits(number: Decimal) -> bool:
     return True
 
 
+def quotient(numerator: Decimal, divisor: int) -> Decimal:
+    """Divide to 18 decimals, half away from zero. `numerator` has at most 18 decimals, `divisor` is above 0."""
+    assert divisor > 0
+    scaled = int(EXACT.scaleb(numerator, DECIMALS_MAX))
+    units = (2 * abs(scaled) + divisor) // (2 * divisor)
+    return EXACT.scaleb(Decimal(-units if scaled < 0 else units), -DECIMALS_MAX)
+
+
 def plain(number: Decimal) -> str:
     """Give a number's digits without an exponent, trailing zeros or a negative zero."""
     text = format(number, "f")

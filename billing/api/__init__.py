@@ -1,5 +1,6 @@
 """Billing over HTTP: the catalog, subscriptions, invoices and the preview of prices, as one table of routes."""
 
+from billing.api.credits import credit_routes
 from billing.api.invoice_events import invoice_event_routes
 from billing.api.invoices import invoice_routes
 from billing.api.plans import plan_routes
@@ -8,6 +9,7 @@ from billing.api.price_books import price_book_routes
 from billing.api.price_configurations import price_configuration_routes
 from billing.api.products import product_routes
 from billing.api.services import Services
+from billing.api.simulations import simulation_routes
 from billing.api.subscription_updates import update_routes
 from billing.api.subscriptions import subscription_routes
 from metering.http.route import Route
@@ -26,5 +28,7 @@ def routes(services: Services) -> list[Route]:
         *update_routes(services),
         *invoice_routes(services),
         *invoice_event_routes(services),
+        *credit_routes(services),
         *preview_routes(),
+        *simulation_routes(services),
     ]

@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from billing.api import exported
 from billing.api.explained_objects import EXPLAINED, explained_event_object, explained_line_object
 from billing.api.refusals import answered
 from billing.api.services import Services
@@ -13,7 +14,7 @@ from metering.api import asof
 from metering.http.app import json_response
 from metering.http.choices import values_of
 from metering.http.paging import PARAMETERS, Page, page_of, paged
-from metering.http.problem import not_found
+from metering.http.problem import not_found, unavailable
 from metering.http.route import Call, Parameter, Route
 from metering.http.scope import Scope
 from metering.position import Cutoff
@@ -26,6 +27,7 @@ TAG = "Invoices"
 _FILTERS = (
     Parameter("product_id", "Events of the lines of this product; as `product_id__in` of several."),
     Parameter("invoice_line_item_id", "Events of this line; as `invoice_line_item_id__in` of several."),
+    *exported.PARAMETERS,
     asof.PARAMETER,
 )
 
@@ -44,6 +46,7 @@ def invoice_event_routes(services: Services) -> list[Route]:
             TAG,
             parameters=(*PARAMETERS, *_FILTERS),
             answer=EXPLAINED,
+            other_answer_types=exported.CONTENT_TYPES,
         )
     ]
 
@@ -51,21 +54,37 @@ def invoice_event_routes(services: Services) -> list[Route]:
 class _InvoiceEvents:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._files = 0
 
     async def list(self, call: Call) -> web.StreamResponse:
         services, page, invoice_id = self._services, page_of(call), call.path("id")
         products, items = values_of(call, "product_id"), values_of(call, "invoice_line_item_id")
-        now = services.clock()
-        at = await asof.as_of(call, services.cutoffs, now)
+        format_name, now = exported.format_of(call), services.clock()
+        at = await asof.as_of_with_definitions(call, services.cutoffs, now, services.registry, services.store)
         with answered():
             found = await explain_invoice(
-                services.registry, services.store, call.world, invoice_id=invoice_id, cutoff=at.cutoff, now=now
+                services.registry, services.store, call.world, invoice_id=invoice_id, as_of=at, now=now
             )
             if found is None:
                 raise not_found(f"there is no invoice {invoice_id[:80]!r}")
             lines = _wanted(found, products, items)
+            if format_name is not None:
+                return await self._file(call, found, lines, format_name, at)
             answer = await services.store.run(self._answer, call.world, at.cutoff, found, lines, page)
         return json_response(answer, headers=at.headers)
+
+    async def _file(
+        self, call: Call, found: ExplainedInvoice, lines: Sequence[ExplainedLine], format_name: str, at: asof.AsOf
+    ) -> web.StreamResponse:
+        if self._files >= exported.FILES_MAX:
+            raise unavailable(f"{exported.FILES_MAX} files are being written here: ask again shortly", retry_after_s=10)
+        self._files += 1
+        try:
+            return await exported.answer_file(
+                call, self._services.store, found, lines, format_name=format_name, headers=at.headers
+            )
+        finally:
+            self._files -= 1
 
     def _answer(
         self, world: World, cutoff: Cutoff, found: ExplainedInvoice, lines: Sequence[ExplainedLine], page: Page

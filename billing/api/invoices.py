@@ -3,6 +3,8 @@
 As documented, a list without `status` hides `open` ones; nothing else is made yet, so it is empty.
 """
 
+from datetime import datetime
+
 from aiohttp import web
 
 from billing.api.invoice_objects import invoice_object
@@ -72,24 +74,26 @@ class _Invoices:
             values_of(call, "subscription_id"),
             StartsWithin(*instants_within(call, _STARTS)),
         )
-        at = await asof.as_of(call, self._services.cutoffs, now)
+        at = await self._as_of(call, now)
         if statuses is None or InvoiceStatus.OPEN not in statuses:
             return json_response(paged([], 0, page), headers=at.headers)
         registry, store = self._services.registry, self._services.store
         with answered():
             found, total = await list_open_invoices(
-                registry, store, call.world, wanted=wanted, page=page, cutoff=at.cutoff, now=now
+                registry, store, call.world, wanted=wanted, page=page, as_of=at, now=now
             )
         return json_response(paged([invoice_object(one) for one in found], total, page), headers=at.headers)
 
     async def get(self, call: Call) -> web.Response:
         now, invoice_id = self._services.clock(), call.path("id")
-        at = await asof.as_of(call, self._services.cutoffs, now)
+        at = await self._as_of(call, now)
         registry, store = self._services.registry, self._services.store
         with answered():
-            found = await find_open_invoice(
-                registry, store, call.world, invoice_id=invoice_id, cutoff=at.cutoff, now=now
-            )
+            found = await find_open_invoice(registry, store, call.world, invoice_id=invoice_id, as_of=at, now=now)
         if found is None:
             raise not_found(f"there is no invoice {invoice_id[:80]!r}")
         return json_response(invoice_object(found), headers=at.headers)
+
+    async def _as_of(self, call: Call, now: datetime) -> asof.AsOf:
+        services = self._services
+        return await asof.as_of_with_definitions(call, services.cutoffs, now, services.registry, services.store)

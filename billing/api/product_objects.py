@@ -20,6 +20,9 @@ _DETAIL_DEFAULTS: Mapping[str, Any] = {
     "properties": None,
     "custom_properties": None,
     "accounting": None,
+    "credit_aggregators": [],
+    "low_credits_threshold": None,
+    "credits_grant_mode": None,
 }
 
 

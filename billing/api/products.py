@@ -10,7 +10,8 @@ from billing.api.named import check_named
 from billing.api.product_objects import product_object
 from billing.api.services import Services
 from billing.api.shapes import NEW_PRODUCT_BODY, PRODUCT, PRODUCT_BODY
-from billing.catalog.model import Product, ProductStatus
+from billing.catalog.credits import credit_aggregators
+from billing.catalog.model import Product, ProductStatus, ProductType
 from billing.catalog.reading import ProductFields, read_product
 from billing.catalog.registry import (
     create_product,
@@ -79,7 +80,9 @@ class _Products:
 
     async def create(self, call: Call) -> web.Response:
         asked = read_product(await read_object(call.request))
-        return json_response(product_object(*await self._registry.write(self._create, call.world, asked)), 201)
+        return json_response(
+            product_object(*await self._registry.write(self._create, call.world, asked, call.key_id)), 201
+        )
 
     async def list(self, call: Call) -> web.Response:
         page, conditions = page_of(call), filters_of(call, FILTERS)
@@ -91,7 +94,7 @@ class _Products:
 
     async def update(self, call: Call) -> web.Response:
         body = await read_object(call.request)
-        changed = await self._registry.write(self._update, call.world, call.path("id"), body)
+        changed = await self._registry.write(self._update, call.world, call.path("id"), body, call.key_id)
         return json_response(product_object(*changed))
 
     async def archive(self, call: Call) -> web.Response:
@@ -108,8 +111,8 @@ class _Products:
         changed = await self._registry.write(self._change_status, call.world, call.path("id"), status)
         return json_response(product_object(*changed))
 
-    def _create(self, connection: sa.Connection, world: World, asked: ProductFields) -> _Found:
-        aggregator = self._aggregator(connection, world, asked)
+    def _create(self, connection: sa.Connection, world: World, asked: ProductFields, by: str | None) -> _Found:
+        aggregator = self._aggregator(connection, world, asked, by)
         check_named(connection, world, asked.configurations or ())
         values = {
             "name": asked.name,
@@ -117,22 +120,28 @@ class _Products:
             "aggregator_id": aggregator.id if aggregator else None,
             "details": asked.details,
         }
+        _require_credit_aggregators(connection, world, asked)
         made = create_product(connection, world, values, asked.configurations or [], self._clock())
         return made, aggregator
 
-    def _update(self, connection: sa.Connection, world: World, product_id: str, body: Mapping[str, Any]) -> _Found:
+    def _update(
+        self, connection: sa.Connection, world: World, product_id: str, body: Mapping[str, Any], by: str | None
+    ) -> _Found:
         product, current = _require(connection, world, product_id)
         asked = read_product(body, product)
-        aggregator = self._aggregator(connection, world, asked) or current
+        aggregator = self._aggregator(connection, world, asked, by) or current
+        _require_credit_aggregators(connection, world, asked)
         check_named(connection, world, asked.configurations or ())
         changes: dict[str, Any] = {"details": asked.details, "aggregator_id": aggregator.id if aggregator else None}
         if asked.name is not None:
             changes["name"] = asked.name
         return update_product(connection, product, changes, self._clock(), asked.configurations), aggregator
 
-    def _aggregator(self, connection: sa.Connection, world: World, asked: ProductFields) -> StoredAggregator | None:
+    def _aggregator(
+        self, connection: sa.Connection, world: World, asked: ProductFields, by: str | None
+    ) -> StoredAggregator | None:
         if asked.aggregator is not None:
-            return create_aggregator(connection, world, asked.aggregator, self._clock())
+            return create_aggregator(connection, world, asked.aggregator, self._clock(), by)
         if asked.aggregator_id is None:
             return None
         found = find_aggregator(connection, world, asked.aggregator_id)
@@ -160,6 +169,16 @@ def _page(
 ) -> tuple[list[_Found], int]:
     found, total = list_products(connection, world, conditions=conditions, take=page.take, skip=page.skip)
     return [(product, _aggregator_of(connection, product)) for product in found], total
+
+
+def _require_credit_aggregators(connection: sa.Connection, world: World, asked: ProductFields) -> None:
+    if asked.type is not ProductType.CREDIT:
+        return
+    for index, one in enumerate(credit_aggregators(asked.details)):
+        if find_aggregator(connection, world, one.aggregator_id) is None:
+            message = f"credit_aggregators[{index}]: there is no aggregator {one.aggregator_id[:80]!r}: create it first"
+            path = ("credit_aggregators", index, "aggregator_id")
+            raise ApiError(404, message, [Fault("unknown", path, message)])
 
 
 def _require(connection: sa.Connection, world: World, product_id: str) -> _Found:

@@ -26,6 +26,21 @@ class UpToDate:
         return True
 
 
+class Background(Protocol):
+    """Who works off what is asked for and takes long."""
+
+    def wake(self) -> None:
+        """Learn that there is something new."""
+        ...
+
+
+class Asleep:
+    """Nobody: what is asked for waits until somebody looks."""
+
+    def wake(self) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Shared by all handlers of a process. `clock` gives aware date-times."""
@@ -35,3 +50,4 @@ class Services:
     cutoffs: Cutoffs
     clock: Callable[[], datetime]
     progress: Progress = field(default_factory=UpToDate)
+    simulations: Background = field(default_factory=Asleep)

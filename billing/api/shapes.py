@@ -1,5 +1,6 @@
 """What billing's requests and answers look like, as JSON Schema fragments."""
 
+from billing.catalog.credits import GrantMode
 from billing.catalog.model import ProductStatus, ProductType
 from billing.interval import COUNT_MAX
 from billing.invoices.model import InvoiceStatus
@@ -146,17 +147,27 @@ _DETAILS = {
     "custom_properties": _optional(ANY_OBJECT),
     "accounting": _optional(ANY_OBJECT),
 }
-_PRODUCT_TYPE = one_of([kind.value for kind in ProductType if kind is not ProductType.CREDIT])
+_CREDITS = {
+    "credit_aggregators": array_of(
+        object_of(
+            {"aggregator_id": TEXT, "weight": described(NUMBER, "Credits for each unit of usage; above 0.")},
+            title="CreditAggregator",
+            required=("aggregator_id", "weight"),
+        )
+    ),
+    "low_credits_threshold": _optional(NUMBER),
+    "credits_grant_mode": one_of([mode.value for mode in GrantMode], optional=True),
+}
+_PRODUCT_TYPE = one_of([kind.value for kind in ProductType])
 _PRODUCT_FIELDS = {
     "name": NAME,
     "aggregator_id": described(OPTIONAL_TEXT, "What a dynamic product is counted by."),
     "aggregator": described(ANY_OBJECT, "In its place: an aggregator by its id, or one to be created."),
     "price_configurations": array_of(NEW_CONFIGURATION),
     **_DETAILS,
+    **_CREDITS,
 }
-NEW_PRODUCT_BODY = request_of(
-    {"type": _PRODUCT_TYPE, **_PRODUCT_FIELDS}, title="NewProduct", required=("name", "type", "price_configurations")
-)
+NEW_PRODUCT_BODY = request_of({"type": _PRODUCT_TYPE, **_PRODUCT_FIELDS}, title="NewProduct", required=("name", "type"))
 PRODUCT_BODY = request_of(_PRODUCT_FIELDS, title="ProductFields", never_null=("name",))
 PRODUCT = object_of(
     {
@@ -168,6 +179,7 @@ PRODUCT = object_of(
         "aggregator": _optional(AGGREGATOR),
         "price_configurations": array_of(CONFIGURATION),
         **_DETAILS,
+        **_CREDITS,
         "created_at": INSTANT,
         "updated_at": INSTANT,
     },

@@ -22,7 +22,7 @@ class ProductType(StrEnum):
     BUNDLE = "bundle"
     """The `count` that was subscribed, in packs."""
     CREDIT = "credit"
-    """Credits that usage draws on; not served yet."""
+    """Credits that usage of several aggregators draws on, each by its weight; sold in packs."""
 
 
 ROW_TYPES: Mapping[ProductType, tuple[str, ...]] = {
@@ -30,6 +30,7 @@ ROW_TYPES: Mapping[ProductType, tuple[str, ...]] = {
     ProductType.DYNAMIC: ("volume", "packaged", "bulk", "bps"),
     ProductType.SEAT: ("volume", "packaged", "bulk", "bundle"),
     ProductType.BUNDLE: ("bundle",),
+    ProductType.CREDIT: ("bundle",),
 }
 """The price models that a product of a type may have."""
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from billing.catalog.credits import read_credits
 from billing.catalog.model import PriceConfiguration, PriceGroup, Product, ProductType
 from billing.catalog.rows import check_configurations, read_filter, read_rows
 from billing.errors import InvalidPriceError
@@ -47,10 +48,9 @@ def read_product(body: Mapping[str, Any], current: Product | None = None) -> Pro
     """
     fields = Fields(body)
     kind = current.type if current else fields.choice("type", ProductType, required=True)
-    if kind is ProductType.CREDIT:
-        raise refused("type: credit products are not served yet: send flat_fee, dynamic, seat or bundle")
     name = fields.name("name", required=current is None or fields.has("name"))
     details = {detail: read(fields, detail) for detail, read in _DETAILS.items() if fields.has(detail)}
+    details |= read_credits(fields, held=kind is ProductType.CREDIT, new=current is None)
     aggregator_id, aggregator = _read_aggregator(fields)
     if kind is None:
         fields.refuse_faults()
@@ -150,8 +150,8 @@ def _read_aggregator(fields: Fields) -> tuple[str | None, Mapping[str, Any] | No
 
 def _read_configurations(fields: Fields, kind: ProductType, current: Product | None) -> list[PriceConfiguration] | None:
     name = "price_configurations"
-    if current is not None and fields.raw(name) is None:
-        return None
+    if fields.raw(name) is None and (current is not None or kind is ProductType.CREDIT):
+        return None  # Credits may be granted without being for sale.
     readers = fields.items(name, items_max=CONFIGURATIONS_MAX)
     if readers is None:
         if fields.raw(name) is None:

@@ -26,6 +26,8 @@ class Reason(StrEnum):
     COMMITMENT = "commitment"
     MINIMUM = "minimum"
     MAXIMUM = "maximum"
+    FIGURE = "figure"
+    """A figure that is no sum of what events bring, such as a maximum: no single event adds it."""
     ALREADY_BILLED = "already_billed"
     ROUNDING = "rounding"
     NOT_METERED = "not_metered"
@@ -56,6 +58,11 @@ def owed_before(groups: Sequence[PriceGroup], terms: Terms) -> list[Entry]:
         if standing != before:
             entries.append(Entry(reason, added(before, standing)))
     return entries
+
+
+def owed_as_a_whole(begun: Standing, last: Standing) -> list[Entry]:
+    """Give what is owed for a figure to which events do not add up: all that lies between its beginning and its end."""
+    return [] if begun == last else [Entry(Reason.FIGURE, added(begun, last))]
 
 
 def owed_after(rated: Rated, last: Standing) -> list[Entry]:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 from billing.catalog.rows import filter_of
-from billing.explained.beyond import Entry, owed_after, owed_before, owed_without_events
+from billing.explained.beyond import Entry, owed_after, owed_as_a_whole, owed_before, owed_without_events
 from billing.explained.running import Running, charged_by_event, running_after
-from billing.explained.standing import Added, Standing
+from billing.explained.standing import NOTHING_ADDED, Added, Standing
 from billing.invoices.asking import Asked, Figure, count_all
 from billing.invoices.lines import Counted, WindowUsage, charged, window_rated
 from billing.invoices.model import Invoice, LineItem, line_item_id
@@ -23,7 +24,8 @@ from billing.invoices.registry import Stands, read_one
 from billing.pricing import Terms
 from billing.subscriptions.model import SubscriptionProduct
 from billing.windows import MeteredWindow
-from metering.aggregation import NEEDS_PROPERTY
+from metering.aggregation import ADDS_UP, NEEDS_PROPERTY
+from metering.api.asof import AsOf
 from metering.http.paging import Page
 from metering.position import Cutoff
 from metering.registry.aggregators import StoredAggregator
@@ -53,6 +55,11 @@ class ExplainedWindow:
     begun: Standing
     last: Standing
     entries: Sequence[Entry]
+
+    @property
+    def adds_up(self) -> bool:
+        """Tell whether its figure is the sum of what each event brings."""
+        return self.aggregator.operation in ADDS_UP
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class ExplainedEvent:
 
 
 async def explain_invoice(
-    registry: Registry, store: Store, world: World, *, invoice_id: str, cutoff: Cutoff, now: datetime
+    registry: Registry, store: Store, world: World, *, invoice_id: str, as_of: AsOf, now: datetime
 ) -> ExplainedInvoice | None:
     """Open an open invoice into its lines, None when this world has none of this id.
 
@@ -99,10 +106,10 @@ async def explain_invoice(
         RefusedPriceError: an amount lies beyond 64 bits.
         QueryLimitError: there is too much to count for one answer.
     """
-    stands = await registry.read(read_one, world, invoice_id, now)
+    stands = await registry.read(partial(read_one, revision=as_of.revision), world, invoice_id, now)
     if not stands.periods:
         return None
-    return await store.run(_explained, store, world, cutoff, stands, microseconds(now))
+    return await store.run(_explained, store, world, as_of.cutoff, stands, microseconds(now))
 
 
 def events_on_page(lines: Sequence[ExplainedLine], page: Page) -> list[ExplainedEvent]:
@@ -134,7 +141,7 @@ def all_events(lines: Sequence[ExplainedLine]) -> Iterator[list[ExplainedEvent]]
 
 def _some(line: ExplainedLine, window: ExplainedWindow, skip: int, take: int) -> list[ExplainedEvent]:
     place = window.events.place_of(skip - 1) if skip else None
-    running = _after(window, skip, place)
+    running = _after(window, skip, place) if window.adds_up else _after(window, 0, None)
     return [_explain(line, window, one, running) for one in window.events.page(place, take)]
 
 
@@ -144,7 +151,7 @@ def _after(window: ExplainedWindow, skip: int, place: Place | None) -> Running:
     if charged_by_event(groups):
         assert window.counted.values is not None
         return running_after(groups, window.terms, (), window.counted.values[:skip])
-    totals = [usage.total for usage in window.events.counted_until(place)]
+    totals = [usage.rated for usage in window.events.counted_until(place)]
     return running_after(groups, window.terms, totals, None)
 
 
@@ -152,7 +159,8 @@ def _explain(line: ExplainedLine, window: ExplainedWindow, counted: CountedEvent
     quantity = _ONE
     if window.aggregator.operation in NEEDS_PROPERTY:
         quantity = counted.value or _ZERO  # What is no number adds nothing.
-    return ExplainedEvent(line, window.aggregator, counted, quantity, running.add(counted.group, quantity))
+    added = running.add(counted.group, quantity) if window.adds_up else NOTHING_ADDED
+    return ExplainedEvent(line, window.aggregator, counted, quantity, added)
 
 
 def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_us: int) -> ExplainedInvoice:
@@ -189,7 +197,8 @@ def _window(
     _, terms = charged(product, nothing, _WHOLE)
     begun = running_after(groups, terms, nothing.totals, nothing.values).standing
     last = running_after(groups, terms, counted.totals, counted.values).standing
-    entries = [*owed_before(groups, terms), *owed_after(window_rated(product, usage), last)]
+    whole = owed_as_a_whole(begun, last) if aggregator.operation not in ADDS_UP else []
+    entries = [*owed_before(groups, terms), *whole, *owed_after(window_rated(product, usage), last)]
     window = Window(metered.so_far.start_us, metered.so_far.end_us)
     return ExplainedWindow(window, product, aggregator, terms, counted, events, begun, last, entries)
 

@@ -18,7 +18,7 @@ from billing.invoices.lines import Counted
 from billing.invoices.running import running_figures
 from billing.pricing import EventPrices
 from billing.windows import Span
-from metering.aggregation import Operation, Usage
+from metering.aggregation import ADDS_UP, Operation, Usage
 from metering.errors import QueryLimitError
 from metering.http.json import dumps
 from metering.position import Cutoff
@@ -81,7 +81,7 @@ def count_all(store: Store, world: World, cutoff: Cutoff, asked: Iterable[Asked]
         values = _Values(store, counting, together)
         for one, usages in zip(together, figures, strict=True):
             allows_negative = one.aggregator.details.get("allow_negative_values") is True
-            totals, count = [usage.total for usage in usages], sum(usage.count for usage in usages)
+            totals, count = [usage.rated for usage in usages], sum(usage.count for usage in usages)
             counted[one.figure] = Counted(totals, values.of(one, usages[0]), allows_negative, count)
     return counted
 
@@ -101,14 +101,16 @@ class _Values:
     def of(self, one: Asked, usage: Usage) -> Sequence[Decimal] | None:
         """Give the values for a figure in (timestamp, id) order, None where it needs none.
 
-        An event that is merely counted is worth 1.
+        An event that is merely counted is worth 1. A figure that events do not add up to is charged as one event is.
         """
         if is_matrix(one.groups) or not isinstance(prices_of(one.groups[0]), EventPrices):
             return None
+        aggregator = self._counting.aggregator
+        if aggregator.operation not in ADDS_UP:
+            return as_one_event(usage)
         if usage.count > EVENTS_PRICED_MAX:
             raise too_many_to_price(one.aggregator.id, usage.count)
-        aggregator = self._counting.aggregator
-        if aggregator.operation is not Operation.SUM:
+        if aggregator.operation is Operation.COUNT:
             return [Decimal(1)] * usage.count
         key = _beginning(one)
         if key not in self._read:
@@ -123,6 +125,11 @@ class _Values:
 
 def _beginning(one: Asked) -> tuple[tuple[str, ...], int]:
     return tuple(one.customer_ids), one.question.start_us
+
+
+def as_one_event(usage: Usage) -> list[Decimal]:
+    """Give a figure that no single events add up to as the value of one event, of none when there is nothing."""
+    return [] if usage.is_nothing else [usage.rated]
 
 
 def too_many_to_price(aggregator_id: str, count: int) -> QueryLimitError:

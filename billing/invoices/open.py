@@ -1,10 +1,12 @@
 """Give open invoices as usage stands at a cut-off: nothing is stored, each is worked out when it is asked for.
 
-The registry is read once, in one transaction; the store at one cut-off; what comes after is pure.
+The registry is read once, in one transaction; the store at one cut-off, by the definitions of aggregators that were in
+force at it; what comes after is pure.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
 from billing.invoices.asking import Asked, Figure, count_all
 from billing.invoices.begun import OpenPeriod
@@ -14,8 +16,8 @@ from billing.invoices.registry import Stands, Wanted, read_one, read_page
 from billing.periods import days_owed
 from billing.subscriptions.model import SubscriptionProduct
 from billing.windows import MeteredWindow, metered_windows
+from metering.api.asof import AsOf
 from metering.http.paging import Page
-from metering.position import Cutoff
 from metering.registry.engine import Registry
 from metering.store.client import Store
 from metering.timestamps import microseconds
@@ -23,7 +25,7 @@ from metering.world import World
 
 
 async def list_open_invoices(
-    registry: Registry, store: Store, world: World, *, wanted: Wanted, page: Page, cutoff: Cutoff, now: datetime
+    registry: Registry, store: Store, world: World, *, wanted: Wanted, page: Page, as_of: AsOf, now: datetime
 ) -> tuple[list[Invoice], int]:
     """Give a page of open invoices, those of the latest periods first, and how many there are.
 
@@ -31,13 +33,13 @@ async def list_open_invoices(
         RefusedPriceError: an amount lies beyond 64 bits.
         QueryLimitError: there is too much to count for one answer.
     """
-    stands = await registry.read(read_page, world, wanted, page, now)
-    counted = await store.run(count_all, store, world, cutoff, asked_of(stands), microseconds(now))
+    stands = await registry.read(partial(read_page, revision=as_of.revision), world, wanted, page, now)
+    counted = await store.run(count_all, store, world, as_of.cutoff, asked_of(stands), microseconds(now))
     return invoices_of(stands, counted), stands.total
 
 
 async def find_open_invoice(
-    registry: Registry, store: Store, world: World, *, invoice_id: str, cutoff: Cutoff, now: datetime
+    registry: Registry, store: Store, world: World, *, invoice_id: str, as_of: AsOf, now: datetime
 ) -> Invoice | None:
     """Give one open invoice, None when this world has none of this id.
 
@@ -45,8 +47,8 @@ async def find_open_invoice(
         RefusedPriceError: an amount lies beyond 64 bits.
         QueryLimitError: there is too much to count for one answer.
     """
-    stands = await registry.read(read_one, world, invoice_id, now)
-    counted = await store.run(count_all, store, world, cutoff, asked_of(stands), microseconds(now))
+    stands = await registry.read(partial(read_one, revision=as_of.revision), world, invoice_id, now)
+    counted = await store.run(count_all, store, world, as_of.cutoff, asked_of(stands), microseconds(now))
     return next(iter(invoices_of(stands, counted)), None)
 
 

@@ -22,6 +22,7 @@ from billing.tables import of, subscription_products, subscriptions
 from metering.http.paging import Page
 from metering.registry.aggregators import StoredAggregator, list_aggregators
 from metering.registry.customers import Customer, resolve_many
+from metering.registry.definitions import in_force
 from metering.registry.tables import aggregators, customer_ids
 from metering.timestamps import microseconds
 from metering.world import World
@@ -53,22 +54,27 @@ class Stands:
         return self.subscriptions[period.subscription_id].billed_in(period.window, period.interval)
 
 
-def read_page(connection: sa.Connection, world: World, wanted: Wanted, page: Page, now: datetime) -> Stands:
-    """Read a page of the periods that have begun by `now`, those that started last first."""
+def read_page(
+    connection: sa.Connection, world: World, wanted: Wanted, page: Page, now: datetime, *, revision: int
+) -> Stands:
+    """Read a page of the periods that have begun by `now`, those that started last first.
+
+    Aggregators are as they were at a `revision` (`metering.registry.definitions`).
+    """
     found = open_periods(_outlines(connection, world, wanted), microseconds(now), wanted.within)
-    return _read(connection, world, found[page.skip : page.skip + page.take], len(found))
+    return _read(connection, world, found[page.skip : page.skip + page.take], len(found), revision)
 
 
-def read_one(connection: sa.Connection, world: World, invoice_id: str, now: datetime) -> Stands:
+def read_one(connection: sa.Connection, world: World, invoice_id: str, now: datetime, *, revision: int) -> Stands:
     """Read the period of one invoice; there is none when this world has no such invoice."""
     subscription_id = subscription_of(invoice_id)
     wanted = Wanted(subscription_ids=[] if subscription_id is None else [subscription_id])
     found = open_periods(_outlines(connection, world, wanted), microseconds(now), EVER)
     periods = [period for period in found if period.invoice_id == invoice_id]
-    return _read(connection, world, periods, len(periods))
+    return _read(connection, world, periods, len(periods), revision)
 
 
-def _read(connection: sa.Connection, world: World, periods: Sequence[OpenPeriod], total: int) -> Stands:
+def _read(connection: sa.Connection, world: World, periods: Sequence[OpenPeriod], total: int, revision: int) -> Stands:
     found = find_subscriptions(connection, world, {period.subscription_id for period in periods})
     customer_ids_wanted = sorted({one.customer_id for one in found.values()})
     products = [product for one in found.values() for product in one.products]
@@ -83,7 +89,7 @@ def _read(connection: sa.Connection, world: World, periods: Sequence[OpenPeriod]
         resolve_many(connection, world, customer_ids_wanted),
         _identifiers(connection, world, customer_ids_wanted),
         product_names(connection, world, {product.product_id for product in products}),
-        {aggregator.id: aggregator for aggregator in stored},
+        {aggregator.id: aggregator for aggregator in in_force(connection, world, stored, revision)},
     )
 
 

@@ -9,12 +9,9 @@ from decimal import localcontext
 from itertools import pairwise
 
 from billing.money import MONEY
-from metering.aggregation import NO_USAGE, Operation, Usage
+from metering.aggregation import ADDS_UP, Usage
 from metering.store.client import Store
 from metering.store.questions import Counting, Question, figures_of
-
-ADDITIVE = frozenset({Operation.COUNT, Operation.SUM})
-"""Operations whose figure for a span is the sum of the figures of its parts."""
 
 _Beginning = tuple[tuple[str, ...], int]
 
@@ -26,7 +23,7 @@ def running_figures(store: Store, counting: Counting, questions: Sequence[Questi
         QueryLimitError: it took more time or memory than one question may.
         StoreUnavailableError: no answer.
     """
-    if counting.aggregator.operation not in ADDITIVE:
+    if counting.aggregator.operation not in ADDS_UP:
         return figures_of(store, counting, questions)
     ends: dict[_Beginning, set[int]] = {}
     for question in questions:
@@ -54,8 +51,8 @@ def _beginning(question: Question) -> _Beginning:
 
 
 def _sum(one: Usage, other: Usage) -> Usage:
-    if other == NO_USAGE:
+    if other.is_nothing:
         return one
     with localcontext(MONEY):
-        total = one.total + other.total
+        total = one.rated + other.rated
     return Usage(total, one.count + other.count, one.not_numbers + other.not_numbers)

@@ -14,6 +14,7 @@ from billing.marginal.lines import Others, TouchedLine, group_of, marginal_price
 from billing.marginal.model import CountedEvent, MarginalPrice
 from billing.subscriptions.model import SubscriptionProduct
 from billing.tables import of, products
+from metering.aggregation import no_usage
 from metering.registry.aggregators import StoredAggregator, list_aggregators
 from metering.registry.tables import aggregators
 from metering.windows import Period, Window
@@ -64,7 +65,7 @@ def catalog_prices(event: CountedEvent, offers: Sequence[Offer]) -> list[Margina
             offered = SubscriptionProduct(
                 product.id, product.id, aggregator.id, _MONTHLY, Decimal(1), None, None, None, groups
             )
-            nothing_used = Others([Decimal(0)] * len(groups), ())
+            nothing_used = Others([no_usage(aggregator.operation)] * len(groups), ())
             line = TouchedLine(None, currency, offered, aggregator, _NO_TIME, group)
             prices.append(marginal_price(event, line, nothing_used))
     return prices

@@ -7,12 +7,13 @@ each on top of those before it, sums up to the line exactly, and no event pays f
 import hashlib
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal, localcontext
+from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 from billing.catalog.model import PriceGroup
 from billing.catalog.rows import filter_of, is_matrix, prices_of
+from billing.invoices.asking import as_one_event
 from billing.invoices.lines import Counted, charged
 from billing.marginal.model import CountedEvent, Group, MarginalPrice
 from billing.marginal.registry import Agreed
@@ -21,7 +22,7 @@ from billing.periods import period_holding
 from billing.pricing import EventPrices, unrounded
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.windows import metered_windows
-from metering.aggregation import NEEDS_PROPERTY, value_of
+from metering.aggregation import ADDS_UP, NEEDS_PROPERTY, Occurrence, Usage, plus, value_of
 from metering.filters import matches
 from metering.registry.aggregators import StoredAggregator
 from metering.store.usage import PlacedValue
@@ -54,9 +55,9 @@ class TouchedLine:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """What else was counted for a line: a total for each group; where events are charged one by one, each in order."""
+    """What else was counted for a line: a figure for each group; where events are charged one by one, each in order."""
 
-    totals: Sequence[Decimal]
+    usages: Sequence[Usage]
     values: Sequence[PlacedValue] | None = None
 
 
@@ -78,18 +79,14 @@ def touched_lines(event: CountedEvent, agreed: Agreed) -> list[TouchedLine]:
 
 def marginal_price(event: CountedEvent, line: TouchedLine, others: Others) -> MarginalPrice:
     """Give what an event adds to a line, on top of what else was counted for it."""
-    allows_negative = line.aggregator.details.get("allow_negative_values") is True
-    values = None if others.values is None else [one.value for one in others.values]
-    without = Counted(others.totals, values, allows_negative)
-    added = _value(event, line.aggregator)
-    totals, place = list(others.totals), (event.timestamp_us, event.record_id)
-    with localcontext(MONEY):
-        totals[line.group] += added
-    if others.values is not None:
-        assert values is not None
-        at = bisect_left(others.values, place, key=lambda one: (one.timestamp_us, one.record_id))
-        values = [*values[:at], added, *values[at:]]
-    amount = MONEY.subtract(_amount(line, replace(without, totals=totals, values=values)), _amount(line, without))
+    aggregator = line.aggregator.counted()
+    usages = list(others.usages)
+    occurrence = Occurrence(event.record, event.timestamp_us)
+    usages[line.group] = plus(aggregator, usages[line.group], occurrence, line.window)
+    without = _counted(line, others.usages, _values(line, others.usages, others.values))
+    values = None if others.values is None else _values_with(event, others.values, _value(event, line.aggregator))
+    counted = _counted(line, usages, _values(line, usages, values))
+    amount = MONEY.subtract(_amount(line, counted), _amount(line, without))
     subscription = line.subscription
     return MarginalPrice(
         None if subscription is None else subscription.customer_id,
@@ -117,6 +114,26 @@ def group_of(event: CountedEvent, aggregator: StoredAggregator, groups: Sequence
     return rest
 
 
+def _counted(line: TouchedLine, usages: Sequence[Usage], values: Sequence[Decimal] | None) -> Counted:
+    allows_negative = line.aggregator.details.get("allow_negative_values") is True
+    return Counted([usage.rated for usage in usages], values, allows_negative)
+
+
+def _values(
+    line: TouchedLine, usages: Sequence[Usage], values: Sequence[PlacedValue] | None
+) -> Sequence[Decimal] | None:
+    """Give what is charged one by one; a figure that events do not add up to is charged as one of them."""
+    if line.needs_values and line.aggregator.operation not in ADDS_UP:
+        return as_one_event(usages[0])
+    return None if values is None else [one.value for one in values]
+
+
+def _values_with(event: CountedEvent, values: Sequence[PlacedValue], added: Decimal) -> Sequence[PlacedValue]:
+    place = (event.timestamp_us, event.record_id)
+    at = bisect_left(values, place, key=lambda one: (one.timestamp_us, one.record_id))
+    return [*values[:at], PlacedValue(*place, added), *values[at:]]
+
+
 def _amount(line: TouchedLine, counted: Counted) -> Decimal:
     return to_decimal(unrounded(*charged(line.product, counted, _WHOLE)))
 
@@ -125,7 +142,7 @@ def _value(event: CountedEvent, aggregator: StoredAggregator) -> Decimal:
     """Give what the event adds to the aggregator's total; what is no number adds nothing to a sum."""
     if aggregator.operation not in NEEDS_PROPERTY:
         return Decimal(1)
-    return value_of(event.record, aggregator.property) or Decimal(0)
+    return value_of(event.record, aggregator.counted()) or Decimal(0)
 
 
 def _window(event: CountedEvent, subscription: Subscription, product: SubscriptionProduct) -> Window | None:

@@ -14,11 +14,12 @@ from billing.marginal.catalog import catalog_prices, read_offers
 from billing.marginal.lines import Others, TouchedLine, marginal_price, touched_lines
 from billing.marginal.model import CountedEvent, MarginalPrice
 from billing.marginal.registry import read_agreed
-from metering.aggregation import NEEDS_PROPERTY, Usage
+from metering.aggregation import ADDS_UP, Aggregator, Operation, Usage, distinct_text
 from metering.http.json import dumps
 from metering.position import Cutoff
 from metering.registry.engine import Registry
 from metering.store.client import Store
+from metering.store.measures import unique_text
 from metering.store.questions import Counting, Question, figures_of
 from metering.store.usage import PlacedValue, Scope, UsageReader
 from metering.world import World
@@ -36,25 +37,37 @@ async def marginal_prices(
     """
     if event.customer_id is None:
         return catalog_prices(event, await registry.read(read_offers, world, event.event_type))
+    return [price for _, price in await priced_lines(registry, store, world, event, cutoff)]
+
+
+async def priced_lines(
+    registry: Registry, store: Store, world: World, event: CountedEvent, cutoff: Cutoff
+) -> list[tuple[TouchedLine, MarginalPrice]]:
+    """Give the lines that an event of a customer counts in, and what it adds to each; see `marginal_prices`.
+
+    Raises:
+        QueryLimitError: there is too much to count for one answer.
+    """
+    assert event.customer_id is not None
     agreed = await registry.read(read_agreed, world, event.event_type, event.customer_id)
     lines = touched_lines(event, agreed)
     if not lines:
         return []
-    asking = _Asking(store, world, cutoff, agreed.identifiers, event.record_id)
-    return await store.run(lambda: [marginal_price(event, *one) for one in asking.others_of(lines)])
+    asking = _Asking(store, world, cutoff, agreed.identifiers, event)
+    return await store.run(lambda: [(one[0], marginal_price(event, *one)) for one in asking.others_of(lines)])
 
 
 class _Asking:
     """What the questions of one price have in common. Its methods block."""
 
     def __init__(
-        self, store: Store, world: World, cutoff: Cutoff, customer_ids: Sequence[str], but_record_id: str
+        self, store: Store, world: World, cutoff: Cutoff, customer_ids: Sequence[str], event: CountedEvent
     ) -> None:
         self._store = store
         self._world = world
         self._cutoff = cutoff
         self._customer_ids = customer_ids
-        self._but_record_id = but_record_id
+        self._event = event
 
     def others_of(self, lines: Sequence[TouchedLine]) -> list[tuple[TouchedLine, Others]]:
         """Count what else is in each line; those that are counted alike are asked about together."""
@@ -66,20 +79,35 @@ class _Asking:
         for together in alike.values():
             first = together[0]
             filters = [filter_of(group) for group in first.product.groups]
+            aggregator = first.aggregator.counted()
             counting = Counting(
-                self._world, self._cutoff, first.aggregator.counted(), filters, but_record_id=self._but_record_id
+                self._world,
+                self._cutoff,
+                aggregator,
+                filters,
+                but_record_id=self._event.record_id,
+                known=self._known(aggregator),
             )
             questions = [Question(self._customer_ids, *line.window) for line in together]
             for line, usages in zip(together, figures_of(self._store, counting, questions), strict=True):
                 values = self._values(line, usages[0]) if line.needs_values else None
-                counted[line.product.id] = Others([usage.total for usage in usages], values)
+                counted[line.product.id] = Others(usages, values)
         return [(line, counted[line.product.id]) for line in lines]
+
+    def _known(self, aggregator: Aggregator) -> str | None:
+        """Give the text of which the store is asked whether it is among the unique values."""
+        if aggregator.operation is not Operation.UNIQUE:
+            return None
+        text = distinct_text(self._event.record, aggregator)
+        return None if text is None else unique_text(text)
 
     def _values(self, line: TouchedLine, usage: Usage) -> Sequence[PlacedValue]:
         aggregator = line.aggregator.counted()
+        if aggregator.operation not in ADDS_UP:
+            return ()  # They are charged as one event is.
         if usage.count > EVENTS_PRICED_MAX:
             raise too_many_to_price(line.aggregator.id, usage.count)
-        if aggregator.operation not in NEEDS_PROPERTY:
+        if aggregator.operation is Operation.COUNT:
             return [PlacedValue(line.window.start_us, "", Decimal(1))] * usage.count
         scope = Scope(
             self._world,
@@ -87,6 +115,6 @@ class _Asking:
             line.window.start_us,
             line.window.end_us,
             self._customer_ids,
-            but_record_id=self._but_record_id,
+            but_record_id=self._event.record_id,
         )
         return list(islice(UsageReader(self._store).placed_values(scope, aggregator), EVENTS_PRICED_MAX))

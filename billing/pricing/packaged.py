@@ -36,10 +36,12 @@ class PackagedPrices:
         mode, unit_count = self.modes[index], self.unit_counts[index]
         if mode is Incomplete.PRO_RATA:
             return part
-        buckets = part.quantity // unit_count
-        if mode is Incomplete.PAY_IN_FULL and buckets * unit_count != part.quantity:
-            buckets += 1
-        return part.charged(buckets * unit_count * self.tiers[index].rate)
+        sold = part.quantity // unit_count * unit_count
+        if sold == part.quantity:
+            return part
+        if mode is Incomplete.PAY_IN_FULL:
+            sold += unit_count
+        return part.charged(sold * self.tiers[index].rate)
 
 
 def read(rows: Sequence[Fields]) -> PackagedPrices:

@@ -6,12 +6,12 @@ the clamps so that these are met to the minor unit, and after the sum so that ti
 """
 
 from collections.abc import Sequence
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
 from billing.errors import InvalidPriceError, RefusedPriceError
-from billing.money import MONEY, allocate, round_half_away, within_int64
+from billing.money import AMOUNT_MAX, Exactly, allocate, round_half_away, within_int64
 from billing.pricing.model import NO_TERMS, Charges, EventPrices, Part, Terms, UnitPrices
 from billing.pricing.rated import Adjustment, AdjustmentKind, Rated, RatedTier, signed
 from billing.pricing.rates import common_denominator
@@ -36,7 +36,9 @@ def rate(prices: UnitPrices, units: Decimal, terms: Terms = NO_TERMS) -> Rated:
     Raises:
         AmountTooLargeError: the amount does not fit 64 bits.
     """
-    return settle(charge(prices, units, terms), terms)
+    with Exactly():
+        charges, billed = _charged(prices, units, terms)
+        return _tiers_within_int64(_settled(charges, billed, terms))
 
 
 def rate_events(prices: EventPrices, values: Sequence[Decimal], terms: Terms = NO_TERMS) -> Rated:
@@ -60,16 +62,13 @@ def rate_groups(groups: Sequence[tuple[UnitPrices, Decimal]], terms: Terms = NO_
 
 def charge(prices: UnitPrices, units: Decimal, terms: Terms = NO_TERMS) -> Charged:
     """Say what a number of units costs, before anything is rounded or clamped."""
-    with localcontext(MONEY):
-        billed = units_billed(units, terms)
-        if billed < 0:
-            return Charged(prices.credit(billed, terms), billed)
-        return Charged(prices.charge(billed, terms, zero_begins=ZERO_UNITS_BEGIN_THE_FIRST_TIER), billed)
+    with Exactly():
+        return Charged(*_charged(prices, units, terms))
 
 
 def charge_events(prices: EventPrices, values: Sequence[Decimal], terms: Terms = NO_TERMS) -> Charged:
     """Say what events cost one by one, as `charge`; `values` are in (timestamp, id) order."""
-    with localcontext(MONEY):
+    with Exactly():
         billed = units_billed(sum(values, start=ZERO), terms)
         return Charged(prices.charge_events(values, billed), billed)
 
@@ -85,7 +84,7 @@ def charge_groups(groups: Sequence[tuple[UnitPrices, Decimal]], terms: Terms = N
         raise RefusedPriceError(
             "min_committed_count cannot be shared out among price groups: leave it out, or price without groups"
         )
-    with localcontext(MONEY):
+    with Exactly():
         billed = ZERO
         charged: list[Charges] = []
         for prices, units in groups:
@@ -104,19 +103,26 @@ def settle(charged: Charged, terms: Terms) -> Rated:
     Raises:
         AmountTooLargeError: the amount does not fit 64 bits.
     """
-    with localcontext(MONEY):
+    with Exactly():
         return _tiers_within_int64(_settled(charged.charges, charged.billed, terms))
 
 
 def unrounded(charged: Charged, terms: Terms) -> Fraction:
     """Give the exact amount of the line that `settle` makes: clamped as it is, and rounding it gives its amount."""
-    with localcontext(MONEY):
+    with Exactly():
         total = sum((part.charge for part in charged.charges.parts), start=ZERO)
     amount = Fraction(total) / charged.charges.denominator
     least = least_of(terms)
     if least is not None:
         amount = max(amount, Fraction(least))
     return amount if terms.max_amount is None else min(amount, Fraction(terms.max_amount))
+
+
+def _charged(prices: UnitPrices, units: Decimal, terms: Terms) -> tuple[Charges, Decimal]:
+    billed = units_billed(units, terms)
+    if billed < 0:
+        return prices.credit(billed, terms), billed
+    return prices.charge(billed, terms, zero_begins=ZERO_UNITS_BEGIN_THE_FIRST_TIER), billed
 
 
 def units_billed(units: Decimal, terms: Terms) -> Decimal:
@@ -159,7 +165,8 @@ def least_of(terms: Terms) -> int | None:
 def _tiers_within_int64(rated: Rated) -> Rated:
     """Refuse tiers too large to store. Only where sales and refunds meet can a tier be larger than the line."""
     for tier in rated.tiers:
-        within_int64(tier.amount)
+        if not -AMOUNT_MAX <= tier.amount <= AMOUNT_MAX:
+            within_int64(tier.amount)
     return rated
 
 

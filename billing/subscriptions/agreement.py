@@ -140,6 +140,8 @@ def _product(path: Sequence[PathPart], asked: ProductAsked, catalog: Mapping[str
     if product.status is ProductStatus.ARCHIVED:
         remedy = f"PUT /v1/products/{product.id}/unarchive first"
         raise refused(f"{where}: product {product.id} is archived and sold no more: {remedy}")
+    if product.type is ProductType.CREDIT:
+        raise refused(f"{where}: product {product.id} holds credits, which are not subscribed to yet")
     return product
 
 

@@ -84,7 +84,7 @@ def _point(subject: Subject, window: Window, row: Row) -> Point:
     title = f"{row.window}: {quantity(row.usage.total)}{f' {subject.unit}' if subject.unit else ''}"
     if not subject.is_whole:
         title += f", from {quantity(row.usage.count)} {'event' if row.usage.count == 1 else 'events'}"
-    return Point(window.start_us, row.usage.total, title, row.link, row.open)
+    return Point(window.start_us, row.usage.rated, title, row.link, row.open)
 
 
 def _events_link(view: View, window: Window) -> str:

@@ -8,8 +8,10 @@ from typing import Protocol
 from billing.invoices.model import Invoice
 from billing.invoices.open import list_open_invoices
 from billing.invoices.registry import Wanted
+from metering.api.asof import AsOf
 from metering.http.paging import Page
 from metering.position import Cutoff
+from metering.registry.definitions import newest_revision
 from metering.registry.engine import Registry
 from metering.store.client import Store
 from metering.world import World
@@ -53,8 +55,9 @@ def open_invoices_of(registry: Registry, store: Store, clock: Callable[[], datet
 
     async def ask(world: World, cutoff: Cutoff, customer_ids: Sequence[str]) -> OpenInvoices:
         wanted, page = Wanted(customers=customer_ids), Page(INVOICES_MAX, 0)
+        as_of = AsOf(cutoff, await registry.read(newest_revision, world))
         found, total = await list_open_invoices(
-            registry, store, world, wanted=wanted, page=page, cutoff=cutoff, now=clock()
+            registry, store, world, wanted=wanted, page=page, as_of=as_of, now=clock()
         )
         return OpenInvoices(found, total)
 

@@ -6,11 +6,19 @@ The latter need nobody to have defined anything, so that the first event that co
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metering.aggregation import Aggregator, Operation
+from metering.aggregation import WHOLE, Aggregator, Operation
 from metering.registry.aggregators import StoredAggregator
 from metering.store.usage import Span
 
 _EVENTS = "events:"
+_WORDS = {
+    **{operation: operation.value for operation in Operation},
+    Operation.MAX: "greatest value",
+    Operation.MIN: "least value",
+    Operation.LATEST: "latest value",
+    Operation.UNIQUE: "number of unique values",
+    Operation.WEIGHTED_SUM: "time-weighted sum",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,7 @@ class Subject:
     @property
     def is_whole(self) -> bool:
         """Tell whether its figures are whole numbers."""
-        return self.counted.operation is Operation.COUNT
+        return self.counted.operation in WHOLE
 
     @property
     def explanation(self) -> str:
@@ -34,11 +42,14 @@ class Subject:
         counted = self.counted
         filtered = " that meet its filter" if counted.where.conditions else ""
         events = f"{counted.entity} events{filtered}"
-        return (
-            f"number of {events}"
-            if counted.property is None
-            else f"{counted.operation.value} of {counted.property} over {events}"
-        )
+        if counted.operation is Operation.COUNT:
+            return f"number of {events}"
+        return f"{_WORDS[counted.operation]} of {self.valued} over {events}"
+
+    @property
+    def valued(self) -> str:
+        """Name what the values are: a property, or a formula as it was written."""
+        return self.counted.formula.text if self.counted.formula else self.counted.property or ""
 
 
 def aggregator_subject(stored: StoredAggregator) -> Subject:

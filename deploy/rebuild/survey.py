@@ -63,7 +63,13 @@ def _totals(
     for month in months if aggregators else ():
         scope = Scope(world, cutoff, _begin(month), _begin(month + 1 if month % 100 < 12 else month + 89))
         for aggregator, usage in zip(aggregators, UsageReader(store).totals(scope, counted), strict=True):
-            yield Total(aggregator.id, month, plain(usage.total), usage.count, usage.not_numbers)
+            yield Total(
+                aggregator.id,
+                month,
+                "none" if usage.total is None else plain(usage.total),
+                usage.count,
+                usage.not_numbers,
+            )
 
 
 def _aggregators(connection: sa.Connection, world: World) -> Iterator[StoredAggregator]:

@@ -123,7 +123,7 @@ class SeenKeys:
 async def seen_keys_of(
     store: VersionStore, read_to: Mapping[int, int], samples: int = 0
 ) -> tuple[SeenKeys, npt.NDArray[np.uint64]]:
-    """Fill a filter with every key of the store, and give some of these, at least so many, from all over the range.
+    """Fill a filter with every key of the store, and give some of these, up to about so many, from all over the range.
 
     `read_to` is, of each lane, the offset to read on from: it has to be read before.
 
@@ -145,7 +145,7 @@ async def seen_keys_of(
 
 
 def some(values: npt.NDArray[Any], count_max: int) -> npt.NDArray[Any]:
-    """Give so many of the values, spread evenly; all if there are no more. They are a copy."""
+    """Give at most so many of the values, spread evenly, as a copy."""
     step = max(-(-len(values) // count_max), 1) if count_max else len(values) + 1
     return values[step - 1 :: step].copy()
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
@@ -24,7 +24,7 @@ from ingest.gateway.deletion_request import Identifiers, read_deletion
 from ingest.gateway.meter import Meter
 from ingest.gateway.ready_answer import ReadyAnswer
 from ingest.log.protocol import LogWriter, Receipt
-from ingest.prices.wanted import read_wanted
+from ingest.prices.wanted import read_wanted, wants_calculation
 from ingest.requests import check_batch, check_event
 from ingest.wire import Kind, Section
 from metering.errors import UnavailableError
@@ -159,8 +159,12 @@ class Gateway:
     async def _take_event(self, dialect: _Dialect, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)
         require_json(request)
-        body = await body_of(request, self._budget, world.account_id)
-        await self._append(world, Kind.EVENTS, 1, check_event(body))
+        priced = "?" in request.raw_path and wants_calculation(request.query)
+        event = check_event(await body_of(request, self._budget, world.account_id))
+        if priced:
+            await self._append_and_price(world, event)
+        else:
+            await self._append(world, Kind.EVENTS, 1, event)
         if self._ready and ReadyAnswer.fits(request):
             return dialect.ready
         return json_response({}, dialect.status, SECURITY_HEADERS)
@@ -187,19 +191,24 @@ class Gateway:
         world = await self._let_in(request)
         require_json(request)
         wanted = read_wanted(request.query)
-        event = check_event(await body_of(request, self._budget, world.account_id))
+        prices = await self._append_and_price(
+            world, check_event(await body_of(request, self._budget, world.account_id))
+        )
+        return json_response({**prices, "result": wanted.of(prices["result"])}, 201, SECURITY_HEADERS)
+
+    async def _append_and_price(self, world: World, event: bytes) -> dict[str, Any]:
+        """Append an event, and give its prices, which are kept and told to who asked to be (`ingest.prices.kept`)."""
         if self._pricing >= PRICED_AT_ONCE_MAX:
             raise unavailable("nothing was stored: too many events wait for their prices")
         self._pricing += 1
         try:
             receipt = await self._append(world, Kind.EVENTS, 1, event)
-            prices = await self._core.prices(world, receipt, event)
+            return await self._core.prices(world, receipt, event)
         except CoreUnavailableError as error:
             message = f"the event is stored, its price is not known yet ({error}): send the same again"
             raise unavailable(message, retry_after_s=2) from None
         finally:
             self._pricing -= 1
-        return json_response({**prices, "result": wanted.of(prices["result"])}, 201, SECURITY_HEADERS)
 
     async def _retract(self, request: web.BaseRequest) -> web.StreamResponse:
         world = await self._let_in(request)

@@ -276,7 +276,8 @@ class _Connection(asyncio.Protocol):
             self._sent_at.popleft()
         now = self._loop.time()
         oldest = self._sent_at[0][0] if self._sent_at else now
-        if now - oldest >= self._answer_wait_s_max:
+        due = oldest + self._answer_wait_s_max
+        if now >= due:  # The very moment that is waited for: reckoned otherwise, it may never be reached.
             self.hang_up()
         else:
-            self._watch = self._loop.call_at(oldest + self._answer_wait_s_max, self._check_age)
+            self._watch = self._loop.call_at(due, self._check_age)

@@ -5,14 +5,13 @@ Sending an event for its price is a gateway's to answer, which asks the core beh
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from aiohttp import web
 
 from ingest.core_api import PRICES_PATH, internal_only, place_of, world_of
 from ingest.event_routes import NEW_EVENT, PRICE_EVENT, TAG, misdirected
 from ingest.prices.event import read_simulated
-from ingest.prices.kept import KeptPrices, Sought
+from ingest.prices.kept import Sought, kept_object
 from ingest.prices.pricing import EventPricing, price_document
 from ingest.prices.wanted import read_wanted
 from metering.api.asof import AsOf
@@ -34,7 +33,6 @@ from metering.http.shapes import (
     object_of,
 )
 from metering.ids import new_id
-from metering.timestamps import format_instant
 
 SIMULATE = "/v1/events/simulate-prices"
 
@@ -150,15 +148,4 @@ class _Prices:
             values_of(call, "event_type"),
         )
         found = await self._pricing.list(call.world, sought, page_of(call))
-        return json_response([_kept_object(prices) for prices in found])
-
-
-def _kept_object(prices: KeptPrices) -> dict[str, Any]:
-    of_event = {
-        "event_type": prices.event_type,
-        "record": prices.record,
-        "event_timestamp": format_instant(prices.event_timestamp),
-        "ingested": True,
-        "pre_calculated_at": format_instant(prices.calculated_at),
-    }
-    return {"id": prices.id, "result": [{**of_event, **price} for price in prices.result]}
+        return json_response([kept_object(prices) for prices in found])

@@ -1,4 +1,7 @@
-"""Prices as the registry keeps them: each as it was first answered, for ever."""
+"""Prices as the registry keeps them: each as it was first answered, for ever.
+
+In the transaction that keeps one, a message `event.price_calculated` is put down too, for webhooks.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +12,11 @@ import sqlalchemy as sa
 
 from ingest.prices.tables import event_prices
 from metering.http.paging import Page
+from metering.registry.outbox import Fact, put_message
+from metering.timestamps import format_instant
 from metering.world import World
+
+PRICE_CALCULATED = "event.price_calculated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ def find_prices(connection: sa.Connection, world: World, calculation_id: str) ->
 
 
 def keep_prices(connection: sa.Connection, world: World, prices: KeptPrices) -> KeptPrices:
-    """Keep prices, unless there are some under their id already; give those that stand."""
+    """Keep prices, and the message of it, unless there are some under their id already; give those that stand."""
     standing = find_prices(connection, world, prices.id)
     if standing is not None:
         return standing
@@ -60,7 +67,21 @@ def keep_prices(connection: sa.Connection, world: World, prices: KeptPrices) -> 
             calculated_at=prices.calculated_at,
         )
     )
+    fact = Fact(PRICE_CALCULATED, f"{PRICE_CALCULATED}:{prices.id}", kept_object(prices))
+    put_message(connection, world, fact, prices.calculated_at)
     return prices
+
+
+def kept_object(prices: KeptPrices) -> dict[str, Any]:
+    """Give prices as they are looked up, and as their message tells them."""
+    of_event = {
+        "event_type": prices.event_type,
+        "record": prices.record,
+        "event_timestamp": format_instant(prices.event_timestamp),
+        "ingested": True,
+        "pre_calculated_at": format_instant(prices.calculated_at),
+    }
+    return {"id": prices.id, "result": [{**of_event, **price} for price in prices.result]}
 
 
 def list_prices(connection: sa.Connection, world: World, sought: Sought, page: Page) -> list[KeptPrices]:

@@ -7,7 +7,8 @@ from typing import Any
 from metering.http.problem import invalid_field
 
 _TAX = ("tax_amount", "total_amount")
-_BOOLEANS = {"": True, "null": True, "true": True, "1": True, "false": False, "0": False}
+_ABSENT = frozenset({"", "null"})
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,23 @@ def read_wanted(query: Mapping[str, str]) -> Wanted:
     Raises:
         ApiError: 400.
     """
-    text = query.get("include_tax", "")
-    if text.lower() not in _BOOLEANS:
-        raise invalid_field("include_tax", "invalid_type", f"include_tax is {text[:40]!r}: send true or false")
-    return Wanted(query.get("product_id") or None, query.get("subscription_id") or None, _BOOLEANS[text.lower()])
+    include_tax = _flag(query, "include_tax", when_absent=True)
+    return Wanted(query.get("product_id") or None, query.get("subscription_id") or None, include_tax)
+
+
+def wants_calculation(query: Mapping[str, str]) -> bool:
+    """Read `with_price_calculation`.
+
+    Raises:
+        ApiError: 400.
+    """
+    return _flag(query, "with_price_calculation", when_absent=False)
+
+
+def _flag(query: Mapping[str, str], name: str, *, when_absent: bool) -> bool:
+    text = query.get(name, "").lower()
+    if text in _ABSENT:
+        return when_absent
+    if text not in _BOOLEANS:
+        raise invalid_field(name, "invalid_type", f"{name} is {text[:40]!r}: send true or false")
+    return _BOOLEANS[text]

@@ -6,6 +6,8 @@ from typing import Any
 
 from metering.aggregation import NEEDS_PROPERTY, Operation
 from metering.filters import FilterError, Operator, decode_filter, kept_filter
+from metering.formulas import FormulaError, parse_formula
+from metering.formulas.tokens import CHARACTERS_MAX
 from metering.http.fields import ITEMS_MAX, Fields
 from metering.http.problem import Fault
 from metering.http.shapes import (
@@ -16,6 +18,7 @@ from metering.http.shapes import (
     NUMBER,
     OPTIONAL_LONG_TEXT,
     OPTIONAL_NAME,
+    OPTIONAL_TEXT,
     TEXT,
     Shape,
     array_of,
@@ -26,13 +29,12 @@ from metering.http.shapes import (
     request_of,
 )
 from metering.registry.aggregators import AggregatorStatus, StoredAggregator
+from metering.registry.definitions import Definition
 from metering.timestamps import format_instant
 
 THRESHOLDS_MAX = 50
 THRESHOLD_MAX = 10**20
 INTERVAL_COUNT_MAX = 1_000
-
-_KNOWN_OPERATIONS = ("count", "sum", "max", "min", "average", "latest", "unique", "weighted_sum")
 
 
 class AggregatorType(StrEnum):
@@ -57,6 +59,7 @@ class ThresholdOperator(StrEnum):
     GTE = "gte"
 
 
+_OF_THE_AGGREGATOR = frozenset({"id", "created_at", "updated_at"})
 _DETAIL_DEFAULTS: Mapping[str, Any] = {
     "type": AggregatorType.METERED.value,
     "description": None,
@@ -81,14 +84,12 @@ def read_aggregator(body: Mapping[str, Any], current: StoredAggregator | None = 
     values: dict[str, Any] = {
         name: read(fields) for name, read in _COLUMNS.items() if fields.has(name) or (new and name in _REQUIRED)
     }
-    operation = values.get("operation") or (current.operation if current else None)
-    named = values.get("property", current.property if current else None)
-    if operation in NEEDS_PROPERTY and named is None and not any("property" in fault.path for fault in fields.faults):
-        fields.fault("property", "required", f"is needed to {operation}: name the property of the record")
+    _check_value(fields, values, current)
     details = {name: read(fields, name) for name, read in _DETAILS.items() if fields.has(name)}
     fields.refuse_faults()
-    kept = {name: value for name, value in details.items() if value is not None}
-    forgotten = {name for name, value in details.items() if value is None}
+    # What is kept is what differs from the usual, so that an object sent back as it came changes nothing.
+    forgotten = {name for name, value in details.items() if value is None or value == _DETAIL_DEFAULTS[name]}
+    kept = {name: value for name, value in details.items() if name not in forgotten}
     before = {name: value for name, value in (current.details if current else {}).items() if name not in forgotten}
     return {**values, "details": {**before, **kept}}
 
@@ -101,9 +102,11 @@ def aggregator_object(aggregator: StoredAggregator) -> dict[str, Any]:
         "entity": aggregator.entity,
         "operation": aggregator.operation.value,
         "property": aggregator.property,
+        "formula_sql": aggregator.formula_sql,
         "where": aggregator.where,
         "unit_name": aggregator.unit_name,
         "status": aggregator.status.value,
+        "version": aggregator.version,
         **_DETAIL_DEFAULTS,
         **aggregator.details,
         "created_at": format_instant(aggregator.created_at),
@@ -111,13 +114,38 @@ def aggregator_object(aggregator: StoredAggregator) -> dict[str, Any]:
     }
 
 
-def _operation(fields: Fields) -> Operation | None:
-    sent = fields.raw("operation")
-    served = [operation.value for operation in Operation]
-    if isinstance(sent, str) and sent in _KNOWN_OPERATIONS and sent not in served:
-        fields.fault("operation", "not_served", f"{sent} is not served yet: {', '.join(served)} are")
+def version_object(definition: Definition) -> dict[str, Any]:
+    """Give one definition of an aggregator as it goes out."""
+    shown = aggregator_object(definition.aggregator)
+    kept = {name: value for name, value in shown.items() if name not in _OF_THE_AGGREGATOR}
+    changed = {"changed_at": format_instant(definition.changed_at), "changed_by": definition.changed_by}
+    return {"aggregator_id": definition.aggregator.id, **kept, **changed}
+
+
+def _check_value(fields: Fields, values: Mapping[str, Any], current: StoredAggregator | None) -> None:
+    """Note a fault unless it is known what an event is worth: by a property or by a formula, never by both."""
+    operation = values.get("operation") or (current.operation if current else None)
+    named = values.get("property", current.property if current else None)
+    formula = values.get("formula_sql", current.formula_sql if current else None)
+    told = {part for fault in fields.faults for part in fault.path}
+    if named is not None and formula is not None:
+        both = "and property exclude each other: send null for the one that is not meant"
+        fields.fault("formula_sql", "ambiguous", both)
+    elif operation in NEEDS_PROPERTY and named is None and formula is None and not told & {"property", "formula_sql"}:
+        message = f"is needed for {operation}: name the property of the record, or send formula_sql"
+        fields.fault("property", "required", message)
+
+
+def _formula(fields: Fields) -> str | None:
+    """Check a formula, and give it as it was sent."""
+    text = fields.text("formula_sql", characters_max=CHARACTERS_MAX)
+    if text is None:
         return None
-    return fields.choice("operation", Operation, required=True)
+    try:
+        parse_formula(text)
+    except FormulaError as error:
+        fields.fault("formula_sql", "formula", str(error))
+    return text
 
 
 def _where(fields: Fields) -> dict[str, Any] | None:
@@ -169,8 +197,9 @@ _REQUIRED = ("name", "entity", "operation")
 _COLUMNS: Mapping[str, Callable[[Fields], Any]] = {
     "name": lambda fields: fields.name("name", required=True),
     "entity": lambda fields: fields.name("entity", required=True),
-    "operation": _operation,
+    "operation": lambda fields: fields.choice("operation", Operation, required=True),
     "property": lambda fields: fields.name("property"),
+    "formula_sql": _formula,
     "where": _where,
     "unit_name": lambda fields: fields.name("unit_name"),
     "status": _status,
@@ -214,7 +243,12 @@ _OWN_SHAPES: Mapping[str, Shape] = {
     "name": NAME,
     "entity": described(NAME, "The event_type whose events are counted."),
     "operation": one_of([operation.value for operation in Operation]),
-    "property": described(OPTIONAL_NAME, "The property that is summed; needed unless events are counted."),
+    "property": described(OPTIONAL_NAME, "The property whose values are taken; needed unless events are counted."),
+    "formula_sql": described(
+        {"type": ["string", "null"], "maxLength": CHARACTERS_MAX},
+        "What an event is worth, in place of a property: + - * / and parentheses over numbers and properties, "
+        "abs, ceil, floor, round, least, greatest, coalesce, if, CASE WHEN, comparisons.",
+    ),
     "where": _OPTIONAL_FILTER,
     "unit_name": OPTIONAL_NAME,
     "status": one_of([status.value for status in AggregatorStatus]),
@@ -236,6 +270,17 @@ _SENT_SHAPES: Mapping[str, Shape] = {
 }
 AGGREGATOR_BODY: Shape = request_of(_SENT_SHAPES, title="AggregatorFields", never_null=_REQUIRED)
 NEW_AGGREGATOR_BODY: Shape = request_of(_SENT_SHAPES, title="NewAggregator", required=_REQUIRED)
+_VERSION: Shape = described(INTEGER, "Counts its definitions, from 1.")
 AGGREGATOR: Shape = object_of(
-    {"id": TEXT, **_OWN_SHAPES, "created_at": INSTANT, "updated_at": INSTANT}, title="Aggregator"
+    {"id": TEXT, **_OWN_SHAPES, "version": _VERSION, "created_at": INSTANT, "updated_at": INSTANT}, title="Aggregator"
+)
+AGGREGATOR_VERSION: Shape = object_of(
+    {
+        "aggregator_id": TEXT,
+        **_OWN_SHAPES,
+        "version": _VERSION,
+        "changed_at": described(INSTANT, "In force from then until the next version."),
+        "changed_by": described(OPTIONAL_TEXT, "The id of the key that made it; null where it is not known."),
+    },
+    title="AggregatorVersion",
 )

@@ -9,9 +9,11 @@ from aiohttp import web
 from metering.api.aggregator_fields import (
     AGGREGATOR,
     AGGREGATOR_BODY,
+    AGGREGATOR_VERSION,
     NEW_AGGREGATOR_BODY,
     aggregator_object,
     read_aggregator,
+    version_object,
 )
 from metering.api.services import Services
 from metering.http.app import json_response
@@ -30,6 +32,7 @@ from metering.registry.aggregators import (
     list_aggregators,
     update_aggregator,
 )
+from metering.registry.definitions import Definition, list_definitions
 from metering.registry.tables import aggregators
 from metering.world import World
 
@@ -81,10 +84,20 @@ def aggregator_routes(services: Services) -> list[Route]:
             one,
             write,
             api.update,
-            "Change the fields that are sent; figures read from then on follow, issued invoices do not",
+            "Change the fields that are sent: a new version; figures as of before keep the one that was in force then",
             TAG,
             body=AGGREGATOR_BODY,
             answer=AGGREGATOR,
+        ),
+        Route(
+            "GET",
+            one + "/versions",
+            read,
+            api.versions,
+            "Every definition an aggregator has had, newest first; who changed it, and when",
+            TAG,
+            parameters=PARAMETERS,
+            answer=page_shape(AGGREGATOR_VERSION),
         ),
         Route("DELETE", one, write, api.delete, "Delete an aggregator that no product uses", TAG, 204),
     ]
@@ -109,7 +122,7 @@ class _Aggregators:
 
     async def create(self, call: Call) -> web.Response:
         values = read_aggregator(await read_object(call.request))
-        made = await self._registry.write(create_aggregator, call.world, values, self._services.clock())
+        made = await self._registry.write(create_aggregator, call.world, values, self._services.clock(), call.key_id)
         return json_response(aggregator_object(made), 201)
 
     async def list(self, call: Call) -> web.Response:
@@ -123,18 +136,23 @@ class _Aggregators:
 
     async def update(self, call: Call) -> web.Response:
         body = await read_object(call.request)
-        changed = await self._registry.write(self._update, call.world, call.path("id"), body)
+        changed = await self._registry.write(self._update, call.world, call.path("id"), body, call.key_id)
         return json_response(aggregator_object(changed))
+
+    async def versions(self, call: Call) -> web.Response:
+        page = page_of(call)
+        found, total = await self._registry.read(_versions, call.world, call.path("id"), page)
+        return json_response(paged([version_object(one) for one in found], total, page))
 
     async def delete(self, call: Call) -> web.Response:
         await self._registry.write(self._delete, call.world, call.path("id"))
         return web.Response(status=204)
 
     def _update(
-        self, connection: sa.Connection, world: World, aggregator_id: str, body: Mapping[str, Any]
+        self, connection: sa.Connection, world: World, aggregator_id: str, body: Mapping[str, Any], by: str | None
     ) -> StoredAggregator:
         aggregator = require_aggregator(connection, world, aggregator_id)
-        return update_aggregator(connection, aggregator, read_aggregator(body, aggregator), self._services.clock())
+        return update_aggregator(connection, aggregator, read_aggregator(body, aggregator), self._services.clock(), by)
 
     def _delete(self, connection: sa.Connection, world: World, aggregator_id: str) -> None:
         aggregator = require_aggregator(connection, world, aggregator_id)
@@ -142,6 +160,11 @@ class _Aggregators:
         if use is not None:
             raise conflict(f"aggregator {aggregator.id} is used by {use}: it can be archived, not deleted")
         delete_aggregator(connection, aggregator)
+
+
+def _versions(connection: sa.Connection, world: World, aggregator_id: str, page: Page) -> tuple[list[Definition], int]:
+    aggregator = require_aggregator(connection, world, aggregator_id)
+    return list_definitions(connection, aggregator, take=page.take, skip=page.skip)
 
 
 def _page(

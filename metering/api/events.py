@@ -3,7 +3,7 @@
 Both are read at a cut-off, like usage, so a list of events and the figure made from them can be held side by side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,8 @@ from aiohttp import web
 from metering.aggregation import Aggregator
 from metering.api import asof
 from metering.api.asof import as_of
+from metering.api.corrections import FIGURES_MOVED, FiguresMoved, corrections_of, read_counting
+from metering.api.seams import Correction
 from metering.api.services import Services
 from metering.filters import EVERYTHING, Filter
 from metering.http.app import json_response
@@ -27,13 +29,17 @@ from metering.http.shapes import (
     DAY_OR_INSTANT,
     INSTANT,
     INTEGER,
+    NUMBER,
     OPTIONAL_INSTANT,
     TEXT,
+    array_of,
     described,
+    nullable,
     object_of,
     one_of,
 )
 from metering.http.shapes import page_of as page_shape
+from metering.position import Cutoff
 from metering.registry.customers import identifiers_of, resolve_many
 from metering.store.current import Selection
 from metering.store.explorer import StoredEvent, VersionHistory
@@ -56,6 +62,22 @@ EVENT = object_of(
     title="Event",
 )
 EVENTS = page_shape(EVENT)
+LINE_MOVED = object_of(
+    {
+        "invoice_id": described(TEXT, "Of the period that holds the event, open or yet to begin."),
+        "invoice_line_item_id": TEXT,
+        "subscription_id": TEXT,
+        "product_id": TEXT,
+        "customer_id": TEXT,
+        "period_starts_at": INSTANT,
+        "period_ends_at": INSTANT,
+        "currency": TEXT,
+        "exact_amount": described(
+            NUMBER, "What the line gained before rounding, in minor units; below 0 what it lost."
+        ),
+    },
+    title="LineMoved",
+)
 _VERSION = object_of(
     {
         "version": INTEGER,
@@ -67,6 +89,10 @@ _VERSION = object_of(
         "current": BOOLEAN,
         "superseded_at": OPTIONAL_INSTANT,
         "superseded_by": described({"type": ["integer", "null"]}, "The number of the version that won over this one."),
+        "moved": described(
+            nullable(object_of({"figures": FIGURES_MOVED, "lines": array_of(LINE_MOVED)})),
+            "What it moved when it superseded another version; null for one that superseded none.",
+        ),
     },
     title="EventVersion",
 )
@@ -155,9 +181,31 @@ class _Events:
                 f"there is no event {call.path('record_id')[:80]!r} of type {call.path('event_type')[:80]!r}"
             )
         shown = found[page.skip : page.skip + page.take]
-        return json_response(
-            paged([_version_object(version) for version in shown], len(found), page), headers=at.headers
-        )
+        corrections = {
+            number: one
+            for number, one in corrections_of(found).items()
+            if any(version.version == number for version in shown)
+        }
+        moved = await self._moved(call.world, at.cutoff, call.path("event_type"), corrections)
+        objects = [{**_version_object(one), "moved": moved.get(one.version)} for one in shown]
+        return json_response(paged(objects, len(found), page), headers=at.headers)
+
+    async def _moved(
+        self, world: World, cutoff: Cutoff, event_type: str, corrections: Mapping[int, Correction]
+    ) -> dict[int, dict[str, Any]]:
+        """Give what each of these versions moved when it superseded another one."""
+        if not corrections:
+            return {}
+        services = self._services
+        named = sorted({event.customer_id for one in corrections.values() for event in one})
+        counting = await services.registry.read(read_counting, world, event_type, named)
+        moved = FiguresMoved(services.store, world, cutoff, counting)
+        figures = await services.store.run(lambda: [moved.by(correction) for correction in corrections.values()])
+        lines = await services.lines.lines_moved(world, cutoff, list(corrections.values()))
+        return {
+            number: {"figures": gained, "lines": list(own)}
+            for number, gained, own in zip(corrections, figures, lines, strict=True)
+        }
 
 
 def _page(services: Services, selection: Selection, where: Filter, page: Page, *, ascending: bool) -> dict[str, Any]:

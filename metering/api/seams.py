@@ -5,12 +5,14 @@ transaction ends.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
+from metering.position import Cutoff
 from metering.registry.aggregators import StoredAggregator
 from metering.registry.customers import Customer
+from metering.store.explorer import StoredEvent
 from metering.world import World
 
 
@@ -47,6 +49,26 @@ class SubscriptionsOf(Protocol):
         ...
 
 
+class Correction(NamedTuple):
+    """A version that took the place of another one of the same event."""
+
+    before: StoredEvent
+    after: StoredEvent
+
+
+class LinesMoved(Protocol):
+    """Which lines of invoices a correction moved."""
+
+    async def lines_moved(
+        self, world: World, cutoff: Cutoff, corrections: Sequence[Correction], /
+    ) -> Sequence[Sequence[Mapping[str, Any]]]:
+        """Give for each correction what it added to lines, and took from them, as it goes out.
+
+        All corrections are of one event, and at most a page of them is asked about.
+        """
+        ...
+
+
 class Unused:
     """Nothing is above: no subscriptions, no products."""
 
@@ -67,3 +89,9 @@ class Unused:
     ) -> Mapping[str, Sequence[str]]:
         """Find nothing."""
         return {}
+
+    async def lines_moved(
+        self, _world: World, _cutoff: Cutoff, corrections: Sequence[Correction], /
+    ) -> Sequence[Sequence[Mapping[str, Any]]]:
+        """Find nothing."""
+        return [()] * len(corrections)

@@ -4,16 +4,16 @@ Who and what is meant comes from the registry, at which cut-off from what is app
 customer's events are those that name any of its ids.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from aiohttp import web
 
-from metering.aggregation import NO_USAGE, Usage
+from metering.aggregation import ADDS_UP, Usage
 from metering.api.aggregators import require_aggregator
-from metering.api.asof import AsOf, as_of
+from metering.api.asof import AsOf, as_of_with_definitions
 from metering.api.customers import require_customer
 from metering.api.events import EVENTS, events_page
 from metering.api.seams import SubscriptionsOf
@@ -40,6 +40,7 @@ from metering.http.scope import Scope
 from metering.ranges import Range
 from metering.registry.aggregators import StoredAggregator, active_aggregators
 from metering.registry.customers import identifiers_of, owners_of, resolve_many
+from metering.registry.definitions import in_force
 from metering.store.usage import Scope as UsageScope
 from metering.timestamps import microseconds
 from metering.windows import Window
@@ -134,8 +135,16 @@ class _Usage:
         page = page_of(call)
         question = await self._question(call, _everybody_and_one)
         services = self._services
-        found = await services.store.run(services.usage.by_customer, question.scope, question.aggregator.counted())
-        answer = await services.registry.read(_by_customer, question.world, found, page, services.subscriptions)
+        counted = question.aggregator.counted()
+        found = await services.store.run(services.usage.by_customer, question.scope, counted)
+        owners = await services.registry.read(owners_of, question.world, found)
+        merged = _merged(found, owners)
+        if counted.operation not in ADDS_UP:
+            shared = _sharing(found, owners)
+            again = await services.store.run(services.usage.by_owner, question.scope, counted, shared)
+            merged = {who: usage for who, usage in merged.items() if who[0] not in shared}
+            merged |= {(owner, ""): usage for owner, usage in again.items()}
+        answer = await services.registry.read(_by_customer, question.world, merged, page, services.subscriptions)
         return json_response(answer, headers=question.as_of.headers)
 
     async def _question(self, call: Call, who_and_what: _WhoAndWhat) -> _Question:
@@ -143,10 +152,11 @@ class _Usage:
         now = services.clock()
         span = range_of(call, microseconds(now))
         names = call.request.match_info
+        at = await as_of_with_definitions(call, services.cutoffs, now, services.registry, services.store)
         ids, aggregators = await services.registry.read(
-            who_and_what, call.world, names["id"], names.get("aggregator_id")
+            _as_defined, who_and_what, call.world, (names["id"], names.get("aggregator_id")), at.revision
         )
-        return _Question(call.world, ids, aggregators, span, await as_of(call, services.cutoffs, now))
+        return _Question(call.world, ids, aggregators, span, at)
 
     async def _totals(self, question: _Question) -> list[Usage]:
         counted = [aggregator.counted() for aggregator in question.aggregators]
@@ -158,6 +168,18 @@ class _Usage:
             self._services.usage.timeseries, question.scope, question.aggregator.counted(), _edges(divided)
         )
         return json_response(series(divided, figures), headers=question.as_of.headers)
+
+
+def _as_defined(
+    connection: sa.Connection,
+    who_and_what: _WhoAndWhat,
+    world: World,
+    names: tuple[str, str | None],
+    revision: int,
+) -> tuple[Sequence[str] | None, Sequence[StoredAggregator]]:
+    """Give who and what is meant, and what was counted at a revision."""
+    ids, aggregators = who_and_what(connection, world, *names)
+    return ids, in_force(connection, world, aggregators, revision)
 
 
 def _customer_and_all(
@@ -186,30 +208,53 @@ def _edges(divided: Sequence[Window]) -> list[int]:
     return [divided[0].start_us, *(window.end_us for window in divided)]
 
 
-def _by_customer(
-    connection: sa.Connection, world: World, found: Mapping[str, Usage], page: Page, subscriptions: SubscriptionsOf
-) -> dict[str, Any]:
-    """Merge the ids of one customer, and describe one page of customers: total descending, then customer id.
+_Whose = tuple[str | None, str]
+"""A customer's id, or None and an id that nobody has."""
 
-    An id that nobody has stands for itself.
-    """
-    owners = owners_of(connection, world, found)
-    merged: dict[tuple[str | None, str], Usage] = {}
+
+def _merged(found: Mapping[str, Usage], owners: Mapping[str, str]) -> dict[_Whose, Usage]:
+    """Put the figures of a customer's ids together, as far as they add up. An id that nobody has stands for itself."""
+    merged: dict[_Whose, Usage] = {}
     for identifier, usage in found.items():
         owner = owners.get(identifier)
         key = (owner, identifier if owner is None else "")
-        merged[key] = _plus(merged.get(key, NO_USAGE), usage)
-    ranked = sorted(merged.items(), key=lambda item: (-item[1].total, item[0][0] is None, item[0]))
+        merged[key] = _plus(merged[key], usage) if key in merged else usage
+    return merged
+
+
+def _sharing(found: Iterable[str], owners: Mapping[str, str]) -> dict[str, list[str]]:
+    """Give the customers that events name by several ids, each with these."""
+    ids: dict[str, list[str]] = {}
+    for identifier in found:
+        if identifier in owners:
+            ids.setdefault(owners[identifier], []).append(identifier)
+    return {owner: named for owner, named in ids.items() if len(named) > 1}
+
+
+def _by_customer(
+    connection: sa.Connection,
+    world: World,
+    merged: Mapping[_Whose, Usage],
+    page: Page,
+    subscriptions: SubscriptionsOf,
+) -> dict[str, Any]:
+    """Describe one page of customers: total descending, those without one last, then customer id."""
+    ranked = sorted(
+        merged.items(),
+        key=lambda item: (item[1].total is None, item[1].rated.copy_negate(), item[0][0] is None, item[0]),
+    )
     shown = ranked[page.skip : page.skip + page.take]
     customers = resolve_many(connection, world, [owner for (owner, _), _ in shown if owner is not None])
     held = subscriptions.subscription_ids(connection, customers.values())
     rows = []
     for (owner, identifier), usage in shown:
-        external_id = identifier if owner is None else customers[owner].external_id
+        named = customers.get(owner or "")  # One that was deleted just now has no name any more.
+        external_id = identifier if owner is None else named and named.external_id
         row = {"customer_id": owner, "external_id": external_id, "total": usage.total, "count": usage.count}
         rows.append({**row, "subscription_ids": list(held.get(owner or "", ()))})
     return paged(rows, len(ranked), page)
 
 
 def _plus(one: Usage, other: Usage) -> Usage:
-    return Usage(EXACT.add(one.total, other.total), one.count + other.count, one.not_numbers + other.not_numbers)
+    total = EXACT.add(one.rated, other.rated)
+    return Usage(total, one.count + other.count, one.not_numbers + other.not_numbers)

@@ -11,7 +11,7 @@ from metering.http.shapes import (
     DAY_OR_INSTANT,
     INSTANT,
     INTEGER,
-    NUMBER,
+    OPTIONAL_NUMBER,
     OPTIONAL_TEXT,
     TEXT,
     Shape,
@@ -98,7 +98,7 @@ def series(divided: list[Window], figures: list[Usage]) -> list[dict[str, Any]]:
 
 
 _FIGURE: Mapping[str, Shape] = {
-    "total": described(NUMBER, "With all its digits."),
+    "total": described(OPTIONAL_NUMBER, "With all its digits; null where there is none of which it could be."),
     "count": described(INTEGER, "Events that matched."),
 }
 _PERIOD: Mapping[str, Shape] = {"period_start": INSTANT, "period_end": INSTANT}

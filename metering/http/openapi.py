@@ -160,6 +160,7 @@ def _responses(route: Route, shapes: dict[str, Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": route.summary}
     if route.answer is not None:
         success["content"] = {route.answer_type: {"schema": _hoisted(route.answer, shapes)}}
+        success["content"] |= {kind: {"schema": TEXT} for kind in route.other_answer_types}
     headers = _answer_headers(route)
     if headers:
         success["headers"] = headers

@@ -38,6 +38,11 @@ class Call:
             raise unauthorized("an API key is needed")
         return self.principal.world
 
+    @property
+    def key_id(self) -> str | None:
+        """The id of the caller's key."""
+        return None if self.principal is None else self.principal.key_id
+
     def path(self, name: str) -> str:
         """Give a path parameter, URL-decoded."""
         return self.request.match_info[name]
@@ -81,6 +86,8 @@ class Route:
     answer: dict[str, object] | None = None
     body_type: str = "application/json"
     answer_type: str = "application/json"
+    other_answer_types: Sequence[str] = ()
+    """Content types of files that may come in place of the answer."""
     failures: Sequence[int] | None = None
     minimal_answer: bool = False
     """Whether it heeds `Prefer: return=minimal`."""

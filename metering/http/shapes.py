@@ -12,6 +12,7 @@ TEXT: Shape = {"type": "string"}
 OPTIONAL_TEXT: Shape = {"type": ["string", "null"]}
 INTEGER: Shape = {"type": "integer"}
 NUMBER: Shape = {"type": "number"}
+OPTIONAL_NUMBER: Shape = {"type": ["number", "null"]}
 BOOLEAN: Shape = {"type": "boolean"}
 INSTANT: Shape = {"type": "string", "format": "date-time"}
 DAY_OR_INSTANT: Shape = {"anyOf": [{"type": "string", "format": "date"}, INSTANT]}
@@ -26,7 +27,9 @@ ANY_OBJECT: Shape = {"type": "object", "additionalProperties": True}
 
 
 def described(shape: Mapping[str, Any], description: str) -> Shape:
-    """Give a shape with a sentence about it."""
+    """Give a shape with a sentence about it; one with a title stays the one of that title."""
+    if "title" in shape:
+        return {"anyOf": [dict(shape)], "description": description}
     return {**shape, "description": description}
 
 

@@ -5,7 +5,7 @@ without its fact. Whoever may come upon the same fact again (after a crash, or b
 it by the same `key`: of a world's messages only one bears it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from metering.registry.tables import outbox
 from metering.world import Mode, World
 
 KEY_CHARACTERS_MAX = 512
+_LOOKED_UP_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,16 @@ def put_message(connection: sa.Connection, world: World, fact: Fact, now: dateti
         .returning(outbox.c.id)
     )
     return written.first() is not None
+
+
+def keys_told(connection: sa.Connection, world: World, keys: Sequence[str]) -> set[str]:
+    """Give which of these facts the world has."""
+    found: set[str] = set()
+    for start in range(0, len(keys), _LOOKED_UP_MAX):
+        some = keys[start : start + _LOOKED_UP_MAX]
+        query = sa.select(outbox.c.fact_key).where(*_of(world), outbox.c.fact_key.in_(some))
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def find_message(connection: sa.Connection, world: World, message_id: str) -> Message | None:

@@ -90,7 +90,32 @@ aggregators = sa.Table(
     sa.Column("details", ExactJson, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
+    sa.Column("formula_sql", sa.Text),
+    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
     sa.Index("ix_aggregators_world_created", "account_id", "mode", "created_at", "id"),
+)
+
+# Every definition that an aggregator has had, its present one included; they outlive it. `revision` counts the changes
+# of a world in the order in which they were committed, so that a point in that order names what was in force.
+aggregator_versions = sa.Table(
+    "aggregator_versions",
+    metadata,
+    sa.Column("aggregator_id", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    *world_columns(),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("changed_by", sa.String(64)),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("entity", sa.String(255), nullable=False),
+    sa.Column("operation", sa.String(32), nullable=False),
+    sa.Column("property", sa.String(255)),
+    sa.Column("formula_sql", sa.Text),
+    sa.Column("where", ExactJson),
+    sa.Column("unit_name", sa.String(255)),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("details", ExactJson, nullable=False),
+    sa.UniqueConstraint("account_id", "mode", "revision"),
 )
 
 lanes = sa.Table(
@@ -138,4 +163,14 @@ outbox = sa.Table(
     sa.Column("created_at", Instant, nullable=False),
     sa.UniqueConstraint("account_id", "mode", "fact_key"),
     sa.Index("ix_outbox_world_created", "account_id", "mode", "created_at", "id"),
+)
+
+threshold_checks = sa.Table(
+    "threshold_checks",
+    metadata,
+    sa.Column("aggregator_id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("day", sa.Integer, nullable=False),
+    sa.Column("cutoff", sa.Text, nullable=False),
 )

@@ -73,24 +73,34 @@ class Expressions:
         definition = number_of_text("record_id") if prop == "id" else number_of_raw(self.raw(prop))
         return self._named("number", prop, definition)
 
+    def distinct(self, prop: str) -> str:
+        """Give the name of the text that tells a property's value from others, NULL for null, an array and nothing.
+
+        It is the text as JSON has it, without quotes: minimal JSON writes a text in one way only.
+        """
+        if prop == "id":
+            return self._named("distinct", prop, "toNullable(record_id)")
+        raw = self.raw(prop)
+        text = f"if(startsWith({raw}, '\"'), substring({raw}, 2, length({raw}) - 2), {raw})"
+        return self._named("distinct", prop, f"if({raw} IN ('', 'null') OR startsWith({raw}, '['), NULL, {text})")
+
+    @staticmethod
+    def encoded(text: str) -> str:
+        """Give a text as JSON has it, without quotes."""
+        return _json(text)[1:-1]
+
     def condition(self, where: Filter) -> str:
         """Give the condition that the filter puts on a row: 0 or 1, never NULL."""
         if not where.conditions:
             return "1"
         word = " AND " if where.conditional is Conditional.AND else " OR "
-        return "(" + word.join(map(self._condition, where.conditions)) + ")"
+        return "(" + word.join(map(self.one_condition, where.conditions)) + ")"
 
-    def _named(self, kind: str, prop: str, definition: str) -> str:
-        name = self._names.get((kind, prop))
-        if name is None:
-            name = self._names[kind, prop] = f"{kind}_{len(self._names)}"
-            self._definitions.append(f"{definition} AS {name}")
-        return name
-
-    def _condition(self, condition: Condition) -> str:
+    def one_condition(self, condition: Condition) -> str:
+        """Give what one condition of a filter puts on a row: 0 or 1, never NULL."""
         prop, operator, values = condition.property, condition.operator, condition.values
         if operator in NEGATIONS:
-            return f"NOT {self._condition(Condition(prop, NEGATIONS[operator], values))}"
+            return f"NOT {self.one_condition(Condition(prop, NEGATIONS[operator], values))}"
         if operator is Operator.IS_NULL:
             return "(0)" if prop == "id" else f"({self.raw(prop)} IN ('', 'null'))"
         if operator in COMPARISONS:
@@ -98,6 +108,13 @@ class Expressions:
         if prop == "id":
             return f"has({self.bind('Array(String)', [text_of(value) for value in values])}, record_id)"
         return self._equals(prop, values)
+
+    def _named(self, kind: str, prop: str, definition: str) -> str:
+        name = self._names.get((kind, prop))
+        if name is None:
+            name = self._names[kind, prop] = f"{kind}_{len(self._names)}"
+            self._definitions.append(f"{definition} AS {name}")
+        return name
 
     def _equals(self, prop: str, values: Sequence[Scalar]) -> str:
         """Compare raw texts with every raw text that is equal to a wanted value, and numbers where these are endless.

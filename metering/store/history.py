@@ -1,9 +1,11 @@
-"""Tell what was applied at instants that have passed: cut-offs as of then, bounded by that of the answer."""
+"""Tell what was applied at instants that have passed: cut-offs as of then, bounded by that of the answer, and back."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from metering.position import Cutoff, Position
 from metering.store.client import Store
+from metering.store.columns import moment
 
 _APPLIED_BY = """
 SELECT at_us, lane, max(position)
@@ -12,6 +14,21 @@ ARRAY JOIN {instants:Array(Int64)} AS at_us
 WHERE committed_at <= fromUnixTimestamp64Micro(at_us)
 GROUP BY at_us, lane
 """
+
+# By primary key, from the position on.
+_COMMITTED_AT = """(
+SELECT toUnixTimestamp64Micro(committed_at)
+FROM applied
+WHERE lane = {lane} AND position >= {position}
+ORDER BY position, committed_at
+LIMIT 1)"""
+
+
+def committed_at(store: Store, cutoff: Cutoff) -> datetime | None:
+    """Give when all that a cut-off sees was marked as applied, None when it sees nothing. Blocks."""
+    statements = [_COMMITTED_AT.format(lane=lane, position=int(bound)) for lane, bound in cutoff.bounds.items()]
+    marked = [at_us for (at_us,) in store.select("\nUNION ALL\n".join(statements))] if statements else []
+    return moment(max(marked)) if marked else None
 
 
 def cutoffs_by(store: Store, instants_us: Iterable[int], most: Cutoff) -> dict[int, Cutoff]:

@@ -7,21 +7,36 @@ rows and totals are worked out where they lie, and memory here is that of a page
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, IntFlag
 from typing import Any, NamedTuple
 
-from metering.aggregation import NEEDS_PROPERTY, NO_USAGE, Aggregator, Usage
+from metering.aggregation import NEEDS_PROPERTY, Aggregator, Usage, no_usage
 from metering.decimals import plain
 from metering.filters import Filter
 from metering.store.client import Store
 from metering.store.current import CURRENT_SETTINGS
 from metering.store.explorer import EVENT_COLUMNS, StoredEvent, stored_event
 from metering.store.expressions import Expressions
-from metering.store.measures import figure, figure_columns
+from metering.store.measures import figure, figure_columns, value
 from metering.store.usage import Scope, first_group
 
 PAGE = 20_000
 """So many events are read at once where all are wanted."""
+
+# What kinds of JSON values each property has; null is of none.
+_KINDS_OF = """
+{with_clause}
+SELECT
+    (arrayJoin(JSONExtractKeysAndValuesRaw(properties)) AS property).1 AS name,
+    groupBitOr(multiIf(startsWith(property.2, '"'), {text}, startsWith(property.2, '['), {array},
+                       property.2 IN ('true', 'false'), {boolean}, property.2 = 'null', 0, {number}))
+{current}
+  AND {counts}
+GROUP BY name
+ORDER BY name
+LIMIT {{most:UInt64}}
+{settings}
+"""
 
 _PLACE = """
 {with_clause}
@@ -62,6 +77,16 @@ class Order(Enum):
     RECORD_ID = "record_id"
 
 
+class Kind(IntFlag):
+    """What a property's values are, all of them together."""
+
+    NULL = 0
+    TEXT = 1
+    BOOLEAN = 2
+    ARRAY = 4
+    NUMBER = 8
+
+
 _KINDS = {Order.ARRIVAL: "UInt64", Order.RECORD_ID: "String"}
 
 
@@ -98,29 +123,28 @@ class OrderedEvents:
 
     def counted_until(self, place: Place | None) -> list[Usage]:
         """Give the figure of each group over the events up to a place, that one included; None is before the first."""
-        usages = [NO_USAGE] * len(self.groups)
+        usages = [no_usage(self.aggregator.operation)] * len(self.groups)
         if place is None:
             return usages
         expressions = Expressions()
         figures = figure_columns(self.aggregator, expressions.condition(self.aggregator.where), expressions)
         shown = self._shown(place, expressions)
         for index, *columns in self._select(_UNTIL, expressions, {}, until=place, figures=figures, place=shown):
-            usages[index] = figure(*columns)
+            usages[index] = figure(self.aggregator.operation, columns)
         return usages
 
     def page(self, after: Place | None, take: int) -> list[CountedEvent]:
         """Give the next events behind a place; None begins with the first."""
         expressions = Expressions()
-        value = "NULL"
+        number = "NULL"
         if self.aggregator.operation in NEEDS_PROPERTY:
-            assert self.aggregator.property is not None
-            value = f"toString({expressions.number(self.aggregator.property)})"
+            number = f"toString({value(self.aggregator, expressions)})"
         behind = "1" if after is None else f"(timestamp, {self.order.value}) > {self._shown(after, expressions)}"
         rows = self._select(
-            _PAGE, expressions, {"take": take}, since=after, columns=EVENT_COLUMNS, value=value, behind=behind
+            _PAGE, expressions, {"take": take}, since=after, columns=EVENT_COLUMNS, value=number, behind=behind
         )
         world = self.scope.world
-        return [CountedEvent(stored_event(world, row), int(group), _number(value)) for *row, group, value in rows]
+        return [CountedEvent(stored_event(world, row), int(group), _number(number)) for *row, group, number in rows]
 
     def pages(self, after: Place | None = None) -> Iterator[list[CountedEvent]]:
         """Yield all that comes behind a place, page by page; each is read when it is asked for."""
@@ -129,6 +153,19 @@ class OrderedEvents:
             if len(page) < PAGE:
                 return
             after = self.place_at(page[-1])
+
+    def properties(self, most: int) -> dict[str, Kind]:
+        """Give the properties that the events have, at most so many, by name, and what their values are."""
+        rows = self._select(
+            _KINDS_OF,
+            Expressions(),
+            {"most": most},
+            text=str(Kind.TEXT.value),
+            boolean=str(Kind.BOOLEAN.value),
+            array=str(Kind.ARRAY.value),
+            number=str(Kind.NUMBER.value),
+        )
+        return {name: Kind(kinds) for name, kinds in rows}
 
     def place_at(self, counted: CountedEvent) -> Place:
         """Give the place of an event that was read."""

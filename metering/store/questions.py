@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from metering.aggregation import NO_USAGE, Aggregator, Usage
+from metering.aggregation import READS_EARLIER, Aggregator, Usage, no_usage
 from metering.filters import Filter
 from metering.position import Cutoff
 from metering.store.client import Store
 from metering.store.current import CURRENT_SETTINGS, Selection
 from metering.store.expressions import Expressions
-from metering.store.measures import figure, figure_columns, matched_by
+from metering.store.measures import Told, figure, figure_columns, matched_by
 from metering.store.usage import first_group
+from metering.windows import Window
 from metering.world import World
 
 QUESTIONS_MAX = 500
@@ -28,7 +29,7 @@ SELECT
     arrayJoin(arrayMap(
         window -> window.1,
         arrayFilter(
-            window -> window.2 <= toUnixTimestamp64Micro(timestamp) AND toUnixTimestamp64Micro(timestamp) < window.3,
+            window -> {begun} AND toUnixTimestamp64Micro(timestamp) < window.3,
             arrayZip({numbers}[{customer}], {starts}[{customer}], {ends}[{customer}])))) AS question,
     {group} AS group_index,
     {figures}
@@ -51,7 +52,7 @@ class Counting:
     """What all questions of one call have in common.
 
     An event belongs to the first group whose filter it meets; a group without conditions takes what is left. The event
-    with `but_record_id` is left out.
+    with `but_record_id` is left out. `known` is a text of which it is asked whether it is among the unique values.
     """
 
     world: World
@@ -59,6 +60,7 @@ class Counting:
     aggregator: Aggregator
     groups: Sequence[Filter]
     but_record_id: str | None = None
+    known: str | None = None
 
 
 def figures_of(store: Store, counting: Counting, questions: Sequence[Question]) -> list[list[Usage]]:
@@ -89,19 +91,23 @@ def _answer(store: Store, counting: Counting, questions: Sequence[Question]) -> 
         expressions.bind(f"Array(Array({kind}))", [[window[part] for window in own] for own in windows.values()])
         for part, kind in ((0, "UInt32"), (1, "Int64"), (2, "Int64"))
     )
+    earlier = aggregator.operation in READS_EARLIER
+    since = f"{expressions.bind('Array(Int64)', [question.start_us for question in questions])}[question + 1]"
     selection = Selection(
         counting.world,
         counting.cutoff,
         [aggregator.entity],
         list(windows),
-        start_us=min(question.start_us for question in questions),
+        start_us=None if earlier else min(question.start_us for question in questions),
         end_us=max(question.end_us for question in questions),
         but_record_id=counting.but_record_id,
     )
-    figures = figure_columns(aggregator, matched_by(aggregator, expressions, one_type=True), expressions)
+    matched = matched_by(aggregator, expressions, one_type=True)
+    figures = figure_columns(aggregator, matched, expressions, Told(since, counting.known))
     group = first_group(groups, expressions)
     sql = _ANSWERS.format(
         with_clause=expressions.clause(),
+        begun="1" if earlier else "window.2 <= toUnixTimestamp64Micro(timestamp)",
         customer=f"transform(customer_id, {ids}, {order}, toUInt32(0))",
         numbers=numbers,
         starts=starts,
@@ -111,8 +117,9 @@ def _answer(store: Store, counting: Counting, questions: Sequence[Question]) -> 
         current=selection.current(),
         settings=CURRENT_SETTINGS,
     )
-    answers = [[NO_USAGE] * len(groups) for _ in questions]
+    answers = [[no_usage(aggregator.operation)] * len(groups) for _ in questions]
     for number, group_index, *columns in store.select(sql, {**selection.parameters(), **expressions.parameters}):
         if group_index >= 0:
-            answers[number][group_index] = figure(*columns)
+            window = Window(questions[number].start_us, questions[number].end_us)
+            answers[number][group_index] = figure(aggregator.operation, columns, window)
     return answers

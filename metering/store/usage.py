@@ -5,23 +5,30 @@ worked out where the rows are, and only figures travel. Calls block; async calle
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from metering.aggregation import NO_USAGE, Aggregator, Usage
+from metering.aggregation import READS_EARLIER, Aggregator, Usage, no_usage
 from metering.decimals import plain
 from metering.filters import Filter
 from metering.position import Cutoff
 from metering.store.client import Store
 from metering.store.current import CURRENT_SETTINGS, Selection
 from metering.store.expressions import Expressions
-from metering.store.measures import COLUMNS, figure, figure_columns, matched_by
+from metering.store.levels import levels
+from metering.store.measures import COLUMNS, Told, figure, figure_columns, matched_by, value, weight
+from metering.windows import Window
 from metering.world import World
 
 AGGREGATORS_MAX = 40
-"""So many figures are read in one statement; more take several."""
+"""So many figures are read in one statement, fewer with formulas; more take several."""
 VALUES_PAGE = 50_000
+OWNERS_MAX = 2_000
+"""The figures of so many customers who have several ids are read in one statement."""
+
+_BEFORE = -1
+"""The key of what lies before the first window of a series."""
 
 _TOTALS = """
 {with_clause}
@@ -82,14 +89,19 @@ class Scope:
     customer_ids: Sequence[str] | None = None
     but_record_id: str | None = None
 
-    def of(self, *event_types: str) -> Selection:
-        """Select the events of some types within the scope."""
+    @property
+    def window(self) -> Window | None:
+        """The range as a window, None when it is open at an end."""
+        return None if self.start_us is None or self.end_us is None else Window(self.start_us, self.end_us)
+
+    def of(self, *event_types: str, earlier: bool = False) -> Selection:
+        """Select the events of some types within the scope; on demand those before it too."""
         return Selection(
             self.world,
             self.cutoff,
             event_types,
             self.customer_ids,
-            start_us=self.start_us,
+            start_us=None if earlier else self.start_us,
             end_us=self.end_us,
             but_record_id=self.but_record_id,
         )
@@ -124,22 +136,17 @@ class UsageReader:
         return self.totals(scope, [aggregator])[0]
 
     def totals(self, scope: Scope, aggregators: Sequence[Aggregator]) -> list[Usage]:
-        """Give each aggregator's figure, in order, zeros included."""
-        out: list[Usage] = []
-        for start in range(0, len(aggregators), AGGREGATORS_MAX):
-            part = aggregators[start : start + AGGREGATORS_MAX]
-            entities = sorted({aggregator.entity for aggregator in part})
-            expressions = Expressions()
-            figures = [
-                figure_columns(
-                    aggregator, matched_by(aggregator, expressions, one_type=len(entities) == 1), expressions
-                )
-                for aggregator in part
-            ]
-            rows = self._select(_TOTALS, scope.of(*entities), expressions, figures=", ".join(figures))
-            row = rows[0] if rows else ("0", 0, 0) * len(part)
-            out += [figure(*row[at : at + COLUMNS]) for at in range(0, len(row), COLUMNS)]
-        return out
+        """Give each aggregator's figure, in order, zeros included.
+
+        Those that read events before the range are asked apart, so that the others need not read these.
+        """
+        found: dict[int, Usage] = {}
+        for earlier in (False, True):
+            asked = [at for at, each in enumerate(aggregators) if (each.operation in READS_EARLIER) is earlier]
+            for part in _parts(asked, [weight(each) for each in aggregators]):
+                figures = self._totals(scope, [aggregators[at] for at in part], earlier=earlier)
+                found.update(zip(part, figures, strict=True))
+        return [found[at] for at in range(len(aggregators))]
 
     def timeseries(self, scope: Scope, aggregator: Aggregator, edges: Sequence[int]) -> list[Usage]:
         """Give the figure of each window `[edges[i], edges[i + 1])`, ascending, zeros included.
@@ -147,15 +154,38 @@ class UsageReader:
         `edges` are instants as `metering.windows.boundaries` gives them; they take the place of the scope's range.
         """
         assert len(edges) >= 2
-        within = Scope(scope.world, scope.cutoff, edges[0], edges[-1], scope.customer_ids)
+        within = replace(scope, start_us=edges[0], end_us=edges[-1])
         expressions = Expressions()
-        starts = expressions.bind("Array(Int64)", list(edges[:-1]))
-        found = self._by(within, aggregator, f"roundDown(toUnixTimestamp64Micro(timestamp), {starts})", expressions)
-        return [found.get(start, NO_USAGE) for start in edges[:-1]]
+        earlier = aggregator.operation in READS_EARLIER
+        starts = list(edges[:-1])
+        bound = expressions.bind("Array(Int64)", [_BEFORE, *starts] if earlier else starts)
+        key = f"roundDown(toUnixTimestamp64Micro(timestamp), {bound})"
+        found = self._by(within, aggregator, key, expressions)
+        if earlier:
+            return levels(found, edges, before=_BEFORE)
+        return [found.get(start, no_usage(aggregator.operation)) for start in starts]
 
     def by_customer(self, scope: Scope, aggregator: Aggregator) -> dict[str, Usage]:
-        """Give the figure of each customer id as events name it; those without a matching event are left out."""
+        """Give the figure of each customer id as events name it; those without a part in it are left out."""
         return self._by(scope, aggregator, "customer_id", Expressions())
+
+    def by_owner(
+        self, scope: Scope, aggregator: Aggregator, identifiers: Mapping[str, Sequence[str]]
+    ) -> dict[str, Usage]:
+        """Give the figure of each owner of customer ids, all ids of an owner together; `identifiers` are by owner.
+
+        Not every operation lets the figures of a customer's ids be put together.
+        """
+        found: dict[str, Usage] = {}
+        owners = sorted(identifiers)
+        for start in range(0, len(owners), OWNERS_MAX):
+            pairs = [(one, owner) for owner in owners[start : start + OWNERS_MAX] for one in identifiers[owner]]
+            ids, theirs = [one for one, _ in pairs], [owner for _, owner in pairs]
+            expressions = Expressions()
+            bound = ", ".join(expressions.bind("Array(String)", names) for names in (ids, theirs))
+            key = f"transform(customer_id, {bound}, '')"
+            found |= self._by(replace(scope, customer_ids=ids), aggregator, key, expressions)
+        return found
 
     def by_group(self, scope: Scope, aggregator: Aggregator, groups: Sequence[Filter]) -> list[Usage]:
         """Give the figure of each group, in order: an event belongs to the first whose filter it meets.
@@ -164,7 +194,7 @@ class UsageReader:
         """
         expressions = Expressions()
         found = self._by(scope, aggregator, first_group(groups, expressions), expressions)
-        return [found.get(index, NO_USAGE) for index in range(len(groups))]
+        return [found.get(index, no_usage(aggregator.operation)) for index in range(len(groups))]
 
     def by_customer_and_group(
         self, scope: Scope, aggregator: Aggregator, groups: Sequence[Filter]
@@ -172,13 +202,12 @@ class UsageReader:
         """Give `by_group` for each customer id as events name it, at once."""
         expressions = Expressions()
         key = first_group(groups, expressions)
-        figures = figure_columns(aggregator, matched_by(aggregator, expressions, one_type=True), expressions)
+        nothing = [no_usage(aggregator.operation)] * len(groups)
         out: dict[str, list[Usage]] = {}
-        for customer_id, index, *columns in self._select(
-            _BY_CUSTOMER_AND_GROUP, scope.of(aggregator.entity), expressions, key=key, figures=figures
-        ):
+        for customer_id, index, *columns in self._rows(_BY_CUSTOMER_AND_GROUP, scope, aggregator, key, expressions):
             if 0 <= index < len(groups):
-                out.setdefault(customer_id, [NO_USAGE] * len(groups))[index] = figure(*columns)
+                usage = figure(aggregator.operation, columns, scope.window)
+                out.setdefault(customer_id, list(nothing))[index] = usage
         return out
 
     def values(self, scope: Scope, aggregator: Aggregator) -> Iterator[Decimal]:
@@ -190,17 +219,16 @@ class UsageReader:
 
     def placed_values(self, scope: Scope, aggregator: Aggregator) -> Iterator[PlacedValue]:
         """Yield as `values` does, each with its place in the order."""
-        assert aggregator.property is not None
         after_us, after_id = -1, ""
         while True:
             expressions = Expressions()
-            number = expressions.number(aggregator.property)
+            number = value(aggregator, expressions)
             matched = expressions.condition(aggregator.where)
             position = {"after_us": after_us, "after_id": after_id, "page": VALUES_PAGE}
             expressions.parameters.update(position)
             rows = self._select(_VALUES, scope.of(aggregator.entity), expressions, number=number, matched=matched)
-            for timestamp_us, record_id, value in rows:
-                yield PlacedValue(timestamp_us, record_id, Decimal(plain(Decimal(value or "0"))))
+            for timestamp_us, record_id, number in rows:
+                yield PlacedValue(timestamp_us, record_id, Decimal(plain(Decimal(number or "0"))))
             if len(rows) < VALUES_PAGE:
                 return
             after_us, after_id = rows[-1][:2]
@@ -209,10 +237,33 @@ class UsageReader:
         """Give where in time each event type has current events, by name: for pages that open where the data is."""
         return [Span(*row) for row in self._select(_SPANS, Selection(world, cutoff), Expressions())]
 
+    def _totals(self, scope: Scope, aggregators: Sequence[Aggregator], *, earlier: bool) -> list[Usage]:
+        entities = sorted({aggregator.entity for aggregator in aggregators})
+        expressions = Expressions()
+        told = _told(scope, expressions)
+        figures = [
+            figure_columns(each, matched_by(each, expressions, one_type=len(entities) == 1), expressions, told)
+            for each in aggregators
+        ]
+        selection = scope.of(*entities, earlier=earlier)
+        rows = self._select(_TOTALS, selection, expressions, figures=", ".join(figures))
+        if not rows:
+            return [no_usage(each.operation) for each in aggregators]
+        columns = [rows[0][at : at + COLUMNS] for at in range(0, len(rows[0]), COLUMNS)]
+        return [figure(each.operation, found, scope.window) for each, found in zip(aggregators, columns, strict=True)]
+
     def _by(self, scope: Scope, aggregator: Aggregator, key: str, expressions: Expressions) -> dict[Any, Usage]:
-        figures = figure_columns(aggregator, matched_by(aggregator, expressions, one_type=True), expressions)
-        rows = self._select(_BY_KEY, scope.of(aggregator.entity), expressions, key=key, figures=figures)
-        return {name: usage for name, *columns in rows if (usage := figure(*columns)).count}
+        rows = self._rows(_BY_KEY, scope, aggregator, key, expressions)
+        found = {name: figure(aggregator.operation, columns, scope.window) for name, *columns in rows}
+        return {name: usage for name, usage in found.items() if not usage.is_nothing}
+
+    def _rows(
+        self, statement: str, scope: Scope, aggregator: Aggregator, key: str, expressions: Expressions
+    ) -> Sequence[Sequence[Any]]:
+        matched = matched_by(aggregator, expressions, one_type=True)
+        figures = figure_columns(aggregator, matched, expressions, _told(scope, expressions))
+        selection = scope.of(aggregator.entity, earlier=aggregator.operation in READS_EARLIER)
+        return self._select(statement, selection, expressions, key=key, figures=figures)
 
     def _select(
         self, statement: str, selection: Selection, expressions: Expressions, **parts: str
@@ -222,6 +273,22 @@ class UsageReader:
         )
         parameters: Mapping[str, Any] = {**selection.parameters(), **expressions.parameters}
         return self._store.select(sql, parameters)
+
+
+def _parts(asked: Sequence[int], weights: Sequence[int]) -> Iterator[list[int]]:
+    """Yield what is asked in one statement each, none of them empty."""
+    part: list[int] = []
+    for at in asked:
+        if part and sum(weights[one] for one in part) + weights[at] > AGGREGATORS_MAX:
+            yield part
+            part = []
+        part.append(at)
+    if part:
+        yield part
+
+
+def _told(scope: Scope, expressions: Expressions) -> Told:
+    return Told(None if scope.start_us is None else expressions.bind("Int64", scope.start_us))
 
 
 def first_group(groups: Sequence[Filter], expressions: Expressions) -> str:

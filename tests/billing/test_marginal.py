@@ -17,7 +17,7 @@ from billing.marginal.registry import Agreed
 from billing.money import round_half_away, to_decimal
 from billing.pricing import unrounded
 from billing.subscriptions.model import Subscription, SubscriptionProduct
-from metering.aggregation import Operation
+from metering.aggregation import Aggregator, Occurrence, Operation, distinct_text, settled, total_of
 from metering.registry.aggregators import AggregatorStatus, StoredAggregator
 from metering.store.usage import PlacedValue
 from metering.timestamps import microseconds
@@ -56,17 +56,44 @@ def an_event(n=1, record_id="r1", timestamp_us=NOON_US, **record):
 def priced_one_by_one(events, agreed):
     """Give the sum of what each event adds on top of those before it, and the line with all and with none."""
     (line,) = touched_lines(events[0], agreed)
-    groups = [Decimal(0)] * len(line.product.groups)
+    operation = line.aggregator.operation
+    groups = [[] for _ in line.product.groups]
     values, total = [], Decimal(0)
     for event in events:
         (touched,) = touched_lines(event, agreed)
-        others = Others(list(groups), sorted(values) if line.needs_values else None)
-        total += marginal_price(event, touched, others).amount
-        groups[touched.group] += event.record["n"]
-        values.append(PlacedValue(event.timestamp_us, event.record_id, Decimal(event.record["n"])))
+        figures = [figure_of(operation, group, event, touched.window) for group in groups]
+        total += marginal_price(event, touched, Others(figures, sorted(values) if line.needs_values else None)).amount
+        groups[touched.group].append(event)
+        worth = 1 if operation is Operation.COUNT else event.record["n"]
+        values.append(PlacedValue(event.timestamp_us, event.record_id, Decimal(worth)))
     allows = line.aggregator.details.get("allow_negative_values") is True
     ordered = [one.value for one in sorted(values)] if line.needs_values else None
-    return total, Counted(groups, ordered, allows), Counted([Decimal(0)] * len(groups), ordered and [], allows)
+    totals = [figure_of(operation, group, events[0], line.window).rated for group in groups]
+    if line.needs_values and operation not in {Operation.SUM, Operation.COUNT}:
+        ordered = totals
+    return total, Counted(totals, ordered, allows), Counted([Decimal(0)] * len(groups), ordered and [], allows)
+
+
+def figure_of(operation, events, following, window):
+    """Give the figure of events in the order they came, as the store gives it to whom one more event follows."""
+    occurrences = [Occurrence(event.record, event.timestamp_us, at) for at, event in enumerate(events)]
+    aggregator = Aggregator("call", operation, "n")
+    usage = total_of(aggregator, occurrences, window)
+    numbers = [Decimal(event.record["n"]) for event in events]
+    parts = (usage.total,)
+    if operation is Operation.AVERAGE:
+        parts = (sum(numbers, start=Decimal(0)),)
+    elif operation is Operation.LATEST:
+        parts = (usage.total, max((event.timestamp_us for event in events), default=None))
+    elif operation is Operation.UNIQUE:
+        texts = [distinct_text(event.record, aggregator) for event in events]
+        parts = (usage.total, Decimal(texts.count(distinct_text(following.record, aggregator))))
+    elif operation is Operation.WEIGHTED_SUM:
+        moments = (number * event.timestamp_us for number, event in zip(numbers, events, strict=True))
+        parts = (None, sum(numbers, start=Decimal(0)), sum(moments, start=Decimal(0)))
+    told = settled(operation, parts, usage.count, usage.not_numbers, window)
+    assert told == usage
+    return told
 
 
 def exact(product, counted):
@@ -123,7 +150,8 @@ numbers = st.lists(st.decimals(-20, 60, places=3), min_size=1, max_size=12)
 def test_the_prices_of_all_events_add_up_to_the_line(rows, agreed_terms, amounts, allows, data):
     """In whichever order they came, to what the line owes before rounding, beyond what it owes without any event."""
     product = a_product(PriceGroup(None, rows), **agreed_terms)
-    agreed = an_agreement(product, aggregator=an_aggregator(allow_negative_values=allows))
+    operation = data.draw(st.sampled_from(Operation))
+    agreed = an_agreement(product, aggregator=an_aggregator(operation, allow_negative_values=allows))
     events = [an_event(n, f"r{index}", NOON_US + index % 5) for index, n in enumerate(amounts)]
     total, everything, nothing = priced_one_by_one(data.draw(st.permutations(events)), agreed)
     assert total == to_decimal(exact(product, everything)) - to_decimal(exact(product, nothing))
@@ -145,7 +173,11 @@ def test_the_groups_of_a_matrix_add_up_together(visa, rest, amounts, data):
 
 def price_of(event, agreed, *totals):
     (line,) = touched_lines(event, agreed)
-    return marginal_price(event, line, Others([Decimal(str(one)) for one in totals])).amount
+    return marginal_price(event, line, Others([used(line, one) for one in totals])).amount
+
+
+def used(line, total):
+    return settled(line.aggregator.operation, (Decimal(str(total)),), 1, 0)
 
 
 def test_a_price_is_not_rounded():
@@ -217,7 +249,7 @@ def test_an_event_that_no_filter_lets_through_costs_nothing():
     matrix = an_agreement(a_product(PriceGroup(CARD, plain)))
     assert touched_lines(an_event(card="other"), matrix) == []
     (line,) = touched_lines(an_event(card="visa"), matrix)
-    assert marginal_price(an_event(card="visa"), line, Others([Decimal(0)])).group.name == "visa"
+    assert marginal_price(an_event(card="visa"), line, Others([used(line, 0)])).group.name == "visa"
 
 
 def test_each_event_counts_one_where_events_are_counted():

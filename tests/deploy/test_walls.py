@@ -18,7 +18,7 @@ INTERNAL = "/internal/"
 
 def every_route():
     """What the core serves, but for what gateways alone may ask; what gateways serve themselves is in the table too."""
-    nothing = Core(*[None] * 9)
+    nothing = Core(*[None] * 10)
     return [route for route in core_routes(nothing) if not route.path.startswith(INTERNAL)]
 
 
@@ -57,6 +57,8 @@ async def one_of_everything(client):
             "price_configurations": [{"currency": "EUR", "prices": prices}],
         },
     )
+    drawn = [{"aggregator_id": aggregator["id"], "weight": 2}]
+    held = {"name": "marker-credits", "type": "credit", "credit_aggregators": drawn}
     subscription = await client.call(
         "POST",
         "/v2/subscriptions",
@@ -89,6 +91,7 @@ async def one_of_everything(client):
         "aggregator_id": aggregator["id"],
         "products.id": product["id"],
         "price-configurations.id": product["price_configurations"][0]["id"],
+        "credits.product_id": (await client.call("POST", "/v1/products", held))["id"],
         "subscriptions.id": subscription["id"],
         "invoices.id": invoice["id"],
         "event_type": "marker-type",

@@ -101,7 +101,15 @@ def tell_story(described):
     aggregator = call("POST", "/v1/aggregators", body={**counted, "thresholds": [{"threshold_value": 3}]})["id"]
     unused = call("POST", "/v1/aggregators", body=counted)["id"]
     call("PUT", "/v1/aggregators/{id}", id=unused, body={"unit_name": "calls"})
+    call("GET", "/v1/aggregators/{id}/versions", id=unused)
     call("DELETE", "/v1/aggregators/{id}", id=unused)
+    weighted = {
+        **counted,
+        "operation": "weighted_sum",
+        "property": None,
+        "formula_sql": "if(amount > 1, amount / 3, 1)",
+    }
+    level = call("POST", "/v1/aggregators", body=weighted)["id"]
 
     for version, taken in (("v1", "events_created"), ("v2", "events_accepted")):
         call("POST", f"/{version}/events", body=an_event(acme, f"{version}-1"))
@@ -136,6 +144,10 @@ def tell_story(described):
     configurations = [{"currency": "EUR", "prices": rows, "billing_interval": monthly}]
     sold = {"name": "Calls", "type": "dynamic", "aggregator_id": aggregator, "price_configurations": configurations}
     made = call("POST", "/v1/products", body=sold)
+    drawn = [{"aggregator_id": aggregator, "weight": 2.5}, {"aggregator_id": level, "weight": 1}]
+    held = call("POST", "/v1/products", body={"name": "Credits", "type": "credit", "credit_aggregators": drawn})["id"]
+    path = "/v1/customers/{id}/credits/{product_id}/usage"
+    assert call("GET", path, query=RANGE, id=customer, product_id=held)["credits_used"] > 0
     configuration = made["price_configurations"][0]["id"]
     call("PUT", "/v1/products/{id}", id=made["id"], body={"description": "Each call"})
     for verb in ("archive", "unarchive"):
@@ -156,6 +168,11 @@ def tell_story(described):
     begun = {"status": "open", "customer_id": acme, "period_starts_at__lt": "2024-01-15"}
     january = call("GET", "/v1/invoices", query=begun)["data"][0]["id"]
     assert call("GET", "/v1/invoices/{id}/events", id=january)["data"]
+    drafts = [{"name": "Dearer", "prices": [{**rows[0], "amount": 300}]}]
+    tried = {"product_id": made["id"], "currency": "EUR", "configurations": drafts, **RANGE}
+    simulation, stopped = (call("POST", "/v1/simulations", body=tried)["id"] for _ in range(2))
+    call("GET", "/v1/simulations/{id}", id=simulation)
+    call("DELETE", "/v1/simulations/{id}", id=stopped)
     for path, name in (
         ("/v1/customers", customer),
         ("/v1/aggregators", aggregator),
@@ -180,9 +197,11 @@ def tell_story(described):
         "subscriptions": kept,
         "invoices": invoices[0]["id"],
         "imports": imported,
+        "simulations": simulation,
         "erasures": erasure,
         "events": "call",
         "aggregator_id": aggregator,
+        "product_id": held,
         "record_id": "v1-1",
     }
 

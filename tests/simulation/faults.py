@@ -26,12 +26,12 @@ RATES = {
     "killed in a disk call": 0.01,
     "power cut in a disk call": 0.01,
     "thread hangs": 0.01,
-    "log is settled": 0.1,
+    "log is settled": 0.4,
     # A log over several machines.
     "message lost": 0.03,
     "message late": 0.03,
     "acknowledgement lost": 0.03,
-    "brokers away": 0.06,
+    "brokers away": 0.12,
     "log read fails": 0.02,
     "log read hangs": 0.01,
     # The network between clients, gateways and the core.
@@ -45,7 +45,7 @@ RATES = {
     "power cut": 0.02,
     "partitions move": 0.15,
     # The memory of a process.
-    "filter of seen keys goes wrong": 0.15,
+    "filter of seen keys goes wrong": 0.4,
     "started beside a living one": 0.05,
 }
 

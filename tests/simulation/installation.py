@@ -23,11 +23,13 @@ from tests.simulation.parts import (
     CoreLink,
     CoreProcess,
     GatewayProcess,
+    LogProcess,
     Request,
     SpoolProcess,
 )
 from tests.simulation.registry import SimulatedRegistry, lane_table, moment
 from tests.simulation.scheduler import Process, Scheduler
+from tests.simulation.sockets import Sockets
 from tests.simulation.store import Tables
 from tests.simulation.topic import Coordinator, Topic
 from tests.simulation.traffic import WORLDS, Sending, Traffic, send_until_taken
@@ -63,11 +65,13 @@ class Installation:
         self.segment_bytes = random.choice((600, 4_000, 1 << 30))
         self.poll_bytes_max = random.choice((1, 2_000, 1 << 30))
         self.disk = self.topic = self.coordinator = None
-        self.trims = False
+        self.trims = self.has_log_process = False
         self.spool_disk: Disk | None = None
         if random.random() < 0.55:
             self.disk = Disk(random)
             self.trims = random.random() < 0.6
+            self.has_log_process = random.random() < 0.5
+            self.scheduler.sockets = Sockets()
         else:
             self.topic = Topic(self.scheduler, random.randint(1, 3))
             self.coordinator = Coordinator(self.scheduler, self.topic)
@@ -76,6 +80,7 @@ class Installation:
         self.gateways: list[GatewayProcess] = []
         self.cores: list[CoreProcess] = []
         self.spools: list[SpoolProcess] = []
+        self.logs: list[LogProcess] = []
         self.receipts: list = []
         self.acknowledged: list[Acknowledged] = []
         self.attempts: list[Sending] = []
@@ -96,6 +101,12 @@ class Installation:
             self._begin(CoreProcess, self.cores)
         if self.spool_disk is not None:
             self._begin(SpoolProcess, self.spools)
+        if self.has_log_process:
+            self._begin(LogProcess, self.logs)
+            self._begin(GatewayProcess, self.gateways)
+
+    def _parts(self) -> list:
+        return [*self.gateways, *self.cores, *self.spools, *self.logs]
 
     def spool_state(self, process: Process) -> SpoolState:
         """Give what a process sees of the spool."""
@@ -107,7 +118,7 @@ class Installation:
 
     def cut_power(self) -> None:
         """End everything on the machine that has the log's disk, or the spool's, and let the disk forget."""
-        for part in [*self.gateways, *self.cores, *self.spools]:
+        for part in self._parts():
             part.process.kill("power cut")
         (self.disk or self.spool_disk).lose_power()
 
@@ -126,7 +137,8 @@ class Installation:
         process.spawn(part.live()).add_done_callback(lambda task: self._ended(part, task))
 
     def _restart(self, kind, among: list) -> None:
-        if len(among) < (1 if kind is SpoolProcess else self._wanted):
+        wanted = {SpoolProcess: 1, LogProcess: 1, GatewayProcess: self._wanted + self.has_log_process}
+        if len(among) < wanted.get(kind, self._wanted):
             self._begin(kind, among)
 
     def _ended(self, part, task) -> None:
@@ -144,7 +156,7 @@ class Installation:
         """Once a second, let something happen to each process."""
         while True:
             await asyncio.sleep(self.random.uniform(0.5, 1.5))
-            for part in [*self.gateways, *self.cores, *self.spools]:
+            for part in self._parts():
                 if self.faults.hit("killed"):
                     part.process.kill("killed")
                 elif self.faults.hit("stands still"):
@@ -153,6 +165,11 @@ class Installation:
             core = self.newest_core()
             if self.trims and core and self.faults.hit("log is settled"):
                 core.process.spawn(core.settle())
+                if self.random.random() < 0.4:
+                    appender = self.random.choice(self.logs or self.gateways or [core])
+                    self.world.loop.call_later(
+                        self.random.uniform(0, 0.6), appender.process.kill, "killed when settled"
+                    )
             if (self.disk or self.spool_disk) is not None and self.faults.hit("power cut"):
                 self.scheduler.note("world", "power cut")
                 self.cut_power()
@@ -160,8 +177,7 @@ class Installation:
                 self._disturb_brokers()
             if self.faults.hit("started beside a living one"):
                 kinds = [(GatewayProcess, self.gateways), (CoreProcess, self.cores)]
-                if self.spool_disk is not None:
-                    kinds.append((SpoolProcess, self.spools))
+                kinds += [(type(part), among) for among in (self.spools, self.logs) for part in among[:1]]
                 self._begin(*self.random.choice(kinds))
 
     def _disturb_brokers(self) -> None:

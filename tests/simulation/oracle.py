@@ -47,12 +47,13 @@ def read_frames(segments: Iterable[bytes]) -> list[bytes]:
     """Give the payloads of a local log's segments, in order.
 
     Raises:
-        AssertionError: offsets are missing, or used twice.
+        AssertionError: offsets are missing, or used twice; or something else lies between frames.
     """
     payloads: list[bytes] = []
     for segment in segments:
         at = 0
         while at < len(segment):
+            assert len(segment) >= at + _FRAME.size, f"a segment goes on behind offset {len(payloads) - 1}"
             _, _, size, _, offset, *_ = _FRAME.unpack_from(segment, at)
             assert offset == len(payloads), f"offset {offset} stands where {len(payloads)} should"
             payloads.append(segment[at + _FRAME.size : at + _FRAME.size + size])

@@ -20,9 +20,11 @@ from ingest.errors import LogCorruptError, LogUnavailableError
 from ingest.gateway.core_client import CoreUnavailableError
 from ingest.gateway.gateway import Gateway, Neighbours
 from ingest.log.archive.keeper import Keep, LogKeeper
+from ingest.log.client import RemoteLogWriter
 from ingest.log.local.reader import LocalLogReader
 from ingest.log.local.writer import LocalLogWriter
 from ingest.log.protocol import Receipt
+from ingest.log.server import LogServer
 from ingest.log.spool.keeper import SpoolKeeper
 from ingest.log.spool.writer import SpoolingLogWriter
 from ingest.wire import Section, encode
@@ -39,6 +41,7 @@ from tests.simulation.store import StoreClient
 from tests.simulation.topic import TopicReader, TopicWriter
 
 FOLDER = Path("/simulated/log")
+SOCKET = Path("/simulated/log.sock")
 SPOOL_FOLDER = Path("/simulated/spool")
 SPOOL_BYTES_MAX = 20_000
 SPOOL_WAIT_S_MAX = 5.0
@@ -143,6 +146,28 @@ class TrimLink:
             raise LogUnavailableError(str(error)) from None
 
 
+class LogProcess:
+    """Who holds the local log where there are several gateways."""
+
+    def __init__(self, installation, process: Process) -> None:
+        self.process = process
+        self._installation = installation
+
+    async def live(self) -> None:
+        """Serve until the log's disk fails."""
+        writer = await _open_log(self._installation, self.process)
+        await LogServer.open(writer, SOCKET)
+        await writer.failed
+        raise LogUnavailableError("the disk failed")
+
+
+async def _open_log(installation, process: Process) -> LocalLogWriter:
+    files = ProcessFiles(installation.disk, process, installation.cut_power)
+    return await LocalLogWriter.open(
+        FOLDER, segment_bytes=installation.segment_bytes, now_us=installation.now_us, files=files
+    )
+
+
 class SpoolLink:
     """A `LogWriter` to the process that holds the spool, over the network."""
 
@@ -208,11 +233,11 @@ class GatewayProcess:
             if installation.spool_disk is not None:
                 log = SpoolingLogWriter(log, SpoolLink(installation, process), installation.spool_state(process))
             failed = process.loop.create_future()
+        elif installation.has_log_process:
+            log = await RemoteLogWriter.open(SOCKET, answer_wait_s_max=10)
+            failed = process.loop.create_future()
         else:
-            files = ProcessFiles(installation.disk, process, installation.cut_power)
-            log = await LocalLogWriter.open(
-                FOLDER, segment_bytes=installation.segment_bytes, now_us=installation.now_us, files=files
-            )
+            log = await _open_log(installation, process)
             failed = log.failed
             self.writer = log
         self.log = _Witnessed(log, installation.receipts)
@@ -284,8 +309,11 @@ class CoreProcess:
             return moment(process.scheduler)
 
         if installation.trims:
-            margin_s = installation.random.choice((0.1, 1.0, 5.0))
-            trimmer = TrimLink(installation, process)
+            margin_s = installation.random.choice((0.0, 0.5, 5.0))
+            if installation.has_log_process:
+                trimmer = await RemoteLogWriter.open(SOCKET, answer_wait_s_max=10)
+            else:
+                trimmer = TrimLink(installation, process)
             self._keeper = LogKeeper(FOLDER, FOLDER, Keep.NONE, trimmer, margin_s=margin_s, files=files)
             process.spawn(self._keeper.run())
         hint = self._keeper.applied_hint if self._keeper else None

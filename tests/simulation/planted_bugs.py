@@ -24,7 +24,7 @@ from metering.store.columns import current_versions_of
 from tests.simulation.disk import ProcessFiles
 from tests.simulation.store import StoreClient
 
-SEEDS = range(200)
+SEEDS = range(500)
 MANY_SEEDS = range(1_500)
 """For what only a rare sequence of faults shows: some do within a hundred seeds, but not whatever the dice."""
 
@@ -73,7 +73,7 @@ def changed(target: str, old: str, new: str, *also: str):
 def _owner(target: str):
     path, _, name = target.rpartition(".")
     module, _, class_name = path.rpartition(".")
-    if class_name[0].isupper():
+    if class_name.lstrip("_")[0].isupper():
         return getattr(importlib.import_module(module), class_name), name
     return importlib.import_module(path), name
 
@@ -508,7 +508,7 @@ def torn_tail_kept():
 
 @planted(MANY_SEEDS)
 def recovery_trusts_memory():
-    """Whole frames that no writer is known to have synced are published unsynced, and a power cut comes before a sync."""
+    """Whole frames that no writer is known to have synced are published unsynced; then the power goes."""
     return changed(
         "ingest.log.local.recovery._settle",
         "        files.write(descriptor, [piece], at)\n    files.sync(descriptor)\n",
@@ -583,14 +583,15 @@ def trimmed_end_not_written():
 
 @planted()
 def trimmed_before_marked():
-    """The log lets go of a batch whose mark then fails."""
-    return changed(
-        "ingest.consumer.consumer.Consumer._mark",
-        "await self._store.mark_applied(batch.marks, self._marked_at)",
-        "if self._applied_hint is not None:\n"
-        "            await self._applied_hint(self._next_offsets | batch.next_offsets)\n"
-        "        await self._store.mark_applied(batch.marks, self._marked_at)",
-    )
+    """The log lets go of a batch that is then not written."""
+    real = Consumer._apply
+
+    async def apply(self, batch):
+        if self._applied_hint is not None:
+            await self._applied_hint(self._next_offsets | batch.next_offsets)
+        return await real(self, batch)
+
+    return patch.object(Consumer, "_apply", apply)
 
 
 # The spool.
@@ -626,3 +627,41 @@ def spooled_said_to_be_applied():
         "if self._spool is not None and not await",
         "if False and not await",
     )
+
+
+# The log's socket.
+
+_DONE = "ingest.log.server.LogServer._done"
+
+
+@planted()
+def remote_receipts_begin_their_message():
+    """Each client of the log's process is told that its message begins with what it sent."""
+    return changed(
+        _DONE,
+        "Answer(Status.DONE, index, request.request_id, offset)",
+        "Answer(Status.DONE, 0, request.request_id, offset)",
+    )
+
+
+@planted()
+def remote_failures_answered_well():
+    """What the log could not write is told to be done."""
+    return changed(_DONE, "Status.UNAVAILABLE", "Status.DONE")
+
+
+@planted()
+def lost_connection_taken_for_an_answer():
+    """What was under way when the log's process died is told to be done."""
+    return changed(
+        "ingest.log.client._Connection._refuse",
+        "refuse(appends, LogUnavailableError, "
+        '"the connection to the log process was lost: outcome unknown, send again")',
+        "answer(appends, 0)",
+    )
+
+
+@planted()
+def half_requests_taken():
+    """A request is taken although not all of it has come."""
+    return changed("ingest.log.server._Connection.data_received", "            break\n", "            pass\n")

@@ -71,6 +71,7 @@ def _settings(installation: Installation):
         ("ingest.consumer.look_up.FRESH_CANARIES", random.choice((0, 2, 64))),
         ("ingest.consumer.lag.POLL_S_MIN", 0.05),
         ("ingest.log.archive.keeper.RETRY_S", 1.0),
+        ("ingest.log.server.bind_private", lambda path: path),
         ("ingest.log.spool.keeper.SEGMENT_BYTES", installation.segment_bytes),
         ("ingest.log.spool.keeper.WINDOW_EVENTS_MAX", random.choice((1, 4, 50_000))),
         ("ingest.consumer.lag.POLL_S_MAX", 0.4),

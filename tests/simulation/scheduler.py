@@ -32,6 +32,7 @@ class Scheduler:
         self.trace: list[tuple[float, str, str]] = []
         self.processes: list[Process] = []
         self.unhandled: list[str] = []
+        self.sockets = None
         self._heap: list[tuple[float, int, Process, asyncio.Handle]] = []
         self._steps = 0
 
@@ -175,6 +176,13 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         else:
             if not future.done():
                 future.set_result(result)
+
+    async def create_unix_connection(self, factory, path):
+        await asyncio.sleep(self._scheduler.faults.latency(0.001))
+        return self._scheduler.sockets.connect(self._process, factory, path)
+
+    async def create_unix_server(self, factory, *, sock, backlog):  # noqa: ARG002 - asyncio's signature.
+        return self._scheduler.sockets.listen(self._process, factory, sock)
 
     def call_exception_handler(self, context):
         if "handle" in context and self._process.alive:

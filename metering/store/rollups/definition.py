@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 from hashlib import sha256
 
-from metering.aggregation import Aggregator, Operation
+from metering.aggregation import ADDS_UP, Aggregator
 from metering.world import World
-
-ADDS_UP = frozenset({Operation.COUNT, Operation.SUM})
-"""The operations whose figure of a time is the sum of its parts': all others are read from the events."""
 
 _FORMAT = 1
 """To be raised when a row comes to mean something else: what is kept is then made anew."""
@@ -27,5 +24,5 @@ class Definition:
 
 
 def adds_up(aggregator: Aggregator) -> bool:
-    """Tell whether the aggregator can be rolled up."""
+    """Tell whether the aggregator can be rolled up: all others are read from the events."""
     return aggregator.operation in ADDS_UP

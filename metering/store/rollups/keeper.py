@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import inf
 
 import structlog
 
@@ -19,7 +20,7 @@ from metering.position import Cutoff
 from metering.store.client import Store
 from metering.store.rollups.definition import Definition
 from metering.store.rollups.manifest import Manifest, forget, kept, newest, publish
-from metering.store.rollups.segments import NotBuiltError, drop, extended, sweep
+from metering.store.rollups.segments import NotBuiltError, are_there, drop, extended, sweep
 
 ASKED_MIN = 2
 """An aggregator that is asked so often, without a longer pause than `ASKED_WITHIN_S` between, is rolled up."""
@@ -53,7 +54,7 @@ class _Followed:
     is_behind: bool = False
     resting_until: float = 0.0
     manifest: Manifest = field(default_factory=Manifest)
-    read_at: float = float("-inf")
+    read_at: float = -inf
 
 
 class RollupKeeper:
@@ -68,7 +69,7 @@ class RollupKeeper:
         self._lock = threading.Lock()
         self._replaced: list[tuple[float, int]] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollups")
-        self._swept_at = float("-inf")
+        self._swept_at = -inf
 
     def manifest(self, definition: Definition) -> Manifest | None:
         """Note that an aggregator is asked for, and give its rollup; None while it has none. Blocks.
@@ -101,7 +102,8 @@ class RollupKeeper:
         with self._lock:
             followed = self._follow(definition)
             if changed is None:
-                followed.read_at = float("-inf")
+                followed.read_at = -inf
+                followed.wanted = True
             elif changed > CHANGED_MAX:
                 followed.wanted = True
                 followed.is_behind = changed > BEHIND_MAX
@@ -161,12 +163,14 @@ class RollupKeeper:
         before = newest(self._store, definition)
         if not before.segments:
             self._make_room(definition)
+        if not are_there(self._store, before):  # Somebody dropped some of it: all of it is made anew.
+            before = Manifest(before.generation)
         if cutoff.includes(before.cutoff):
             after = extended(self._store, definition, before, cutoff)
             publish(self._store, definition, after)
-            gone = set(before.ids) - set(after.ids)
         else:
-            after, gone = before, set()  # Another process is ahead.
+            after = before  # Another process is ahead.
+        gone = set(before.ids) - set(after.ids)
         now = time.monotonic()
         with self._lock:
             followed = self._follow(definition)
@@ -179,7 +183,7 @@ class RollupKeeper:
         there = [one for one in kept(self._store) if one.segments]
         with self._lock:
             asked = {(each.world, each.key): followed.asked_at for each, followed in self._followed.items()}
-        there.sort(key=lambda one: asked.get((one.world, one.definition), float("-inf")))
+        there.sort(key=lambda one: asked.get((one.world, one.definition), -inf))
         for one in there[: max(0, len(there) - DEFINITIONS_MAX + 1)]:
             if (one.world, one.definition) != (wanted.world, wanted.key):
                 forget(self._store, one)

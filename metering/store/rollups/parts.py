@@ -2,6 +2,7 @@
 
 from metering.aggregation import NEEDS_PROPERTY, Aggregator, Operation
 from metering.store.expressions import Expressions
+from metering.store.measures import value
 from metering.timestamps import MINUTE
 
 SLICE_US = 15 * MINUTE
@@ -19,8 +20,7 @@ def parts_of(aggregator: Aggregator, expressions: Expressions, sign: str = "") -
     total, not_numbers = ZERO, "toInt64(0)"
     if aggregator.operation in NEEDS_PROPERTY:
         assert aggregator.operation is Operation.SUM
-        assert aggregator.property is not None
-        number = expressions.number(aggregator.property)
+        number = value(aggregator, expressions)
         total = f"{sign}ifNull(sumIf({number}, {matched}), {ZERO})"
         not_numbers = f"{sign}toInt64(countIf({matched} AND {number} IS NULL))"
     return f"{total} AS total, {sign}toInt64(countIf({matched})) AS count, {not_numbers} AS not_numbers"

@@ -7,7 +7,7 @@ price matrix and operations that do not add up are read from the events.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metering.aggregation import NO_USAGE, Aggregator, Operation, Usage
+from metering.aggregation import Aggregator, Operation, Usage, no_usage
 from metering.errors import QueryLimitError
 from metering.position import Cutoff
 from metering.store.client import Store
@@ -44,7 +44,7 @@ class RolledUpReader(UsageReader):
         for index, aggregator in enumerate(aggregators):
             figures = self._of_range(scope, aggregator, By.NOTHING)
             if figures is not None:
-                found[index] = figures.get("", NO_USAGE)
+                found[index] = figures.get("", no_usage(aggregator.operation))
         left = [aggregator for index, aggregator in enumerate(aggregators) if index not in found]
         read = iter(super().totals(scope, left) if left else [])
         return [found[index] if index in found else next(read) for index in range(len(aggregators))]
@@ -55,7 +55,7 @@ class RolledUpReader(UsageReader):
             question = Question(Definition(scope.world, aggregator), scope.cutoff, edges, By.WINDOW)
             figures = self._answer(question)
             if figures is not None:
-                return [figures.get(start, NO_USAGE) for start in edges[:-1]]
+                return [figures.get(start, no_usage(aggregator.operation)) for start in edges[:-1]]
         return super().timeseries(scope, aggregator, edges)
 
     def by_customer(self, scope: Scope, aggregator: Aggregator) -> dict[str, Usage]:

@@ -61,7 +61,7 @@ INSERT INTO rollups {columns}
 SELECT {{segment:UInt64}}, account_id, mode, 'quarter', slice, customer_id,
        sum(total), sum(count), sum(not_numbers), {by}
 FROM rollups
-WHERE segment IN {{merged:Array(UInt64)}} AND grain = 'quarter'
+WHERE segment IN {{segments:Array(UInt64)}} AND grain = 'quarter'
 GROUP BY account_id, mode, slice, customer_id
 SETTINGS {gently}
 """
@@ -92,7 +92,7 @@ FROM rollups
 WHERE segment = {segment:UInt64}
 GROUP BY statement
 """
-_SEALED = "SELECT count() FROM rollups WHERE segment IN {merged:Array(UInt64)} AND grain = 'seal'"
+_SEALS = "SELECT sum(count), count() FROM rollups WHERE segment IN {segments:Array(UInt64)} AND grain = 'seal'"
 
 _SEAL = """
 INSERT INTO rollups {columns}
@@ -132,6 +132,12 @@ def extended(store: Store, definition: Definition, manifest: Manifest, cutoff: C
     return Manifest(manifest.generation + 1, cutoff, [*left, *sealed])
 
 
+def are_there(store: Store, manifest: Manifest) -> bool:
+    """Tell whether every segment of a manifest is there whole."""
+    ((rows, seals),) = store.select(_SEALS, {"segments": manifest.ids})
+    return bool((rows, seals) == (sum(segment.rows for segment in manifest.segments), len(manifest.segments)))
+
+
 def drop(store: Store, segment_ids: Sequence[int]) -> None:
     """Drop segments whole; those that are not there are passed over."""
     for segment_id in segment_ids:
@@ -169,10 +175,9 @@ class _Draft:
 
     def merged(self, segments: Sequence[Segment]) -> None:
         """Add the rows of segments that come before."""
-        taken = {"merged": [segment.id for segment in segments]}
-        self._write(_MERGE, taken)
-        ((sealed,),) = self._store.select(_SEALED, taken)  # After it, so that what was read was there whole.
-        if sealed != len(segments):
+        merged = Manifest(segments=segments)
+        self._write(_MERGE, {"segments": merged.ids})
+        if not are_there(self._store, merged):  # After it, so that what was read was there whole.
             raise NotBuiltError("a segment that was to be merged is not there any more")
 
     def rows(self) -> int:

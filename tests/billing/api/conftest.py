@@ -7,6 +7,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import billing.api
 import metering.api
+from billing.corrections import MovedLines
 from billing.references import BillingReferences
 from metering.http.app import build_app
 from metering.http.scope import Scope
@@ -93,7 +94,10 @@ def clock() -> Clock:
 @pytest.fixture
 def table(registry, store, clock):
     held, chains = BillingReferences(), ChainStore(store)
-    below = metering.api.Services(registry, store, UsageReader(store), Explorer(store), chains, clock, held, held, held)
+    moved = MovedLines(registry, store)
+    below = metering.api.Services(
+        registry, store, UsageReader(store), Explorer(store), chains, clock, held, held, held, moved
+    )
     return [*metering.api.routes(below), *billing.api.routes(billing.api.Services(registry, store, chains, clock))]
 
 

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import pytest
+
 VISA = {"name": "visa", "configuration": {"fields": [{"property": "card", "operator": "equals", "value": "visa"}]}}
 TIERS = [
     {"type": "volume", "from": 0, "to": 2, "amount": 3},
@@ -82,6 +84,29 @@ async def test_lines_open_into_their_events_and_add_up(shop):
     assert only["events"]["count"] == 9
     by_line = await explained(shop, invoice, f"?invoice_line_item_id={only['id']}&take=100")
     assert [one["billing"]["product_id"] for one in by_line["data"]] == [products[3]["id"]] * 9
+
+
+@pytest.mark.parametrize("operation", ["max", "min", "average", "latest", "unique", "weighted_sum"])
+async def test_a_figure_that_is_no_sum_is_one_entry(shop, operation):
+    """Its events are told, with what each holds; what is owed for the figure is no single one's, and all adds up."""
+    cus = await shop.customer()
+    counted = await shop.aggregator(operation=operation, formula_sql="n * 2 + 1")
+    single = await shop.product(EACH, aggregator_id=counted["id"], name="Each")
+    await shop.subscription(cus, await shop.product(TIERS, aggregator_id=counted["id"]), single)
+    for number, stamp in enumerate(stamps(5)):
+        await shop.use(cus["id"], stamp, n=[7, 2, 9, 2, 4][number])
+    (invoice,) = await shop.invoices()
+    explanation = await explained(shop, invoice, "?take=100")
+    adds_up(explanation, explanation["data"], invoice)
+    assert await all_pages(shop, invoice, 3) == explanation["data"]
+    assert [one["billing"]["exact_amount"] for one in explanation["data"]] == [0] * 10
+    for line, item in zip(explanation["lines"], invoice["line_items"], strict=True):
+        assert [entry["reason"] for entry in line["entries"] if entry["reason"] != "rounding"] == ["figure"]
+        assert item["amount"] > 0
+    usage = await shop.api.get(
+        f"/v1/customers/{cus['id']}/usage/{counted['id']}?start_date=2026-03-01&end_date=2026-04-01"
+    )
+    assert {item["units_count"] for item in invoice["line_items"]} == {usage.json["total"]}
 
 
 async def test_events_of_one_instant_stand_in_the_order_of_their_arrival(shop):
@@ -168,3 +193,16 @@ async def test_a_line_that_bills_the_difference_tells_what_earlier_periods_paid(
     (line,) = explanation["lines"]
     assert [(one["reason"], one["amount"]) for one in line["entries"]] == [("already_billed", -(3 + 3 + 4))]
     assert (line["signed_amount"], line["events"]["count"]) == (3, 9)
+
+
+async def test_a_line_over_the_whole_database_opens_into_all_there_is(shop):
+    """Whatever the timestamp; those of other customers are not among them."""
+    cus, other = await shop.customer(), await shop.customer()
+    await shop.subscription(cus, (await shop.product(TIERS), {"metering_interval_type": "full_database"}))
+    await shop.use(cus["id"], "2020-01-01T00:00:00+00:00", "2026-03-10T10:00:00+00:00", "2030-01-01T00:00:00+00:00")
+    await shop.use(other["id"], "2026-03-10T10:00:00+00:00")
+    (invoice,) = await shop.invoices()
+    explanation = await explained(shop, invoice)
+    adds_up(explanation, explanation["data"], invoice)
+    assert [one["timestamp"][:4] for one in explanation["data"]] == ["2020", "2026", "2030"]
+    assert explanation["lines"][0]["signed_amount"] == 3 + 3 + 1

@@ -133,7 +133,6 @@ async def test_a_bad_product_is_refused_with_the_place(shop, change, path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"type": "credit"},
         {"aggregator_id": "agg_x"},
     ],
 )

@@ -5,6 +5,7 @@ import random
 from decimal import Decimal
 
 from metering.http.scope import Scope
+from metering.registry.outbox import list_messages
 
 TIERS = [
     {"type": "volume", "from": 0, "to": 3, "amount": 10},
@@ -336,3 +337,21 @@ async def test_subscriptions_are_refreshed_when_all_that_was_sent_is_in_their_in
     assert (answer.status, answer.json) == (200, {})
     (invoice,) = await till.invoices()
     assert invoice["line_items"][0]["units_count"] == 3
+
+
+async def test_a_price_that_was_calculated_is_told_once(till):
+    """Of an event that is sent with its price calculated, and of one that is sent for its price: the message is what a
+    look-up gives. Sent again, it is told no more."""
+    await sold(till)
+    for _ in range(2):
+        sent = await till.api("POST", "/v1/events?with_price_calculation=true", an_event("r1"))
+        assert (sent.status, sent.json) == (201, {})
+    asked = await till.price(an_event("r2"))
+    looked_up = {one["id"]: one for one in (await till.api.get("/v1/events/prices")).json}
+    with till.registry.reading() as connection:
+        told, total = list_messages(connection, till.world, conditions=(), take=10, skip=0)
+    assert total == 2
+    assert {one.fact.event_type for one in told} == {"event.price_calculated"}
+    assert {one.fact.data["id"]: one.fact.data for one in told} == looked_up
+    assert asked["id"] in looked_up
+    assert [price["amount_excluding_tax"] for one in looked_up.values() for price in one["result"]] == [10, 10]

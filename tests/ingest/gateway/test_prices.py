@@ -71,3 +71,30 @@ async def test_no_more_events_wait_for_prices_than_leave_room_for_other_requests
     assert len(gateway.logged()) == 3
     go_on.set()
     assert {status for status, _, _ in await asyncio.gather(*waiting)} == {201}
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/events", 201), ("/v2/events", 202)])
+async def test_an_event_may_be_sent_with_its_price_calculated(gateway, path, status):
+    """It is answered as ever, once the core has priced it; without a price the client hears that it is stored."""
+    gateway.core.priced = {"id": "cal_1", "result": [PRICE]}
+    answered, told, _ = await gateway.send(f"{path}?with_price_calculation=true", an_event())
+    assert (answered, told) == (status, {})
+    ((offsets, _),) = gateway.core.asked
+    assert offsets == {0: (0, 0)}
+    gateway.core.error = CoreUnavailableError("too far behind")
+    answered, told, headers = await gateway.send(f"{path}?with_price_calculation=1", an_event())
+    assert (answered, "the event is stored" in told["message"], headers["Retry-After"]) == (503, True, "2")
+
+
+@pytest.mark.parametrize("query", ["", "?with_price_calculation=false", "?with_price_calculation=", "?x=1"])
+async def test_unless_it_is_asked_for_nobody_waits_for_a_price(gateway, query):
+    """The core is not asked."""
+    assert (await gateway.send(f"/v1/events{query}", an_event()))[0] == 201
+    assert gateway.core.asked == []
+
+
+async def test_a_flag_that_is_none_is_refused_before_anything_is_stored(gateway):
+    """400 names it."""
+    status, told, _ = await gateway.send("/v1/events?with_price_calculation=perhaps", an_event())
+    assert (status, told["errors"][0]["path"]) == (400, ["with_price_calculation"])
+    assert gateway.logged() == []

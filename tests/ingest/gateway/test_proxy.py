@@ -8,10 +8,11 @@ import pytest
 from aiohttp import web
 
 from ingest.consumer.lag import Lag
-from ingest.core_api import internal_routes, lag_route
+from ingest.core_api import internal_routes, lag_route, spooled_header
 from ingest.gateway.core_client import CoreClient, CoreUnavailableError
 from ingest.gateway.proxy import open_session, pass_on
 from ingest.log.protocol import Receipt
+from ingest.log.spool.state import Spooled
 from metering.http.app import answer_errors, build_app
 from tests.ingest.gateway.running import WORLD, Keys
 
@@ -284,6 +285,27 @@ async def test_the_lag_is_told(public):
         "applied_until": "2023-11-14T22:13:20.123Z",
         "oldest_unapplied_age_ms": 250,
     }
+
+
+async def test_what_waits_in_the_gateways_own_spool_is_told_with_the_lag(core, start, public):
+    """The gateway tells the core; what a client claims under that name is dropped."""
+    oldest_at = datetime(2023, 11, 14, 22, 13, 10, tzinfo=UTC)
+    spooled = spooled_header(Spooled(5, 100, int(oldest_at.timestamp()) * 1_000_000))
+    read = {"Authorization": "Bearer test_read"}
+    async with open_session(core.path) as session:
+        gateway = await start(pass_on=lambda request: pass_on(session, request, told=spooled))
+        _, told, _ = await gateway.send("/v1/ingest/lag", None, "GET", **read)
+        assert (told["lag_events"], told["applied_until"]) == (12, "2023-11-14T22:13:10.000Z")
+    _, told, _ = await public.send("/v1/ingest/lag", None, "GET", **read, **spooled)
+    assert told["lag_events"] == 7
+    assert spooled_header(Spooled(0, 0, None)) == {}
+
+
+async def test_what_is_spooled_has_no_price_yet(core):
+    """It has no place in the log: the client is told to ask again, not that something went wrong."""
+    async with open_session(core.path) as session:
+        with pytest.raises(CoreUnavailableError, match="spool"):
+            await CoreClient(session).prices(WORLD, Receipt({}), b"[]")
 
 
 async def raw(gateway, sent: bytes) -> bytes:

@@ -1,12 +1,18 @@
 """Spans of a request and of the batch that applies it; over two processes: tests/pipeline/test_traces.py."""
 
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
 
-from ingest.tracing import BatchTracing, RequestTracing
+from ingest.gateway.core_client import CoreUrls
+from ingest.gateway.proxy import pass_on
+from ingest.tracing import BatchTracing, RequestTracing, api_tracing
+from metering.http.app import answer_errors
+from metering.http.problem import not_found
 from tests.ingest.events import an_event
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -83,3 +89,27 @@ async def test_a_batch_is_told_to_each_request_in_it(spans):
 
 async def nothing():
     pass
+
+
+async def test_an_api_continues_the_gateways_trace(start, spans):
+    """Named by its route, with what was answered in the end; a probe of its health is not told."""
+    app = web.Application(middlewares=[api_tracing(tracer(spans), {"/healthz"}), answer_errors])
+    app.router.add_get("/v1/things/{id}", nothing_there)
+    app.router.add_get("/healthz", nothing_there)
+    tracing = RequestTracing(tracer(spans))
+    async with TestServer(app) as api, ClientSession() as session:
+        urls = CoreUrls((str(api.make_url("")).rstrip("/"),), "")
+        gateway = await start(tracing=tracing, pass_on=lambda one: pass_on(session, one, urls, tracing.onward()))
+        sent = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+        for path in ("/v1/things/7", "/healthz"):
+            assert (await gateway.send(path, None, "GET", **sent))[0] == 404
+    (answered,) = [span for span in spans.get_finished_spans() if span.name == "GET /v1/things/{id}"]
+    passed = next(span for span in spans.get_finished_spans() if span.name == "GET")
+    assert answered.parent.span_id == passed.context.span_id
+    assert format(answered.context.trace_id, "032x") == TRACE
+    assert answered.attributes["http.response.status_code"] == 404
+    assert len(spans.get_finished_spans()) == 3
+
+
+async def nothing_there(request):
+    raise not_found(f"there is nothing at {request.path}")

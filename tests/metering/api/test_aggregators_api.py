@@ -33,6 +33,10 @@ async def test_a_created_aggregator_comes_back_with_every_documented_field(api):
         ({"entity": ""}, ["entity"]),
         ({"entity": "a\nb"}, ["entity"]),
         ({"operation": "median"}, ["operation"]),
+        ({"formula_sql": "tokens * 2"}, ["formula_sql"]),
+        ({"formula_sql": "tokens *", "property": None}, ["formula_sql"]),
+        ({"formula_sql": "(" * 100_000, "property": None}, ["formula_sql"]),
+        ({"formula_sql": 7, "property": None}, ["formula_sql"]),
         ({"operation": 7}, ["operation"]),
         ({"property": None}, ["property"]),
         ({"property": 7}, ["property"]),
@@ -72,14 +76,32 @@ async def test_what_is_needed_is_named(api):
     assert refused.paths == [["property"]]
 
 
-@pytest.mark.parametrize("operation", ["max", "min", "average", "latest", "unique", "weighted_sum"])
-async def test_an_operation_that_is_not_served_yet_says_so(api, operation):
-    """Known from the documentation, and not counted wrongly meanwhile."""
-    if operation in set(Operation):
-        pytest.fail("this operation is served now: take it out of the list")
-    refused = await api.post("/v1/aggregators", {**TOKENS, "operation": operation})
-    assert refused.status == 400
-    assert refused.json["errors"][0]["code"] == "not_served"
+@pytest.mark.parametrize("operation", list(Operation))
+async def test_each_operation_is_served(api, operation):
+    """All but counting need a property."""
+    body = {"name": "A", "entity": "call", "operation": operation}
+    alone = await api.post("/v1/aggregators", body)
+    if operation is not Operation.COUNT:
+        assert (alone.status, alone.paths) == (400, [["property"]])
+        alone = await api.post("/v1/aggregators", {**body, "property": "tokens"})
+    assert (alone.status, alone.json["operation"]) == (201, operation)
+
+
+async def test_a_formula_takes_the_place_of_a_property(api, account, usage):
+    """Given back as it was written; a fault in it is told with its place."""
+    where = {"fields": [{"property": "model", "operator": "isNotNull"}]}
+    formula = "if(model = 'large', 3 * tokens, tokens) / 7"
+    body = {"name": "Credits", "entity": "call", "operation": "sum", "formula_sql": formula, "where": where}
+    made = await api.post("/v1/aggregators", body)
+    assert (made.status, made.json["formula_sql"], made.json["property"]) == (201, formula, None)
+    for record_id, record in (("1", b'{"model":"large","tokens":5}'), ("2", b'{"model":"small","tokens":1}')):
+        await usage.add(account, {"record_id": record_id, "customer_id": "a", "properties": record})
+    answer = await api.get(f"/v1/aggregators/{made.json['id']}/usage?start_date=2023-11-01&end_date=2023-12-01")
+    assert '"total":2.285714285714285714,"count":2' in answer.text
+    refused = await api.put(f"/v1/aggregators/{made.json['id']}", {"formula_sql": "tokens + sleep(9)"})
+    assert refused.json["message"].startswith("formula_sql: at character 10: there is no function 'sleep'")
+    changed = await api.put(f"/v1/aggregators/{made.json['id']}", {"formula_sql": None, "property": "tokens"})
+    assert (changed.json["formula_sql"], changed.json["property"]) == (None, "tokens")
 
 
 async def test_a_change_touches_what_was_sent_alone(api, above):

@@ -59,6 +59,7 @@ async def test_every_answer_has_the_shape_that_is_described(api, account, usage)
     for name, answered in {
         "Customer": customer,
         "Aggregator": aggregator,
+        "AggregatorVersion": (await api.get(f"/v1/aggregators/{aggregator['id']}/versions")).json["data"][0],
         "Event": event,
         "EventVersion": version,
         "UsageRow": row,

@@ -124,6 +124,74 @@ async def test_usage_by_customer_merges_its_ids(*, api, account, usage, customer
     assert page["data"] == answer["data"][2:3]
 
 
+async def an_aggregator(api, operation, **fields):
+    body = {"name": operation, "entity": "call", "operation": operation, "property": "tokens", **fields}
+    return (await api.post("/v1/aggregators", body)).json["id"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "both", "alone"),
+    [
+        ("count", "3", "0"),
+        ("sum", "13.5", "0"),
+        ("max", "8", "null"),
+        ("min", "0.5", "null"),
+        ("average", "4.5", "null"),
+        ("latest", "5", "null"),
+        ("unique", "3", "0"),
+        ("weighted_sum", "11", "0"),
+    ],
+)
+async def test_each_operation_is_one_figure_in_every_way_of_asking(
+    *, api, account, usage, customer, operation, both, alone
+):
+    """All ids of a customer are one customer; what there is none of is null, or 0."""
+    aggregator = await an_aggregator(api, operation)
+    await usage.add(
+        account,
+        called("1", "acme/1", "8", at=NOON - 9 * DAY),
+        called("2", customer["id"], "0.5", at=NOON - 9 * DAY),
+        called("3", "acme/1", "5", at=NOON + 22 * DAY - 31 * DAY // 2),
+    )
+    span = "start_date=2024-03-01T12:00Z&end_date=2024-04-01T12:00Z"
+    path = f"/v1/customers/{customer['id']}/usage"
+    await api.post("/v1/customers", {"external_id": "idle"})
+    total = f'"total":{both}'
+    nothing = f'"total":{alone}'
+    for asked in (f"{path}?{span}", f"{path}/{aggregator}?{span}", f"/v1/aggregators/{aggregator}/usage?{span}"):
+        assert total in (await api.get(asked)).text, asked
+    assert nothing in (await api.get(f"/v1/customers/idle/usage/{aggregator}?{span}")).text
+    grouped = await api.get(f"/v1/aggregators/{aggregator}/usage/group-by-customer?{span}")
+    assert (total in grouped.text, grouped.json["meta"]["total"]) == (True, 1)
+    for series in (f"{path}/{aggregator}/timeseries", f"/v1/aggregators/{aggregator}/usage/timeseries"):
+        rows = (await api.get(f"{series}?{span}&granularity=year")).text
+        assert total in rows, rows
+
+
+async def test_customers_without_a_greatest_value_come_last(api, account, usage):
+    """Their events hold no number: counted, and no total."""
+    aggregator = await an_aggregator(api, "max")
+    await usage.add(account, called("1", "a", '"x"'), called("2", "b", "-1"), called("3", "c", "2"))
+    rows = (await api.get(f"/v1/aggregators/{aggregator}/usage/group-by-customer?{MARCH}")).json["data"]
+    assert [(row["external_id"], row["total"], row["count"]) for row in rows] == [
+        ("c", 2, 1),
+        ("b", -1, 1),
+        ("a", None, 1),
+    ]
+
+
+async def test_a_level_lasts_through_the_months_after_it(api, account, usage):
+    """Two seats from the middle of March on: half of them in March, all in April, and May is not over for them."""
+    aggregator = await an_aggregator(api, "weighted_sum")
+    middle = microseconds(datetime(2024, 3, 16, 12, tzinfo=UTC))
+    await usage.add(account, called("1", "a", "4", at=middle), called("2", "a", "-2", at=middle + 30 * DAY + DAY // 2))
+    path = f"/v1/aggregators/{aggregator}/usage/timeseries?start_date=2024-02-01&end_date=2024-06-01&granularity=month"
+    rows = (await api.get(path)).json
+    assert [(str(row["total"]), row["count"]) for row in rows] == [("0", 0), ("2", 1), ("3", 1), ("2", 0)]
+    may = f"/v1/aggregators/{aggregator}/usage/group-by-customer?start_date=2024-05-01&end_date=2024-06-01"
+    assert [(row["total"], row["count"]) for row in (await api.get(may)).json["data"]] == [(2, 0)]
+
+
 async def test_the_events_behind_a_figure_are_those_that_matched(api, account, usage, customer, large):
     """As events go out, newest first, of all the customer's ids, within the range and the aggregator's filter."""
     await usage.add(
@@ -158,6 +226,11 @@ async def test_a_figure_can_be_had_again_as_it_stood(api, account, usage, tokens
     assert (await api.get(f"{path}&as_of={hour_ago}")).json["total"] == 5
     nothing = await api.get(f"{path}&as_of=1999-01-01")
     assert (nothing.json["total"], nothing.headers["X-Usage-Cutoff"]) == (0, "c1")
+    for at in (len(cutoff) - 1, len(cutoff) - 4):
+        assert (
+            await api.get(f"{path}&as_of={cutoff[:at]}{'0' if cutoff[at] != '0' else '1'}{cutoff[at + 1 :]}")
+        ).status == 400
+        assert (await api.get(f"{path}&as_of={cutoff[:at]}")).status == 400
     assert (await api.get(f"{path}&as_of=c1")).json["total"] == 0
 
 
@@ -224,3 +297,62 @@ async def test_a_cutoff_that_was_cut_short_is_refused(api, account, usage):
     assert (await api.get(f"/v1/events?as_of={cutoff}")).status == 200
     for changed in (cutoff[:-1], cutoff[:-2], cutoff + "0", cutoff.upper()):
         assert (await api.get(f"/v1/events?as_of={changed}")).status == 400, changed
+
+
+async def test_a_figure_as_of_before_keeps_the_definition_of_then(api, account, usage, tokens, new_key):
+    """By the cut-off that came with it, though no event came in between; every version is kept, with who and when."""
+    await usage.add(account, called("1", "a", "5"), called("2", "a", "7"))
+    path, figure = f"/v1/aggregators/{tokens['id']}", f"/v1/aggregators/{tokens['id']}/usage?{MARCH}"
+    first = await api.get(figure)
+    fields = {"operation": "max", "unit_name": "tokens", "allow_negative_values": True}
+    changed = (await api("PUT", path, fields, key=(other := new_key()))).json
+    assert (tokens["version"], changed["version"]) == (1, 2)
+    second = await api.get(figure)
+    await api.put(path, {"property": None, "formula_sql": "tokens * 2"})
+    third = await api.get(figure)
+    assert [answer.json["total"] for answer in (first, second, third)] == [12, 7, 14]
+    for answer in (first, second, third):
+        again = await api.get(f"{figure}&as_of={answer.headers['X-Usage-Cutoff']}")
+        assert (again.json["total"], again.headers["X-Usage-Cutoff"]) == (
+            answer.json["total"],
+            answer.headers["X-Usage-Cutoff"],
+        )
+        for way in ("/timeseries", "/group-by-customer"):
+            asked = f"{path}/usage{way}?{MARCH}&as_of={answer.headers['X-Usage-Cutoff']}&granularity=month"
+            assert f'"total":{answer.json["total"]},' in (await api.get(asked)).text
+    # A cut-off that names no definition stands for when it was reached: before the changes.
+    bare = first.headers["X-Usage-Cutoff"].partition("@")[0]
+    assert (await api.get(f"{figure}&as_of={bare}")).json["total"] == 12
+    now = quote(datetime.now(UTC).isoformat())
+    assert (await api.get(f"{figure}&as_of={now}")).json["total"] == 14
+    versions = (await api.get(f"{path}/versions")).json
+    assert versions["meta"] == {"total": 3, "taken": 3, "skipped": 0}
+    rows = [(row["version"], row["operation"], row["property"], row["formula_sql"]) for row in versions["data"]]
+    assert rows == [(3, "max", None, "tokens * 2"), (2, "max", "tokens", None), (1, "sum", "tokens", None)]
+    assert [row["unit_name"] for row in versions["data"]] == ["tokens", "tokens", "token"]
+    assert versions["data"][0]["changed_at"] >= versions["data"][1]["changed_at"] >= tokens["created_at"]
+    assert other.startswith("test_")
+    assert len({row["changed_by"] for row in versions["data"]}) == 2
+    assert (await api.get(f"{path}/versions?take=1&skip=1")).json["data"] == versions["data"][1:2]
+
+
+async def test_what_changes_nothing_is_no_version(api, tokens):
+    """The object sent back as it came, and a change to what is there already."""
+    path = f"/v1/aggregators/{tokens['id']}"
+    assert (await api("PUT", path, data=(await api.get(path)).text.encode())).json["version"] == 1
+    assert (await api.put(path, {"operation": "sum", "name": "Tokens", "description": None})).json["version"] == 1
+    assert (await api.put(path, {"thresholds": [{"threshold_value": 5}]})).json["version"] == 2
+    assert (await api.get("/v1/aggregators/nothing/versions")).status == 404
+
+
+async def test_a_cutoff_that_names_an_unknown_definition_is_refused(api, account, usage, tokens):
+    """It comes from another installation."""
+    from zlib import crc32
+
+    await usage.add(account, called("1", "a", "5"))
+    path = f"/v1/aggregators/{tokens['id']}/usage"
+    bare = (await api.get(path)).headers["X-Usage-Cutoff"].partition("@")[0]
+    for named in ("ff", "zz", "1" * 16, ""):
+        text = f"{bare}@{named}"
+        refused = await api.get(f"{path}?as_of={text}.{crc32(text.encode()):08x}")
+        assert (refused.status, refused.paths) == (400, [["as_of"]])

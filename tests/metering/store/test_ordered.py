@@ -9,7 +9,7 @@ from metering.filters import EVERYTHING, decode_filter
 from metering.position import Cutoff, last_of_message, pack
 from metering.store import ordered
 from metering.store.chains import ChainStore
-from metering.store.ordered import Order, OrderedEvents
+from metering.store.ordered import Kind, Order, OrderedEvents
 from metering.store.usage import Scope
 from tests.builders import NOON_US, a_verdict, a_version
 
@@ -71,3 +71,23 @@ def test_all_events_are_read_part_by_part(events, monkeypatch):
     parts = list(asked.pages())
     assert [len(part) for part in parts] == [4, 4, 4]
     assert [one for part in parts for one in part] == asked.page(None, 100)
+
+
+async def test_properties_are_told_with_their_kinds(store, world):
+    """Of all events: null is of no kind, and a name with quotes is a name."""
+    records = [b'{"a":1,"b":"x","c":[1],"d":null}', b'{"a":"1","b":null,"e":true,"q\\"":2}']
+    rows = [
+        a_version(world, pack(LANE, 9, index), record_id=f"k{index}", properties=one)
+        for index, one in enumerate(records)
+    ]
+    await ChainStore(store).write(a_verdict(rows))
+    asked = OrderedEvents(store, Scope(world, Cutoff({LANE: last_of_message(LANE, 9)})), SUM, [EVERYTHING])
+    assert asked.properties(100) == {
+        "a": Kind.NUMBER | Kind.TEXT,
+        "b": Kind.TEXT,
+        "c": Kind.ARRAY,
+        "d": Kind.NULL,
+        "e": Kind.BOOLEAN,
+        'q"': Kind.NUMBER,
+    }
+    assert list(asked.properties(2)) == ["a", "b"]

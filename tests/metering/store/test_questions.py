@@ -1,18 +1,22 @@
 """Many customers and windows at once give what each gives alone."""
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.aggregation import Aggregator, Operation
+from metering.aggregation import Aggregator, Occurrence, Operation, distinct_text, plus
 from metering.filters import EVERYTHING
 from metering.filters import decode_filter as where
+from metering.store.measures import unique_text
 from metering.store.questions import QUESTIONS_MAX, Counting, Question, figures_of
 from metering.store.usage import Scope, UsageReader
 from metering.timestamps import DAY
+from metering.windows import Window
 from tests.histories import CUSTOMERS, START_US, Arrival, History, histories
-from tests.metering.store.test_usage import ALL, a_world, slow_store
+from tests.metering.store.test_usage import ALL, EVERY, WORTH, a_world, slow_store
 
-SUM = Aggregator("call", Operation.SUM, "amount")
 COUNT = Aggregator("call", Operation.COUNT)
 GROUPS = [where({"fields": [{"property": "plan", "operator": "equals", "value": "pro"}]}), EVERYTHING]
 
@@ -35,7 +39,7 @@ def test_asked_together_they_are_answered_as_one_by_one(store, history, asked):
     world = a_world()
     history.write(store, world)
     cutoff, reader = history.cutoff(ALL), UsageReader(store)
-    for aggregator in (SUM, COUNT):
+    for aggregator in EVERY:
         alone = [
             reader.by_group(Scope(world, cutoff, one.start_us, one.end_us, one.customer_ids), aggregator, GROUPS)
             for one in asked
@@ -51,3 +55,29 @@ def test_more_questions_than_one_statement_takes_are_all_answered(store, world):
     answers = figures_of(store, Counting(world, cutoff, COUNT, [EVERYTHING]), asked)
     totals = [usage.total for (usage,) in answers]
     assert totals == [0] * QUESTIONS_MAX + [1, 0]
+
+
+@pytest.mark.slow
+@slow_store
+@given(histories, st.integers(0, 59))
+def test_one_more_event_in_memory_is_one_more_event_in_the_store(store, history, day):
+    """What is read without the event that came in last, and the event added to it, is what is read with it."""
+    last = Arrival(key=6, timestamp_us=START_US + day * DAY, amount=history.arrivals[0].amount, plan="pro")
+    world, question = a_world(), Question(CUSTOMERS, START_US, START_US + 60 * DAY)
+    whole = History([*history.arrivals, last], history.repeated)
+    whole.write(store, world)
+    window = Window(question.start_us, question.end_us)
+    for aggregator in [*EVERY, Aggregator("call", Operation.UNIQUE, formula=WORTH)]:
+        text = distinct_text(last.record, aggregator)
+        known = unique_text(text) if text is not None and aggregator.operation is Operation.UNIQUE else None
+        counting = Counting(world, whole.cutoff(ALL), aggregator, [EVERYTHING])
+        ((without,),) = figures_of(store, replace(counting, but_record_id=last.record_id, known=known), [question])
+        ((usage,),) = figures_of(store, counting, [question])
+        occurrence = Occurrence(last.record, last.timestamp_us)
+        if aggregator.operation is not Operation.LATEST or comes_last(history, last):
+            assert plus(aggregator, without, occurrence, window) == usage
+
+
+def comes_last(history, last):
+    """Tell whether no event of another lane has the same time: its place among these is that of its lane."""
+    return all(each.timestamp_us != last.timestamp_us for each in history.arrivals)

@@ -131,10 +131,9 @@ def test_tables_of_a_cluster_are_the_replicated_kind(store):
         assert re.search(r"^ENGINE = Replicated(Replacing)?MergeTree", made, re.MULTILINE), statement
         name = re.search(r"EXISTS (\w+)", made)[1]
         made = made.replace(f"EXISTS {name}", f"EXISTS {name}_replicated")
-        arguments = (
-            "'/clickhouse/tables/t', 'replica', position" if "(position)" in made else "'/clickhouse/t', 'replica'"
-        )
-        there = re.sub(r"MergeTree(\(position\))?\n", f"MergeTree({arguments})\n", made, count=1)
+        version = re.search(r"MergeTree\((\w+)\)", made)
+        arguments = f"'/clickhouse/tables/t', 'replica', {version[1]}" if version else "'/clickhouse/t', 'replica'"
+        there = re.sub(r"MergeTree(\(\w+\))?\n", f"MergeTree({arguments})\n", made, count=1)
         with pytest.raises((StoreUnavailableError, StoreRefusedError), match="ZooKeeper"):
             store.command(there)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from metering.aggregation import Aggregator, Operation
 from metering.filters import decode_filter as where
+from metering.formulas import parse_formula
 from metering.ids import new_id
 from metering.position import NOTHING
 from metering.ranges import Range
@@ -33,7 +34,8 @@ ALL = (30, 30)
 ZONES = ["UTC", "Europe/Paris", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns"]
 
 slow_store = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-aggregators = st.sampled_from([COUNT, SUM, FILTERED])
+WORTH = Aggregator("call", Operation.SUM, formula=parse_formula("if(plan = 'pro', amount / 3, 1)"))
+aggregators = st.sampled_from([COUNT, SUM, FILTERED, WORTH])
 instants = st.one_of(
     st.integers(0, 70).map(lambda day: START_US + day * DAY),
     st.integers(0, 70 * 96).map(lambda quarter: START_US + quarter * 15 * MINUTE),
@@ -160,6 +162,24 @@ def test_what_is_asked_twice_is_rolled_up_and_then_read_from_there(store):
         "AND grain != 'seal' SETTINGS mutations_sync = 1"
     )
     assert reader.by_customer(scope, SUM) != expected, "it is not read from the rollup"
+    keeper.close()
+
+
+def test_what_was_dropped_is_made_anew_when_it_is_asked_for(store):
+    """The answer is right at once, and from a rollup again later."""
+    definition = Definition(a_world(), SUM)
+    history = History([Arrival(index * 2, amount=index) for index in range(20)])
+    history.write(store, definition.world)
+    cutoff = history.cutoff(ALL)
+    keeper = keeper_of(store, cutoff, asked_min=1)
+    reader, scope = RolledUpReader(store, keeper), Scope(definition.world, cutoff)
+    expected = UsageReader(store).by_customer(scope, SUM)
+    for _ in range(2):
+        assert reader.by_customer(scope, SUM) == expected
+        asyncio.run(keeper.work_off())
+        assert_same(store, definition, cutoff, newest(store, definition))
+        assert reader.by_customer(scope, SUM) == expected
+        drop(store, newest(store, definition).ids)
     keeper.close()
 
 

@@ -1,0 +1,1 @@
+"""Files of the events behind an invoice: CSV and Parquet, written as they are read."""

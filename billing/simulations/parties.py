@@ -1,0 +1,136 @@
+"""Read from the registry whom a simulation is about: the customers, their ids, and the prices that they have.
+
+A customer has the prices of its subscriptions to the product in the currency of the simulation, those that ran at any
+time of the range. Who has none pays what the catalog says, by its country and price book, monthly; nothing where that
+says nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+
+from billing.catalog.model import PriceGroup, Product
+from billing.catalog.registry import find_product
+from billing.catalog.selection import Wanted, choose
+from billing.interval import Interval
+from billing.simulations.model import Asked
+from billing.tables import of, subscription_products, subscriptions
+from metering.registry.aggregators import StoredAggregator, find_aggregator
+from metering.registry.tables import customer_ids, customers
+from metering.timestamps import EPOCH
+from metering.windows import Period
+from metering.world import World
+
+_MONTHLY = Interval.of(Period.MONTHS, 1)
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Had:
+    """Prices that a customer has."""
+
+    groups: Sequence[PriceGroup]
+    min_amount: int | None = None
+    max_amount: int | None = None
+    min_committed_count: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Whom it is about. `agreed` are the customers with a subscription, `of_catalog` the prices of the others."""
+
+    product: Product
+    aggregator: StoredAggregator
+    identifiers: Mapping[str, Sequence[str]]
+    agreed: Mapping[str, Sequence[Had]]
+    of_catalog: Mapping[str, Had | None]
+
+
+def read_parties(connection: sa.Connection, world: World, asked: Asked) -> Parties | None:
+    """Read them all, None when the product or its aggregator is gone."""
+    product = find_product(connection, world, asked.product_id)
+    if product is None or product.aggregator_id is None:
+        return None
+    aggregator = find_aggregator(connection, world, product.aggregator_id)
+    if aggregator is None:
+        return None
+    settings = dict(_settings(connection, world, asked.customer_ids))
+    by_setting = {setting: _of_catalog(product, asked.currency, *setting) for setting in set(settings.values())}
+    return Parties(
+        product,
+        aggregator,
+        _identifiers(connection, world, settings, everybody=asked.customer_ids is None),
+        _agreed(connection, world, asked),
+        {customer: by_setting[setting] for customer, setting in settings.items()},
+    )
+
+
+def _settings(
+    connection: sa.Connection, world: World, wanted: Sequence[str] | None
+) -> Iterator[tuple[str, tuple[str | None, str | None]]]:
+    """Yield the country and the price book of each customer."""
+    query = sa.select(customers.c.id, customers.c.country, customers.c.details).where(of(customers, world))
+    for some in [None] if wanted is None else _some(wanted):
+        asked = query if some is None else query.where(customers.c.id.in_(some))
+        for row in connection.execute(asked):
+            yield row.id, (row.country, row.details.get("price_book_id"))
+
+
+def _identifiers(
+    connection: sa.Connection, world: World, wanted: Mapping[str, Any], *, everybody: bool
+) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {customer: [] for customer in sorted(wanted)}
+    query = sa.select(customer_ids.c.customer_id, customer_ids.c.identifier).where(of(customer_ids, world))
+    for some in [None] if everybody else _some(found):
+        asked = query if some is None else query.where(customer_ids.c.customer_id.in_(some))
+        for row in connection.execute(asked):
+            found[row.customer_id].append(row.identifier)
+    return found
+
+
+def _of_catalog(product: Product, currency: str, country: str | None, price_book_id: str | None) -> Had | None:
+    chosen = choose(product.configurations, Wanted(currency, country, _MONTHLY, price_book_id=price_book_id))
+    return Had(tuple(one.group for one in chosen)) if chosen else None
+
+
+def _agreed(connection: sa.Connection, world: World, asked: Asked) -> dict[str, list[Had]]:
+    query = (
+        sa.select(
+            subscriptions.c.customer_id,
+            subscription_products.c.price_groups,
+            subscription_products.c.min_amount,
+            subscription_products.c.max_amount,
+            subscription_products.c.min_committed_count,
+        )
+        .join(subscription_products, subscription_products.c.subscription_id == subscriptions.c.id)
+        .where(
+            of(subscriptions, world),
+            subscription_products.c.product_id == asked.product_id,
+            subscriptions.c.currency == asked.currency,
+            subscriptions.c.starts_at < EPOCH + timedelta(microseconds=asked.end_us),
+            sa.or_(
+                subscriptions.c.cancelled_at.is_(None),
+                subscriptions.c.cancelled_at > EPOCH + timedelta(microseconds=asked.start_us),
+            ),
+        )
+        .order_by(subscriptions.c.created_at, subscriptions.c.id)
+    )
+    wanted = None if asked.customer_ids is None else set(asked.customer_ids)
+    found: dict[str, list[Had]] = {}
+    for row in connection.execute(query):
+        if wanted is None or row.customer_id in wanted:
+            groups = tuple(PriceGroup(one["metering_filter"], tuple(one["prices"])) for one in row.price_groups)
+            committed = None if row.min_committed_count is None else Decimal(row.min_committed_count)
+            found.setdefault(row.customer_id, []).append(Had(groups, row.min_amount, row.max_amount, committed))
+    return found
+
+
+def _some(values: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(values)
+    while part := list(islice(left, _AT_ONCE)):
+        yield part

@@ -1,0 +1,1 @@
+"""Usage that reaches a threshold is told once: for each threshold, customer and period."""
