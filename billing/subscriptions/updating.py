@@ -126,12 +126,7 @@ def _read_added(reader: Fields, where: str) -> ProductAsked | None:
 
 
 def _interval(period: Any, count: Any) -> dict[str, Any]:
-    if (
-        not isinstance(period, str)
-        or period not in {"quarter", "quarters"}
-        or isinstance(count, bool)
-        or not isinstance(count, int | None)
-    ):
+    if period not in ("quarter", "quarters") or isinstance(count, bool) or not isinstance(count, int | None):
         return {"period": period, "count": count}
     return {"period": "months", "count": (1 if count is None else count) * _QUARTER_MONTHS}
 

@@ -227,13 +227,13 @@ async def test_whatever_stands_in_a_field_is_answered_or_refused(shop, path):
     body = SOUND[path]
     if path in {"/v2/subscriptions", "/v1/plans"}:
         body = with_at(body, ("products", 0, "id"), product["id"])
-    if path == "/v1/simulations":
-        body = with_at(body, ("product_id",), product["id"])
     if path == "/v1/subscriptions/{id}/update":
         other = await shop.product(name="other")
         subscription = await shop.subscription(await shop.customer(), product)
         path = path.replace("{id}", subscription["id"])
         body = with_at(body, ("payload", "product_id"), other["id"])
+    if path == "/v1/simulations":
+        body = with_at(body, ("product_id",), product["id"])
     if path == "/v1/price-configurations":
         body = {**body, "product_id": product["id"]}
     sound = await shop.api.post(path, body)
