@@ -288,6 +288,7 @@ def build_core(core: Core, *more: Route) -> web.Application:
         usage=core.usage,
         explorer=core.explorer,
         open_invoices=open_invoices_of(core.registry, core.store, now),
+        lines=MovedLines(core.registry, core.store),
         imports=core.imports,
         lag=core.progress.lag,
         clock=now,

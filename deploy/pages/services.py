@@ -8,6 +8,7 @@ from typing import Protocol
 from deploy.pages.invoices import OpenInvoicesOf
 from ingest.consumer.lag import Lag
 from ingest.imports.api import Imports
+from metering.api.seams import LinesMoved
 from metering.position import Cutoff
 from metering.registry.engine import Registry
 from metering.store.client import Store
@@ -22,6 +23,10 @@ class Cutoffs(Protocol):
         """Give the newest cut-off."""
         ...
 
+    async def applied_at(self, moment: datetime, /) -> Cutoff:
+        """Give the last cut-off that was marked at or before a moment."""
+        ...
+
     async def last_marked_at(self) -> datetime | None:
         """Give the moment at which it was marked, None before the first."""
         ...
@@ -32,7 +37,7 @@ class PageServices:
     """Shared by all pages of a process. `clock` gives aware date-times.
 
     `lag` may raise UnavailableError or IngestError; the pages then say that it is unknown.
-    `open_invoices_of` makes `open_invoices`.
+    `open_invoices_of` makes `open_invoices`, `lines` tells what corrections moved.
     """
 
     registry: Registry
@@ -41,6 +46,7 @@ class PageServices:
     usage: UsageReader
     explorer: Explorer
     open_invoices: OpenInvoicesOf
+    lines: LinesMoved
     imports: Imports
     lag: Callable[[], Awaitable[Lag]]
     clock: Callable[[], datetime]

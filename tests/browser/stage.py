@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from billing.corrections import MovedLines
 from billing.invoices.model import Invoice, InvoiceStatus, LineItem
 from billing.pricing import EntryType, RatedTier
 from deploy.pages.invoices import OpenInvoices, open_invoices_of
@@ -159,6 +160,7 @@ async def staged(folder, store, mode: Mode = Mode.TEST):
         usage=UsageReader(store),
         explorer=Explorer(store),
         open_invoices=stage.read_invoices,
+        lines=MovedLines(registry, store),
         imports=Imports(registry, spool, importer, lambda: stage.now),
         lag=stage.read_lag,
         clock=lambda: stage.now,
