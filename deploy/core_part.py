@@ -16,6 +16,7 @@ import billing.api
 import metering.api
 from billing.corrections import MovedLines
 from billing.references import BillingReferences
+from billing.seats.refresher import SeatRefresher
 from billing.simulations.runner import SimulationRunner
 from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
 from deploy.backup.command import export_route
@@ -184,7 +185,8 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
 def background(core: Core) -> list[Coroutine[Any, Any, None]]:
     """Give what is done besides, wherever questions are answered, until it is cancelled."""
     checker = ThresholdChecker(core.registry, core.store, core.usage, core.versions.applied, now)
-    return [checker.run(), core.simulator.run(), *([core.rollups.run()] if core.rollups else [])]
+    seats = SeatRefresher(core.registry, core.store, core.versions.applied, now)
+    return [checker.run(), seats.run(), core.simulator.run(), *([core.rollups.run()] if core.rollups else [])]
 
 
 def _erasing(core: Core, eraser: ErasureRunner) -> Sequence[Route]:
