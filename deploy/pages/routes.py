@@ -8,6 +8,7 @@ from aiohttp import web
 
 from deploy.pages.assets import STYLESHEET, stylesheet
 from deploy.pages.attempts import Attempts
+from deploy.pages.compare import compare
 from deploy.pages.customer import customer
 from deploy.pages.customers import customers
 from deploy.pages.event import event
@@ -20,6 +21,7 @@ from deploy.pages.services import PageServices
 from deploy.pages.serving import for_everybody, for_signed_in
 from deploy.pages.sign_in import show_sign_in, sign_in, sign_out
 from deploy.pages.templating import add_templates
+from deploy.pages.values import values
 
 _ANY = "[^/]+"
 """One segment of a path, whatever it holds: left to itself, aiohttp matches none with a brace in it."""
@@ -43,6 +45,8 @@ def page_routes(services: PageServices) -> list[PageRoute]:
     )
     shown_to_signed_in = (
         ("GET", "/", overview),
+        ("GET", "/compare", compare),
+        ("GET", "/values", values),
         ("GET", "/events", explorer),
         ("GET", f"/events/{{event_type:{_ANY}}}/{{record_id:{_ANY}}}", event),
         ("GET", "/event", event),
