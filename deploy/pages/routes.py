@@ -16,6 +16,9 @@ from deploy.pages.imports import imports, one_import, take_import, template
 from deploy.pages.invoice import invoice
 from deploy.pages.invoice_file import invoice_events
 from deploy.pages.overview import overview
+from deploy.pages.product import product
+from deploy.pages.product_editor import edit_prices, new_product
+from deploy.pages.products import products
 from deploy.pages.services import PageServices
 from deploy.pages.serving import for_everybody, for_signed_in
 from deploy.pages.sign_in import show_sign_in, sign_in, sign_out
@@ -55,6 +58,12 @@ def page_routes(services: PageServices) -> list[PageRoute]:
         ("GET", "/customer", customer),
         ("GET", f"/invoices/{{id:{_ANY}}}", invoice),
         ("GET", f"/invoices/{{id:{_ANY}}}/events", invoice_events()),
+        ("GET", "/products", products),
+        ("GET", "/products/new", new_product),
+        ("POST", "/products/new", new_product),
+        ("GET", f"/products/{{id:{_ANY}}}", product),
+        ("GET", f"/products/{{id:{_ANY}}}/prices/{{price:{_ANY}}}", edit_prices),
+        ("POST", f"/products/{{id:{_ANY}}}/prices/{{price:{_ANY}}}", edit_prices),
         ("POST", "/sign-out", sign_out),
     )
     return [
