@@ -296,6 +296,7 @@ def build_core(core: Core, *more: Route) -> web.Application:
         imports=core.imports,
         lag=core.progress.lag,
         clock=now,
+        simulations=core.simulator,
     )
     add_pages(app, pages)
     return app

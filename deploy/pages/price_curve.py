@@ -135,10 +135,9 @@ def _marked(samples: Sequence[Sample], turns: Sequence[Decimal]) -> list[Sample]
     places = [place for place in by_place if len(by_place[place]) == 1]
     for index, turn in enumerate(turns):
         if index:
-            middle = (turns[index - 1] + turn) / 2
             between = [place for place in places if turns[index - 1] < place < turn]
             if between:
-                out.extend(by_place[min((abs(place - middle), place) for place in between)[1]])
+                out.extend(by_place[between[len(between) // 2]])
         exact = next(sample for sample in by_place[turn] if not sample.side)
         out.extend(sample for sample in by_place[turn] if not sample.side or abs(sample.amount - exact.amount) > 1)
     return out if len(out) <= SAMPLES_MAX else [sample for sample in out if sample.place in turns][:SAMPLES_MAX]

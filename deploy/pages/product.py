@@ -12,6 +12,8 @@ from billing.catalog.model import PriceConfiguration, Product
 from billing.catalog.price_books import find_price_book
 from billing.catalog.registry import find_product
 from billing.money import minor_digits
+from billing.simulations.jobs import latest_simulations
+from billing.simulations.model import Simulation
 from deploy.pages.price_form import COLUMNS, ROWS_MAX, text_of
 from deploy.pages.quantities import minor_money, quantity
 from deploy.pages.sent_form import may_write
@@ -68,13 +70,14 @@ async def product(visit: Visit) -> web.Response:
     found = await visit.services.registry.read(_read, visit.world, identifier)
     if found is None:
         raise not_found(f"No product has the id “{identifier[:80]}” here.")
-    one, aggregator, shown = found
+    one, aggregator, shown, simulations = found
     context = {
         "title": one.name[:80],
         "current": "/products",
         "product": one,
         "aggregator": aggregator,
         "configurations": shown,
+        "simulations": simulations,
         "left_out": len(one.configurations) - len(shown),
         "may_write": may_write(visit),
         "simulated": one.type.value == "dynamic",
@@ -84,13 +87,13 @@ async def product(visit: Visit) -> web.Response:
 
 def _read(
     connection: sa.Connection, world: World, identifier: str
-) -> tuple[Product, StoredAggregator | None, list[ShownConfiguration]] | None:
+) -> tuple[Product, StoredAggregator | None, list[ShownConfiguration], list[Simulation]] | None:
     one = find_product(connection, world, identifier)
     if one is None:
         return None
     aggregator = None if one.aggregator_id is None else find_aggregator(connection, world, one.aggregator_id)
     shown = [_configuration(connection, world, each) for each in one.configurations[:CONFIGURATIONS_MAX]]
-    return one, aggregator, shown
+    return one, aggregator, shown, latest_simulations(connection, world, one.id)
 
 
 def _configuration(connection: sa.Connection, world: World, one: PriceConfiguration) -> ShownConfiguration:
