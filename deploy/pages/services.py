@@ -38,7 +38,8 @@ class PageServices:
     """Shared by all pages of a process. `clock` gives aware date-times.
 
     `lag` may raise UnavailableError or IngestError; the pages then say that it is unknown.
-    `open_invoices_of` makes `open_invoices`, `lines` tells what corrections moved, `simulations` is woken for a new one.
+    `open_invoices_of` makes `open_invoices`, `lines` tells what corrections moved, `simulations` is woken for a new
+    one.
     """
 
     registry: Registry
