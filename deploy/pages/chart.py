@@ -90,7 +90,7 @@ def lay_out(points: Sequence[Point], granularity: Granularity, zone: ZoneInfo, *
     """Place bars for points in ascending order. `whole`: the figures are counts, so no gridline lies between two."""
     values = [point.value for point in points if point.value is not None]
     low, high = min(values, default=Decimal(0)), max(values, default=Decimal(0))
-    ticks = ticks_around(min(low, Decimal(0)), max(high, Decimal(0)), whole=whole)
+    ticks = ticks_between(min(low, Decimal(0)), max(high, Decimal(0)), whole=whole)
     bottom, top = ticks[0], ticks[-1]
 
     def down(value: Decimal) -> float:
@@ -135,7 +135,7 @@ def _bar(index: int, count: int, point: Point, down: Callable[[Decimal], float])
     )
 
 
-def ticks_around(low: Decimal, high: Decimal, *, whole: bool) -> list[Decimal]:
+def ticks_between(low: Decimal, high: Decimal, *, whole: bool) -> list[Decimal]:
     """Give round numbers that enclose both; zero is one of them."""
     if low == high:
         high = Decimal(1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 
-from deploy.pages.chart import PLOT_HEIGHT, TOP, AxisLabel, Gridline, Point, axis_labels, percent, ticks_around
+from deploy.pages.chart import PLOT_HEIGHT, TOP, AxisLabel, Gridline, Point, axis_labels, percent, ticks_between
 from deploy.pages.quantities import compact
 from metering.ranges import Range
 from metering.windows import Granularity
@@ -57,7 +57,7 @@ def lay_out_series(
 ) -> SeriesChart:
     """Place series over the same windows; of `points`, their times, titles and links are used."""
     values = [value for one in series for value in one if value is not None]
-    ticks = ticks_around(min([*values, Decimal(0)]), max([*values, Decimal(0)]), whole=whole)
+    ticks = ticks_between(min([*values, Decimal(0)]), max([*values, Decimal(0)]), whole=whole)
     bottom, top = ticks[0], ticks[-1]
     step = 100 / max(1, len(points))
 
