@@ -30,7 +30,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Everything that is drawn; `text` says the same in words."""
+    """Everything that is drawn; `text` says the same in words, empty where nobody is in any step."""
 
     height: int
     gridlines: Sequence[Gridline]
@@ -73,7 +73,7 @@ def lay_out_steps(steps: Sequence[Mapping[str, Any]]) -> Distribution:
         [Gridline(down(tick), compact(tick), tick == 0) for tick in ticks],
         drawn,
         edges,
-        "; ".join(said) or "nobody's amount changes",
+        "; ".join(said),
     )
 
 
