@@ -66,7 +66,7 @@ def lay_out_steps(steps: Sequence[Mapping[str, Any]]) -> Distribution:
             )
         )
         if upper is not None:
-            edges.append((percent(share * (index + 1)), f"{'+' if upper > 0 else ''}{quantity(upper)} %"))
+            edges.append((percent(share * (index + 1)), f"{'+' if upper > 0 else ''}{quantity(upper)}"))
     said = [step.title for step, count in zip(drawn, counts, strict=True) if count]
     return Distribution(
         TOP + HEIGHT,
