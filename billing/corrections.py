@@ -88,7 +88,7 @@ def _line_object(line: TouchedLine, place: _Place, amount: Decimal) -> dict[str,
     invoice = invoice_id(subscription.id, product.payment_interval, period.start_us)
     return {
         "invoice_id": invoice,
-        "invoice_line_item_id": line_item_id(invoice, product.product_id),
+        "invoice_line_item_id": line_item_id(invoice, product.line_key),
         "subscription_id": subscription.id,
         "product_id": product.product_id,
         "customer_id": subscription.customer_id,

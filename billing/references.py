@@ -10,7 +10,14 @@ import sqlalchemy as sa
 from billing.catalog.credits import credit_aggregators
 from billing.catalog.model import ProductType
 from billing.catalog.price_books import find_price_book
-from billing.tables import of, price_configurations, products, subscription_products, subscriptions
+from billing.tables import (
+    of,
+    price_configurations,
+    products,
+    subscription_changes,
+    subscription_products,
+    subscriptions,
+)
 from metering.filters import decode_filter
 from metering.registry.aggregators import StoredAggregator
 from metering.registry.customers import Customer
@@ -54,6 +61,11 @@ class BillingReferences:
         documents = list(connection.execute(of_catalog).scalars())
         agreed = sa.select(subscription_products.c.price_groups).where(of(subscription_products, world))
         for groups in connection.execute(agreed).scalars():
+            documents += [group.get("metering_filter") for group in groups]
+        changed = sa.select(subscription_changes.c.price_groups).where(
+            of(subscription_changes, world), subscription_changes.c.price_groups.is_not(None)
+        )
+        for groups in connection.execute(changed).scalars():
             documents += [group.get("metering_filter") for group in groups]
         filters = [decode_filter(document["configuration"]) for document in documents if document is not None]
         return {condition.property for each in filters for condition in each.conditions}

@@ -29,6 +29,10 @@ class Keys:
     scoped: Mapping[Scope, str]
 
 
+_ASKED = {"group-by-property": "property=id"}
+"""What must be asked for, by the last segment of the path."""
+
+
 def concrete(route: Route, samples: Mapping[str, str]) -> str:
     """Fill a route's path parameters in.
 
@@ -45,7 +49,8 @@ def concrete(route: Route, samples: Mapping[str, str]) -> str:
             name = match.group(1)
             out.append(quote(samples.get(f"{before}.{name}", samples.get(name, "")), safe=""))
             assert out[-1], f"{route.path}: no sample for {before}.{name}"
-    return "/".join(out)
+    asked = _ASKED.get(out[-1])
+    return "/".join(out) + (f"?{asked}" if asked else "")
 
 
 async def assert_walls_hold(

@@ -10,6 +10,7 @@ from billing.api.price_configurations import price_configuration_routes
 from billing.api.products import product_routes
 from billing.api.services import Services
 from billing.api.simulations import simulation_routes
+from billing.api.subscription_updates import update_routes
 from billing.api.subscriptions import subscription_routes
 from metering.http.route import Route
 
@@ -24,6 +25,7 @@ def routes(services: Services) -> list[Route]:
         *price_book_routes(services),
         *plan_routes(services),
         *subscription_routes(services),
+        *update_routes(services),
         *invoice_routes(services),
         *invoice_event_routes(services),
         *credit_routes(services),

@@ -28,7 +28,7 @@ def invoice_object(invoice: Invoice) -> dict[str, Any]:
 
 def _line(invoice_id: str, line: LineItem) -> dict[str, Any]:
     return {
-        "id": line_item_id(invoice_id, line.product_id),
+        "id": line_item_id(invoice_id, line.key),
         "name": line.name,
         "product_id": line.product_id,
         "entry_type": line.entry_type.value,

@@ -150,7 +150,7 @@ class _PriceConfigurations:
 
     def _update(self, connection: sa.Connection, world: World, identifier: str, body: dict[str, Any]) -> OfProduct:
         current = _require(connection, world, identifier)
-        if body.get("product_id") not in {None, current.product_id}:
+        if body.get("product_id") not in (None, current.product_id):
             raise refused(f"product_id: prices stay with product {current.product_id}: create others for another one")
         changed = read_configuration(body, _product_of(connection, world, current), current.configuration)
         check_named(connection, world, [changed])

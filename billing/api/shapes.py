@@ -7,8 +7,10 @@ from billing.invoices.model import InvoiceStatus
 from billing.money import AMOUNT_MAX
 from billing.periods import BillingCycleAlignment
 from billing.pricing import MODELS
+from billing.subscriptions.changes import CalculationMethod, ChangeType, Precision
 from billing.subscriptions.model import SubscriptionStatus
 from billing.subscriptions.reading import PRODUCTS_MAX
+from billing.subscriptions.updating import APPLICATION_SCHEDULES, PAYMENT_SCHEDULES, TYPES, UPDATES_MAX
 from billing.windows import MeteringIntervalType
 from metering.api.aggregator_fields import AGGREGATOR, FILTER
 from metering.http.shapes import (
@@ -331,6 +333,64 @@ SUBSCRIPTION = object_of(
         "updated_at": INSTANT,
     },
     title="Subscription",
+)
+
+_METHODS = one_of([method.value for method in CalculationMethod])
+_UPDATE_FIELDS = {
+    "type": described(one_of(TYPES), "Coupons are not served yet."),
+    "payload": described(
+        request_of(
+            {
+                "product_id": NAME,
+                **_NEW_PRODUCT_TERMS,
+                "billing_interval_period": described(TEXT, "In place of payment_interval."),
+                "billing_interval_count": INTEGER,
+                "prices": described(ROWS, "Of an added product, in place of the catalog's; or the new ones."),
+            },
+            title="SubscriptionUpdatePayload",
+            required=("product_id",),
+        ),
+        "The terms of what is added as in a new subscription; `count` of update_count, `prices` of update_prices.",
+    ),
+}
+_UPDATE_TERMS = {
+    "application_schedule": one_of(APPLICATION_SCHEDULES),
+    "apply_at": described({**NAME, "maxLength": 64}, "For scheduled: a date-time, or a date in the customer's zone."),
+    "payment_schedule": described(one_of(PAYMENT_SCHEDULES), "Invoices are live: it is in that of the period."),
+    "calculation_method": described(
+        _METHODS, "What of the running period is charged or given back; pro_rata if absent."
+    ),
+    "precision": described(one_of([one.value for one in Precision]), "In what its share is counted: calendar days."),
+}
+UPDATE_BODY = request_of(
+    {**_UPDATE_TERMS, **_UPDATE_FIELDS}, title="SubscriptionUpdateRequest", required=("type", "payload")
+)
+UPDATES_BODY = request_of(
+    {
+        **_UPDATE_TERMS,
+        "updates": array_of(
+            request_of(_UPDATE_FIELDS, title="SubscriptionUpdateItem", required=("type", "payload")),
+            least=1,
+            most=UPDATES_MAX,
+        ),
+    },
+    title="SubscriptionUpdatesRequest",
+    required=("updates",),
+)
+UPDATE = object_of(
+    {
+        "id": TEXT,
+        "subscription_id": TEXT,
+        "product_id": TEXT,
+        "type": one_of([kind.value for kind in ChangeType]),
+        "effective_at": INSTANT,
+        "calculation_method": _METHODS,
+        "precision": one_of([one.value for one in Precision]),
+        "count": _OPTIONAL_NUMBER,
+        "prices": _optional(ROWS),
+        "created_at": INSTANT,
+    },
+    title="SubscriptionUpdate",
 )
 
 _ADJUSTMENT = object_of({"adjustment": TEXT, "amount": INTEGER}, title="Adjustment")

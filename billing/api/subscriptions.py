@@ -36,7 +36,7 @@ from metering.http.scope import Scope
 from metering.http.shapes import object_of, one_of
 from metering.http.shapes import page_of as page_shape
 from metering.registry.customers import resolve, resolve_many
-from metering.timestamps import format_instant
+from metering.timestamps import format_instant, microseconds
 from metering.world import World
 
 TAG = "Subscriptions"
@@ -182,10 +182,17 @@ def subscription_object(subscription: Subscription, names: Mapping[str, str], no
         "billing_cycle_alignment": subscription.billing_cycle_alignment.value,
         "starts_at": format_instant(subscription.starts_at),
         "cancelled_at": None if subscription.cancelled_at is None else format_instant(subscription.cancelled_at),
-        "products": [_product_object(one, names) for one in subscription.products],
+        "products": [_product_object(one, names) for one in subscription.standing_at(_shown_at(subscription, now))],
         "created_at": format_instant(subscription.created_at),
         "updated_at": format_instant(subscription.updated_at),
     }
+
+
+def _shown_at(subscription: Subscription, now: datetime) -> int:
+    """Give the instant whose products are shown: now, or the nearest one within the subscription's life."""
+    instant_us = max(microseconds(now), microseconds(subscription.starts_at))
+    cancelled_at = subscription.cancelled_at
+    return instant_us if cancelled_at is None else min(instant_us, microseconds(cancelled_at) - 1)
 
 
 def _product_object(agreed: SubscriptionProduct, names: Mapping[str, str]) -> dict[str, Any]:
@@ -234,6 +241,15 @@ def _page(
         conditions = [*conditions, subscriptions.c.customer_id.in_(ids)]
     found, total = list_subscriptions(connection, world, conditions=conditions, take=page.take, skip=page.skip)
     return found, _names(connection, found), total
+
+
+def require_subscription(connection: sa.Connection, world: World, subscription_id: str) -> Subscription:
+    """Give the subscription that a path names.
+
+    Raises:
+        ApiError: 404.
+    """
+    return _require(connection, world, subscription_id)[0]
 
 
 def _require(connection: sa.Connection, world: World, subscription_id: str) -> tuple[Subscription, dict[str, str]]:

@@ -171,7 +171,7 @@ def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_u
     (period,) = stands.periods
     lines = []
     for product, line in zip(stands.products(period), invoice.lines, strict=True):
-        identity = line_item_id(invoice.id, product.product_id)
+        identity = line_item_id(invoice.id, product.line_key)
         usages = usage_of(stands, period, product, counted)
         if usages is None:
             lines.append(ExplainedLine(identity, line, product, (), owed_without_events(line)))

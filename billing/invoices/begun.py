@@ -10,13 +10,25 @@ from typing import NamedTuple
 from billing.interval import Interval
 from billing.invoices.model import invoice_id
 from billing.periods import BillingCycleAlignment, Calendar, Cycle
+from metering.timestamps import LATEST_US
 from metering.windows import Window
 from metering.zones import zone_named
 
 
+class PartOfLife(NamedTuple):
+    """When one of the products that are paid at an interval is there; None is from the start, or to the end."""
+
+    interval: Interval
+    since_us: int | None
+    until_us: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a subscription's periods follow from. Instants are microseconds since 1970 UTC."""
+    """What a subscription's periods follow from. Instants are microseconds since 1970 UTC.
+
+    `parts` is empty where all products are there as long as the subscription.
+    """
 
     subscription_id: str
     timezone: str
@@ -24,6 +36,30 @@ class Outline:
     cancelled_us: int | None
     intervals: Sequence[Interval]
     alignment: BillingCycleAlignment = BillingCycleAlignment.CALENDAR_PERIOD
+    parts: Sequence[PartOfLife] = ()
+
+    def lives(self, interval: Interval) -> list[tuple[int, int | None]]:
+        """Give when there is something to bill at an interval: `(start, end)`, ascending, apart from each other."""
+        if not self.parts:
+            return [(self.starts_us, self.cancelled_us)]
+        last_us = LATEST_US if self.cancelled_us is None else self.cancelled_us
+        spans = sorted(
+            (
+                max(self.starts_us, self.starts_us if part.since_us is None else part.since_us),
+                min(last_us, last_us if part.until_us is None else part.until_us),
+            )
+            for part in self.parts
+            if part.interval == interval
+        )
+        merged: list[tuple[int, int]] = []
+        for start, end in spans:
+            if start >= end:
+                continue
+            if merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+            else:
+                merged.append((start, end))
+        return [(start, None if end == LATEST_US else end) for start, end in merged]
 
     def cycle(self, interval: Interval) -> Cycle:
         """Give the cycle of the periods of an interval."""
@@ -69,12 +105,13 @@ def open_periods(outlines: Iterable[Outline], now_us: int, within: StartsWithin)
     for cycle, alike in sharing.items():
         calendar = Calendar(cycle, min(one.starts_us for one in alike), now_us)
         for outline in alike:
-            begun = calendar.begun(outline.starts_us, now_us, outline.cancelled_us)
-            found += [
-                OpenPeriod(outline.subscription_id, cycle.interval, window)
-                for window in begun
-                if within.holds(window.start_us)
-            ]
+            for starts_us, ends_us in outline.lives(cycle.interval):
+                begun = calendar.begun(starts_us, now_us, ends_us)
+                found += [
+                    OpenPeriod(outline.subscription_id, cycle.interval, window)
+                    for window in begun
+                    if within.holds(window.start_us)
+                ]
     found.sort(key=_order, reverse=True)
     return found
 

@@ -1,17 +1,21 @@
 """Work out the lines of an invoice: pure, from what was agreed and what was counted. No I/O, no clock.
 
-A fee, a seat and a bundle are owed for the days of the period; usage is never prorated, and neither are its tiers,
-minimum, maximum and commitment: these hold for a metering window. What a window comes to is rounded once.
+A fee, a seat and a bundle are owed for the days of the period, and a change of them for its share; usage is never
+prorated, and neither are its tiers, minimum, maximum and commitment: these hold for a metering window. What a window
+comes to is rounded once.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
+
+import msgspec
 
 from billing.catalog.rows import is_matrix, prices_of
 from billing.errors import RefusedPriceError
 from billing.invoices.model import LineItem
+from billing.money import MONEY, round_half_away, within_int64
 from billing.pricing import (
     Charged,
     EventPrices,
@@ -25,9 +29,12 @@ from billing.pricing import (
     charge_groups,
     joined,
     settle,
+    unrounded,
 )
 from billing.pricing.model import Charges
+from billing.pricing.rated import signed
 from billing.subscriptions.model import SubscriptionProduct
+from billing.subscriptions.timeline import Part
 
 _NOTHING = Decimal(0)
 _WHOLE = Fraction(1)
@@ -71,12 +78,20 @@ class BilledProduct:
 def invoice_lines(products: Sequence[BilledProduct], currency: str, share: Fraction) -> list[LineItem]:
     """Give one line for each product, in order, those without usage included.
 
-    `share` is the part of the calendar period that is billed: 1 but for the first period.
+    `share` is the part of the calendar period that is billed: 1 but for the first period. A change within a period
+    gives back at most what the period had charged for its product before.
 
     Raises:
         RefusedPriceError: an amount lies beyond 64 bits; the message names the product.
     """
-    return [_line(product, currency, share) for product in products]
+    out: list[LineItem] = []
+    billed: dict[str, int] = {}
+    for product in products:
+        so_far = billed.get(product.agreed.id, 0)
+        line = _line(product, currency, share, so_far)
+        billed[product.agreed.id] = so_far + line.signed_amount
+        out.append(line)
+    return out
 
 
 def charged(agreed: SubscriptionProduct, counted: Counted | None, share: Fraction) -> tuple[Charged, Terms]:
@@ -123,19 +138,48 @@ class ProratedPrices:
         return Charges(parts, charges.denominator * self.share.denominator)
 
 
-def _line(product: BilledProduct, currency: str, share: Fraction) -> LineItem:
-    agreed = product.agreed
+def _line(product: BilledProduct, currency: str, share: Fraction, billed: int) -> LineItem:
+    agreed, part = product.agreed, product.agreed.part
     try:
-        if product.usage is None:
-            rated = settle(*charged(agreed, None, share))
-        else:
+        if product.usage is not None:
             rated = joined([window_rated(agreed, usage) for usage in product.usage])
+        elif part is not None and part.before is not None:
+            rated = _changed(agreed, part.before, part, billed)
+        else:
+            rated = _owed(agreed, share if part is None else part.share)
     except RefusedPriceError as error:
         raise type(error)(f"product {agreed.product_id}: {error}") from error
-    units = rated.quantity
-    if product.usage is None and _is_fee(agreed) and isinstance(rated.tiers[0], RatedTier):
-        units = rated.tiers[0].quantity  # A fee has a count and no units.
-    return LineItem(product.name, agreed.product_id, rated.entry_type, units, currency, rated.amount, rated.tiers)
+    return LineItem(
+        product.name,
+        agreed.product_id,
+        rated.entry_type,
+        rated.quantity,
+        currency,
+        rated.amount,
+        rated.tiers,
+        agreed.line_suffix,
+    )
+
+
+def _owed(agreed: SubscriptionProduct, share: Fraction) -> Rated:
+    """Rate what is billed for its count."""
+    rated = settle(*charged(agreed, None, share))
+    if _is_fee(agreed) and isinstance(rated.tiers[0], RatedTier):
+        return msgspec.structs.replace(rated, quantity=rated.tiers[0].quantity)  # A fee has a count and no units.
+    return rated
+
+
+def _changed(agreed: SubscriptionProduct, before: SubscriptionProduct, part: Part, billed: int) -> Rated:
+    """Rate what a change adds or gives back: the share of the difference that it makes for a whole period."""
+    then, now = before.count, Decimal(0) if part.removed else agreed.count
+    cost = Fraction(0) if part.removed else unrounded(*charged(agreed, None, _WHOLE))
+    amount = round_half_away((cost - unrounded(*charged(before, None, _WHOLE))) * part.share)
+    amount = within_int64(max(-billed if part.gives_all_back else amount, -max(billed, 0)))
+    with localcontext(MONEY):
+        count = abs(now - then) if now != then else now
+    quantity = count.copy_negate() if amount < 0 else count
+    lower, upper = (min(now, then), max(now, then)) if now != then else (_NOTHING, None)
+    return signed(amount, quantity, (RatedTier(lower, upper, quantity, amount),))
 
 
 def window_rated(agreed: SubscriptionProduct, usage: WindowUsage) -> Rated:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from billing.interval import Interval
 from billing.pricing import Adjustment, EntryType, RatedTier
+from billing.subscriptions.model import line_key
 
 _PREFIX, _SUBSCRIPTION_PREFIX = "inv_", "sub_"
 _DIGEST_CHARACTERS = 12
@@ -49,6 +50,12 @@ class LineItem:
     currency: str
     amount: int
     tiers: Sequence[RatedTier | Adjustment]
+    line_suffix: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name the line within its invoice."""
+        return line_key(self.product_id, self.line_suffix)
 
     @property
     def signed_amount(self) -> int:
@@ -83,9 +90,9 @@ def invoice_id(subscription_id: str, interval: Interval, start_us: int) -> str:
     return f"{_PREFIX}{subscription_id.removeprefix(_SUBSCRIPTION_PREFIX)}{digest}"
 
 
-def line_item_id(of_invoice: str, product_id: str) -> str:
-    """Give the id of a product's line: the same each time, as that of its invoice is."""
-    digest = hashlib.sha256(f"{of_invoice}/{product_id}".encode()).hexdigest()
+def line_item_id(of_invoice: str, key: str) -> str:
+    """Give the id of a line: the same each time, as that of its invoice is. `key` names it within the invoice."""
+    digest = hashlib.sha256(f"{of_invoice}/{key}".encode()).hexdigest()
     return f"{_LINE_PREFIX}{digest[:_LINE_DIGEST_CHARACTERS]}"
 
 

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 
 from billing.catalog.registry import product_names
 from billing.interval import Interval
-from billing.invoices.begun import EVER, OpenPeriod, Outline, StartsWithin, open_periods
+from billing.invoices.begun import EVER, OpenPeriod, Outline, PartOfLife, StartsWithin, open_periods
 from billing.invoices.model import subscription_of
 from billing.periods import BillingCycleAlignment
+from billing.subscriptions.changes import LIFE_CHANGES, Change, ChangeType
 from billing.subscriptions.model import Subscription, SubscriptionProduct
-from billing.subscriptions.registry import find_subscriptions
+from billing.subscriptions.registry import changes_of, find_subscriptions
 from billing.tables import of, subscription_products, subscriptions
 from metering.http.paging import Page
 from metering.registry.aggregators import StoredAggregator, list_aggregators
@@ -49,9 +50,8 @@ class Stands:
     aggregators: Mapping[str, StoredAggregator]
 
     def products(self, period: OpenPeriod) -> list[SubscriptionProduct]:
-        """Give the products that a period's invoice is about."""
-        own = self.subscriptions[period.subscription_id].products
-        return [product for product in own if product.payment_interval == period.interval]
+        """Give what a period's invoice is about, a line each."""
+        return self.subscriptions[period.subscription_id].billed_in(period.window, period.interval)
 
 
 def read_page(
@@ -120,15 +120,16 @@ def _outlines(connection: sa.Connection, world: World, wanted: Wanted) -> Iterab
             subscriptions.c.billing_cycle_alignment,
             subscriptions.c.starts_at,
             subscriptions.c.cancelled_at,
+            subscription_products.c.id.label("subscription_product_id"),
             subscription_products.c.payment_interval,
         )
         .join(subscription_products, subscription_products.c.subscription_id == subscriptions.c.id)
         .where(sa.and_(*conditions))
-        .distinct()
     )
     rows: dict[str, list[Any]] = {}
     for row in connection.execute(query):
         rows.setdefault(row.id, []).append(row)
+    lives = _lives(connection, rows)
     return [
         Outline(
             subscription_id,
@@ -137,6 +138,26 @@ def _outlines(connection: sa.Connection, world: World, wanted: Wanted) -> Iterab
             None if own[0].cancelled_at is None else microseconds(own[0].cancelled_at),
             list(dict.fromkeys(Interval.from_document(row.payment_interval) for row in own)),
             BillingCycleAlignment(own[0].billing_cycle_alignment or BillingCycleAlignment.CALENDAR_PERIOD),
+            lives.get(subscription_id, ()),
         )
         for subscription_id, own in rows.items()
     ]
+
+
+def _lives(connection: sa.Connection, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[PartOfLife]]:
+    """Give when each product is there, of subscriptions of which one was added or removed."""
+    changed = changes_of(connection, rows, LIFE_CHANGES)
+    found: dict[str, list[PartOfLife]] = {}
+    for subscription_id, own in rows.items():
+        if any(row.subscription_product_id in changed for row in own):
+            found[subscription_id] = [_life(row, changed.get(row.subscription_product_id, ())) for row in own]
+    return found
+
+
+def _life(row: Any, changes: Iterable[Change]) -> PartOfLife:
+    instants = {change.type: change.effective_us for change in changes}
+    return PartOfLife(
+        Interval.from_document(row.payment_interval),
+        instants.get(ChangeType.ADD_PRODUCT),
+        instants.get(ChangeType.REMOVE_PRODUCT),
+    )

@@ -68,7 +68,7 @@ def touched_lines(event: CountedEvent, agreed: Agreed) -> list[TouchedLine]:
     """
     found = []
     for subscription in agreed.subscriptions:
-        for product in subscription.products:
+        for product in subscription.standing_at(event.timestamp_us):
             aggregator = agreed.aggregators.get(product.aggregator_id or "")
             group = None if aggregator is None else group_of(event, aggregator, product.groups)
             window = _window(event, subscription, product)

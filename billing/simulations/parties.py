@@ -1,8 +1,8 @@
 """Read from the registry whom a simulation is about: the customers, their ids, and the prices that they have.
 
-A customer has the prices of its subscriptions to the product in the currency of the simulation, those that ran at any
-time of the range. Who has none pays what the catalog says, by its country and price book, monthly; nothing where that
-says nothing.
+A customer has the prices of its subscriptions to the product in the currency of the simulation, of those that ran at
+any time of the range, as they hold when the simulation is asked for. Who has none pays what the catalog says, by its
+country and price book, monthly; nothing where that says nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +19,9 @@ from billing.catalog.registry import find_product
 from billing.catalog.selection import Wanted, choose
 from billing.interval import Interval
 from billing.simulations.model import Asked
+from billing.subscriptions.model import SubscriptionProduct
+from billing.subscriptions.registry import find_subscriptions
+from billing.subscriptions.timeline import at
 from billing.tables import of, subscription_products, subscriptions
 from metering.registry.aggregators import StoredAggregator, find_aggregator
 from metering.registry.tables import customer_ids, customers
@@ -51,8 +54,8 @@ class Parties:
     of_catalog: Mapping[str, Had | None]
 
 
-def read_parties(connection: sa.Connection, world: World, asked: Asked) -> Parties | None:
-    """Read them all, None when the product or its aggregator is gone."""
+def read_parties(connection: sa.Connection, world: World, asked: Asked, at_us: int) -> Parties | None:
+    """Read them all, None when the product or its aggregator is gone; subscriptions have the prices that hold then."""
     product = find_product(connection, world, asked.product_id)
     if product is None or product.aggregator_id is None:
         return None
@@ -65,7 +68,7 @@ def read_parties(connection: sa.Connection, world: World, asked: Asked) -> Parti
         product,
         aggregator,
         _identifiers(connection, world, settings, everybody=asked.customer_ids is None),
-        _agreed(connection, world, asked),
+        _agreed(connection, world, asked, at_us),
         {customer: by_setting[setting] for customer, setting in settings.items()},
     )
 
@@ -98,15 +101,9 @@ def _of_catalog(product: Product, currency: str, country: str | None, price_book
     return Had(tuple(one.group for one in chosen)) if chosen else None
 
 
-def _agreed(connection: sa.Connection, world: World, asked: Asked) -> dict[str, list[Had]]:
+def _agreed(connection: sa.Connection, world: World, asked: Asked, at_us: int) -> dict[str, list[Had]]:
     query = (
-        sa.select(
-            subscriptions.c.customer_id,
-            subscription_products.c.price_groups,
-            subscription_products.c.min_amount,
-            subscription_products.c.max_amount,
-            subscription_products.c.min_committed_count,
-        )
+        sa.select(subscriptions.c.id, subscriptions.c.customer_id, subscriptions.c.created_at)
         .join(subscription_products, subscription_products.c.subscription_id == subscriptions.c.id)
         .where(
             of(subscriptions, world),
@@ -118,16 +115,27 @@ def _agreed(connection: sa.Connection, world: World, asked: Asked) -> dict[str, 
                 subscriptions.c.cancelled_at > EPOCH + timedelta(microseconds=asked.start_us),
             ),
         )
+        .distinct()
         .order_by(subscriptions.c.created_at, subscriptions.c.id)
     )
     wanted = None if asked.customer_ids is None else set(asked.customer_ids)
+    ids = [row.id for row in connection.execute(query) if wanted is None or row.customer_id in wanted]
     found: dict[str, list[Had]] = {}
-    for row in connection.execute(query):
-        if wanted is None or row.customer_id in wanted:
-            groups = tuple(PriceGroup(one["metering_filter"], tuple(one["prices"])) for one in row.price_groups)
-            committed = None if row.min_committed_count is None else Decimal(row.min_committed_count)
-            found.setdefault(row.customer_id, []).append(Had(groups, row.min_amount, row.max_amount, committed))
+    for some in _some(ids):
+        these = find_subscriptions(connection, world, some)
+        for subscription in (these[one] for one in some):
+            for product in subscription.products:
+                if product.product_id == asked.product_id and _ran(product, asked):
+                    now = at(product, at_us)
+                    had = Had(now.groups, now.min_amount, now.max_amount, now.min_committed_count)
+                    found.setdefault(subscription.customer_id, []).append(had)
     return found
+
+
+def _ran(product: SubscriptionProduct, asked: Asked) -> bool:
+    """Tell whether a product was there at any time of the range."""
+    begun = product.since_us is None or product.since_us < asked.end_us
+    return begun and (product.until_us is None or product.until_us > asked.start_us)
 
 
 def _some(values: Iterable[str]) -> Iterator[list[str]]:

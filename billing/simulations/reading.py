@@ -106,13 +106,13 @@ def _read_groups(reader: Fields, path: tuple[str, int]) -> list[PriceGroup]:
         ]
     if reader.raw("prices") is not None:
         reader.fault("prices", "ambiguous", "send prices or price_groups, not both")
-    groups = []
+    groups, noted = [], len(reader.faults)
     for index, inner in enumerate(reader.items("price_groups", items_max=GROUPS_MAX) or []):
         place = (*path, "price_groups", index)
         where = read_filter(inner.raw("metering_filter"), (*place, "metering_filter"), reader.faults)
         groups.append(
             PriceGroup(where, read_rows(inner.raw("prices"), ProductType.DYNAMIC, (*place, "prices"), reader.faults))
         )
-    if not groups and not reader.faults:
+    if not groups and len(reader.faults) == noted:
         reader.fault("price_groups", "length", "must hold at least one group")
     return groups

@@ -112,10 +112,15 @@ def agree_product(
 
 
 def _start(text: str, zone: ZoneInfo) -> datetime:
-    return EPOCH + timedelta(microseconds=_instant(text, zone, ("starts_at",)))
+    return EPOCH + timedelta(microseconds=instant_of_text(text, zone, ("starts_at",)))
 
 
-def _instant(text: str, zone: ZoneInfo, path: Sequence[PathPart]) -> int:
+def instant_of_text(text: str, zone: ZoneInfo, path: Sequence[PathPart]) -> int:
+    """Read a date-time, or a date in a zone; `path` leads to it in the request.
+
+    Raises:
+        ApiError: 400.
+    """
     name = str(path[-1])
     try:
         instant_us = parse_instant(text, name, zone)
@@ -192,5 +197,5 @@ def _metering(path: Sequence[PathPart], asked: ProductAsked, product: Product, s
     if commits and setting.commitment_interval is None:
         raise refused(f"{where}: the subscription is not committed: send its commitment_interval, or another type")
     at = (*path, "metering_interval_start_at")
-    starts_us = None if metering.starts_at is None else _instant(metering.starts_at, setting.zone, at)
+    starts_us = None if metering.starts_at is None else instant_of_text(metering.starts_at, setting.zone, at)
     return Metering(metering.type, metering.interval, starts_us, metering.bill_usage_difference)

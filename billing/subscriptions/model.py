@@ -13,10 +13,18 @@ from enum import StrEnum
 from billing.catalog.model import PriceGroup
 from billing.interval import Interval
 from billing.periods import BillingCycleAlignment, Cycle
+from billing.subscriptions.changes import Change
+from billing.subscriptions.timeline import Part, at, billed_in, segments
 from billing.windows import EACH_PERIOD, Life, Metering, MeteringIntervalType
 from metering.timestamps import microseconds
+from metering.windows import Window
 from metering.world import World
 from metering.zones import zone_named
+
+
+def line_key(product_id: str, suffix: str) -> str:
+    """Name a line within its invoice: by its product, and where it has several by what tells them apart."""
+    return f"{product_id}/{suffix}" if suffix else product_id
 
 
 class SubscriptionStatus(StrEnum):
@@ -34,6 +42,10 @@ class SubscriptionProduct:
     `groups` has one entry, or the groups of a matrix in order. `aggregator_id` is set when units are counted from
     events; otherwise they are `count`. `price_configuration_ids` are those of the catalog that `groups` were taken
     from, none where prices were sent along, and `price_book_id` is theirs.
+
+    `count` and `groups` are those that it began with, and `changes` what became of them, in the order in which they
+    hold. It is there from `since_us` to `until_us`: None is as long as the subscription. What a period bills of it is
+    a product of its own (`Subscription.billed_in`): `part` says of which share, and `line_suffix` tells lines apart.
     """
 
     id: str
@@ -48,6 +60,18 @@ class SubscriptionProduct:
     metering: Metering = EACH_PERIOD
     price_configuration_ids: Sequence[str] = ()
     price_book_id: str | None = None
+    added: Change | None = None
+    removed: Change | None = None
+    changes: Sequence[Change] = ()
+    since_us: int | None = None
+    until_us: int | None = None
+    part: Part | None = None
+    line_suffix: str = ""
+
+    @property
+    def line_key(self) -> str:
+        """Name what a line of an invoice is about: the product, and which change of it."""
+        return line_key(self.product_id, self.line_suffix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +101,35 @@ class Subscription:
 
     def life(self, product: SubscriptionProduct) -> Life:
         """Give when a product of this subscription is billed, and by which cycles."""
+        starts_us = microseconds(self.starts_at)
+        ends = [product.until_us, None if self.cancelled_at is None else microseconds(self.cancelled_at)]
         return Life(
-            microseconds(self.starts_at),
-            None if self.cancelled_at is None else microseconds(self.cancelled_at),
+            starts_us if product.since_us is None else max(starts_us, product.since_us),
+            min((end for end in ends if end is not None), default=None),
             microseconds(self.created_at),
             self.cycle(product.payment_interval),
             self._window_cycle(product.metering),
         )
+
+    def billed_in(self, period: Window, interval: Interval) -> list[SubscriptionProduct]:
+        """Give what a period of an interval bills, a line each: in the order of the products, then of time."""
+        out: list[SubscriptionProduct] = []
+        for product in self.products:
+            if product.payment_interval == interval:
+                life = self.life(product)
+                there = Window(life.starts_us, period.end_us if life.ends_us is None else life.ends_us)
+                out += billed_in(product, period, there, life.payments)
+        return out
+
+    def standing_at(self, instant_us: int) -> list[SubscriptionProduct]:
+        """Give the products that are there at an instant, with the counts and prices that hold then."""
+        out = []
+        for product in self.products:
+            for one in segments(product):
+                begins, ends = one.since_us, one.until_us
+                if (begins is None or begins <= instant_us) and (ends is None or instant_us < ends):
+                    out.append(at(one, instant_us))
+        return out
 
     def _window_cycle(self, metering: Metering) -> Cycle | None:
         if metering.type is MeteringIntervalType.SUBSCRIPTION_COMMITMENT:

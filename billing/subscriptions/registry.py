@@ -1,7 +1,7 @@
 """Keep subscriptions in the registry. Every function works within one world and one transaction."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,12 +11,16 @@ from billing.catalog.model import PriceGroup
 from billing.interval import Interval
 from billing.periods import BillingCycleAlignment
 from billing.subscriptions.agreement import Agreement
+from billing.subscriptions.changes import LIFE_CHANGES, CalculationMethod, Change, ChangeType, Precision
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.reading import SubscriptionAsked
-from billing.tables import of, owner, subscription_prices, subscription_products, subscriptions
+from billing.tables import of, owner, subscription_changes, subscription_prices, subscription_products, subscriptions
 from billing.windows import Metering
 from metering.ids import new_id
+from metering.timestamps import EPOCH, microseconds
 from metering.world import Mode, World
+
+_LOOKUP_MAX = 500
 
 
 def create_subscription(
@@ -139,12 +143,66 @@ def _with_products(connection: sa.Connection, rows: Iterable[Any]) -> list[Subsc
         .where(own)
         .order_by(subscription_products.c.subscription_id, subscription_products.c.position)
     )
+    changed = changes_of(connection, by_subscription)
     for row in connection.execute(products):
-        by_subscription[row.subscription_id].append(_product(row, taken.get(row.id, ())))
+        by_subscription[row.subscription_id].append(_product(row, taken.get(row.id, ()), changed.get(row.id, [])))
     return [_subscription(row, by_subscription[row.id]) for row in found]
 
 
-def _product(row: Any, taken: Sequence[Any]) -> SubscriptionProduct:
+def changes_of(
+    connection: sa.Connection, subscription_ids: Iterable[str], types: Iterable[ChangeType] = tuple(ChangeType)
+) -> dict[str, list[Change]]:
+    """Give the changes of some subscriptions by the id of the product, in the order in which they hold."""
+    table, wanted = subscription_changes, list(subscription_ids)
+    kinds = table.c.type.in_([kind.value for kind in types])
+    rows: list[Any] = []
+    for start in range(0, len(wanted), _LOOKUP_MAX):
+        query = table.select().where(kinds, table.c.subscription_id.in_(wanted[start : start + _LOOKUP_MAX]))
+        rows += connection.execute(query)
+    found: dict[str, list[Change]] = {}
+    for row in sorted(rows, key=lambda one: (one.effective_at, one.created_at, one.id)):
+        change = Change(
+            row.id,
+            row.subscription_product_id,
+            ChangeType(row.type),
+            microseconds(row.effective_at),
+            CalculationMethod(row.calculation_method),
+            Precision(row.precision),
+            None if row.count is None else Decimal(row.count),
+            None if row.price_groups is None else _groups(row.price_groups),
+            row.created_at,
+        )
+        found.setdefault(change.subscription_product_id, []).append(change)
+    return found
+
+
+def insert_change(connection: sa.Connection, subscription: Subscription, change: Change) -> None:
+    """Keep a change of a subscription's product; its row is never changed."""
+    values = {
+        "id": change.id,
+        **owner(subscription.world),
+        "subscription_id": subscription.id,
+        "subscription_product_id": change.subscription_product_id,
+        "type": change.type.value,
+        "effective_at": EPOCH + timedelta(microseconds=change.effective_us),
+        "calculation_method": change.method.value,
+        "precision": change.precision.value,
+        "count": change.count,
+        "price_groups": None if change.groups is None else [group.document() for group in change.groups],
+        "created_at": change.created_at,
+    }
+    connection.execute(subscription_changes.insert().values(**values))
+    touched = subscriptions.update().where(subscriptions.c.id == subscription.id)
+    connection.execute(touched.values(updated_at=change.created_at))
+
+
+def _groups(documents: Iterable[Any]) -> tuple[PriceGroup, ...]:
+    return tuple(PriceGroup(group["metering_filter"], tuple(group["prices"])) for group in documents)
+
+
+def _product(row: Any, taken: Sequence[Any], changes: Sequence[Change]) -> SubscriptionProduct:
+    added = next((change for change in changes if change.type is ChangeType.ADD_PRODUCT), None)
+    removed = next((change for change in changes if change.type is ChangeType.REMOVE_PRODUCT), None)
     return SubscriptionProduct(
         row.id,
         row.product_id,
@@ -154,10 +212,15 @@ def _product(row: Any, taken: Sequence[Any]) -> SubscriptionProduct:
         row.min_amount,
         row.max_amount,
         None if row.min_committed_count is None else Decimal(row.min_committed_count),
-        tuple(PriceGroup(group["metering_filter"], tuple(group["prices"])) for group in row.price_groups),
+        _groups(row.price_groups),
         Metering.from_document(row.metering),
         tuple(one.price_configuration_id for one in taken),
         taken[0].price_book_id if taken else None,
+        added,
+        removed,
+        tuple(change for change in changes if change.type not in LIFE_CHANGES),
+        None if added is None else added.effective_us,
+        None if removed is None else removed.effective_us,
     )
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from billing.errors import BillingError
-from billing.invoices.model import Invoice, LineItem
+from billing.invoices.model import Invoice, LineItem, line_item_id
 from billing.money import minor_digits
 from billing.pricing import Adjustment, EntryType, RatedTier
 from deploy.pages.clock_text import period_text
@@ -41,6 +41,7 @@ class ShownTier:
 class ShownLine:
     """A line; `tiers` is empty where the line has one part, which is itself."""
 
+    id: str
     name: str
     is_credit: bool
     units: str
@@ -75,7 +76,7 @@ def totals_by_currency(invoices: Sequence[Invoice]) -> list[str]:
     totals: dict[str, int] = {}
     for invoice in invoices:
         totals[invoice.currency] = totals.get(invoice.currency, 0) + invoice.amount_excluding_tax
-    return [_money(total, currency) for currency, total in sorted(totals.items())]
+    return [money_text(total, currency) for currency, total in sorted(totals.items())]
 
 
 def shown_invoice(invoice: Invoice, zone: ZoneInfo) -> ShownInvoice:
@@ -84,37 +85,40 @@ def shown_invoice(invoice: Invoice, zone: ZoneInfo) -> ShownInvoice:
         id=invoice.id,
         subscription_id=invoice.subscription_id,
         period=period_text(invoice.period_start_us, invoice.period_end_us, zone),
-        lines=[_line(line) for line in invoice.lines],
-        total=_money(invoice.amount_excluding_tax, invoice.currency),
+        lines=[shown_line(invoice.id, line) for line in invoice.lines],
+        total=money_text(invoice.amount_excluding_tax, invoice.currency),
     )
 
 
-def _line(line: LineItem) -> ShownLine:
+def shown_line(invoice_id: str, line: LineItem) -> ShownLine:
+    """Format a line."""
     is_credit = line.entry_type is EntryType.CREDIT
     sign = -1 if is_credit else 1
     tiers = [_tier(tier, sign, line.currency) for tier in line.tiers]
     return ShownLine(
+        id=line_item_id(invoice_id, line.product_id),
         name=line.name,
         is_credit=is_credit,
         units=quantity(line.units_count),
-        amount=_money(line.signed_amount, line.currency),
+        amount=money_text(line.signed_amount, line.currency),
         tiers=tiers if len(tiers) > 1 else (),
     )
 
 
 def _tier(tier: RatedTier | Adjustment, sign: int, currency: str) -> ShownTier:
-    amount = _money(sign * tier.amount, currency)
+    amount = money_text(sign * tier.amount, currency)
     if isinstance(tier, Adjustment):
         return ShownTier(_ADJUSTMENTS[tier.kind.value], "", amount)
-    return ShownTier(_range(tier.lower, tier.upper), quantity(tier.quantity), amount)
+    return ShownTier(tier_range(tier.lower, tier.upper), quantity(tier.quantity), amount)
 
 
-def _range(lower: Decimal, upper: Decimal | None) -> str:
+def tier_range(lower: Decimal, upper: Decimal | None) -> str:
     """Name the units in `(lower, upper]`."""
     if upper is None:
         return f"over {quantity(lower)}" if lower else "all units"
     return f"over {quantity(lower)}, up to {quantity(upper)}" if lower else f"up to {quantity(upper)}"
 
 
-def _money(amount: int, currency: str) -> str:
+def money_text(amount: int, currency: str) -> str:
+    """Give an amount of the currency's minor unit as people read it."""
     return money(amount, currency, minor_digits(currency))

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from deploy.pages.as_of import AsOf, read_as_of
 from deploy.pages.billed import ask_open_invoices, shown_invoice
-from deploy.pages.clock_text import UTC, machine_time, period_text
-from deploy.pages.questions import NamedCustomer, date_fields, find_customer
+from deploy.pages.clock_text import machine_time, period_text
+from deploy.pages.questions import NamedCustomer, date_fields, find_customer, zone_of
 from deploy.pages.serving import Visit
 from deploy.pages.subjects import Subject, aggregator_subject, events_subject
 from metering.aggregation import Usage
@@ -20,7 +20,6 @@ from metering.registry.aggregators import active_aggregators
 from metering.store.current import Selection
 from metering.store.usage import Scope
 from metering.timestamps import microseconds
-from metering.zones import ZoneError, zone_named
 
 SUBJECTS_MAX = 100
 INVOICES_SHOWN_MAX = 60
@@ -43,7 +42,7 @@ async def customer(visit: Visit) -> web.Response:
     if named is None:
         raise not_found(f"No customer has the id “{identifier[:80]}” here.")
     services = visit.services
-    zone = _zone(named)
+    zone = zone_of(named.customer)
     as_of = await read_as_of(services)
     faults: dict[str, str] = {}
     shown = await _range(visit, as_of, named, zone, faults)
@@ -74,13 +73,6 @@ async def customer(visit: Visit) -> web.Response:
         "events_path": "/events?" + urlencode({"customer": named.customer.id}),
     }
     return visit.render("customer.html", context, 400 if faults else 200)
-
-
-def _zone(named: NamedCustomer) -> ZoneInfo:
-    try:
-        return zone_named(named.customer.timezone or "UTC")
-    except ZoneError:
-        return UTC
 
 
 async def _range(visit: Visit, as_of: AsOf, named: NamedCustomer, zone: ZoneInfo, faults: dict[str, str]) -> Range:

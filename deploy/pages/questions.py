@@ -64,6 +64,14 @@ async def find_customer(visit: Visit, identifier: str) -> NamedCustomer | None:
     return NamedCustomer(customer, await visit.services.registry.read(identifiers_of, customer))
 
 
+def zone_of(customer: Customer) -> ZoneInfo:
+    """Give the zone of a customer: UTC when it has none, or one that is not known any more."""
+    try:
+        return zone_named(customer.timezone or "UTC")
+    except ZoneError:
+        return UTC
+
+
 def zone_asked(visit: Visit, faults: dict[str, str]) -> ZoneInfo:
     """Give the zone of the field `timezone`: UTC when it is empty or wrong."""
     try:

@@ -13,6 +13,8 @@ from deploy.pages.customers import customers
 from deploy.pages.event import event
 from deploy.pages.explorer import explorer
 from deploy.pages.imports import imports, one_import, take_import, template
+from deploy.pages.invoice import invoice
+from deploy.pages.invoice_file import invoice_events
 from deploy.pages.overview import overview
 from deploy.pages.product import product
 from deploy.pages.product_editor import edit_prices, new_product
@@ -33,7 +35,7 @@ class PageRoute(NamedTuple):
 
     method: str
     path: str
-    serve: Callable[[web.Request], Awaitable[web.Response]]
+    serve: Callable[[web.Request], Awaitable[web.StreamResponse]]
     signed_in: bool
 
 
@@ -56,6 +58,8 @@ def page_routes(services: PageServices) -> list[PageRoute]:
         ("GET", "/customers", customers),
         ("GET", f"/customers/{{id:{_ANY}}}", customer),
         ("GET", "/customer", customer),
+        ("GET", f"/invoices/{{id:{_ANY}}}", invoice),
+        ("GET", f"/invoices/{{id:{_ANY}}}/events", invoice_events()),
         ("GET", "/products", products),
         ("GET", "/products/new", new_product),
         ("POST", "/products/new", new_product),

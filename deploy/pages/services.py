@@ -9,6 +9,7 @@ from billing.api.services import Asleep, Background
 from deploy.pages.invoices import OpenInvoicesOf
 from ingest.consumer.lag import Lag
 from ingest.imports.api import Imports
+from metering.api.seams import LinesMoved
 from metering.position import Cutoff
 from metering.registry.engine import Registry
 from metering.store.client import Store
@@ -23,6 +24,10 @@ class Cutoffs(Protocol):
         """Give the newest cut-off."""
         ...
 
+    async def applied_at(self, moment: datetime, /) -> Cutoff:
+        """Give the last cut-off that was marked at or before a moment."""
+        ...
+
     async def last_marked_at(self) -> datetime | None:
         """Give the moment at which it was marked, None before the first."""
         ...
@@ -33,7 +38,8 @@ class PageServices:
     """Shared by all pages of a process. `clock` gives aware date-times.
 
     `lag` may raise UnavailableError or IngestError; the pages then say that it is unknown.
-    `open_invoices_of` makes `open_invoices`. `simulations` is woken for a new one.
+    `open_invoices_of` makes `open_invoices`, `lines` tells what corrections moved, `simulations` is woken for a new
+    one.
     """
 
     registry: Registry
@@ -42,6 +48,7 @@ class PageServices:
     usage: UsageReader
     explorer: Explorer
     open_invoices: OpenInvoicesOf
+    lines: LinesMoved
     imports: Imports
     lag: Callable[[], Awaitable[Lag]]
     clock: Callable[[], datetime]

@@ -23,6 +23,7 @@ from deploy.pages.sessions import Session, find_session
 from deploy.pages.templating import TEMPLATES_KEY
 from metering.errors import QueryLimitError, UnavailableError
 from metering.http.problem import ApiError
+from metering.http.route import Call, Principal
 from metering.world import World
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +56,13 @@ class Visit:
         assert self.session is not None
         return self.session.key.world
 
+    @property
+    def call(self) -> Call:
+        """The request as the API knows it, with the rights of the key that signed in."""
+        assert self.session is not None
+        key = self.session.key
+        return Call(self.request, Principal(key.id, key.world, frozenset(key.scopes)))
+
     def query(self, name: str) -> str | None:
         """Give a query parameter, trimmed; None when it is absent or empty."""
         values = self.request.query.getall(name, [])
@@ -68,22 +76,23 @@ class Visit:
         )
 
 
-PageHandler = Callable[[Visit], Awaitable[web.Response]]
+Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
+PageHandler = Callable[[Visit], Awaitable[web.StreamResponse]]
 
 
-def for_everybody(services: PageServices, handler: PageHandler) -> Callable[[web.Request], Awaitable[web.Response]]:
+def for_everybody(services: PageServices, handler: PageHandler) -> Serve:
     """Serve a page without asking who it is."""
 
-    async def serve(request: web.Request) -> web.Response:
+    async def serve(request: web.Request) -> web.StreamResponse:
         return await _answer(Visit(request, services, None), handler)
 
     return serve
 
 
-def for_signed_in(services: PageServices, handler: PageHandler) -> Callable[[web.Request], Awaitable[web.Response]]:
+def for_signed_in(services: PageServices, handler: PageHandler) -> Serve:
     """Serve a page to whoever is signed in with a key that may still read; send everybody else to sign in."""
 
-    async def let_in(visit: Visit) -> web.Response:
+    async def let_in(visit: Visit) -> web.StreamResponse:
         token = visit.request.cookies.get(SESSION_COOKIE, "")
         session = await services.registry.read(find_session, token, services.clock()) if token else None
         if session is None:
@@ -94,7 +103,7 @@ def for_signed_in(services: PageServices, handler: PageHandler) -> Callable[[web
     return for_everybody(services, let_in)
 
 
-async def _answer(visit: Visit, handler: PageHandler) -> web.Response:
+async def _answer(visit: Visit, handler: PageHandler) -> web.StreamResponse:
     try:
         response = await handler(visit)
     except ApiError as error:

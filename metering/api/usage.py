@@ -5,7 +5,7 @@ customer's events are those that name any of its ids.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from metering.api.customers import require_customer
 from metering.api.events import EVENTS, events_page
 from metering.api.seams import SubscriptionsOf
 from metering.api.services import Services
+from metering.api.usage_by_property import BY_PROPERTY, GROUPING, property_of, values_page
 from metering.api.usage_fields import (
     AGGREGATOR_USAGE,
     BY_CUSTOMER,
@@ -66,6 +67,13 @@ def usage_routes(services: Services) -> list[Route]:
             (aggregator, api.of_all, "All customers' usage of an aggregator", plain, AGGREGATOR_USAGE),
             (aggregator + "/timeseries", api.series_of_all, "All customers' usage over time", over_time, SERIES),
             (aggregator + "/group-by-customer", api.by_customer, "Usage by customer", pages, BY_CUSTOMER),
+            (
+                aggregator + "/group-by-property",
+                api.by_property,
+                "Usage by the values of a property",
+                (*GROUPING, *pages),
+                BY_PROPERTY,
+            ),
         )
     ]
 
@@ -146,6 +154,17 @@ class _Usage:
             merged |= {(owner, ""): usage for owner, usage in again.items()}
         answer = await services.registry.read(_by_customer, question.world, merged, page, services.subscriptions)
         return json_response(answer, headers=question.as_of.headers)
+
+    async def by_property(self, call: Call) -> web.Response:
+        page, prop = page_of(call), property_of(call)
+        question = await self._question(call, _everybody_and_one)
+        services, scope = self._services, question.scope
+        customer_id = call.query("customer_id")
+        if customer_id is not None:
+            ids, _ = await services.registry.read(_customer_and_all, question.world, customer_id, None)
+            scope = replace(scope, customer_ids=ids)
+        found = await services.store.run(services.usage.by_property, scope, question.aggregator.counted(), prop)
+        return json_response(values_page(found, prop, page), headers=question.as_of.headers)
 
     async def _question(self, call: Call, who_and_what: _WhoAndWhat) -> _Question:
         services = self._services

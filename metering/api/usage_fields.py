@@ -97,25 +97,25 @@ def series(divided: list[Window], figures: list[Usage]) -> list[dict[str, Any]]:
     ]
 
 
-_FIGURE: Mapping[str, Shape] = {
+FIGURE: Mapping[str, Shape] = {
     "total": described(OPTIONAL_NUMBER, "With all its digits; null where there is none of which it could be."),
     "count": described(INTEGER, "Events that matched."),
 }
 _PERIOD: Mapping[str, Shape] = {"period_start": INSTANT, "period_end": INSTANT}
 _NAMED: Mapping[str, Shape] = {"name": TEXT, "unit_name": OPTIONAL_TEXT}
 
-USAGE_ROWS = array_of(object_of({"aggregator_id": TEXT, **_NAMED, **_FIGURE}, title="UsageRow"))
-CUSTOMER_USAGE = object_of({"aggregator_id": TEXT, **_NAMED, **_FIGURE, **_PERIOD}, title="Usage")
+USAGE_ROWS = array_of(object_of({"aggregator_id": TEXT, **_NAMED, **FIGURE}, title="UsageRow"))
+CUSTOMER_USAGE = object_of({"aggregator_id": TEXT, **_NAMED, **FIGURE, **_PERIOD}, title="Usage")
 AGGREGATOR_USAGE = object_of(
-    {"id": TEXT, **_NAMED, "thresholds": array_of({"type": "object"}), **_FIGURE, **_PERIOD}, title="AggregatorUsage"
+    {"id": TEXT, **_NAMED, "thresholds": array_of({"type": "object"}), **FIGURE, **_PERIOD}, title="AggregatorUsage"
 )
-SERIES = array_of(object_of({**_PERIOD, **_FIGURE}, title="UsageWindow"))
+SERIES = array_of(object_of({**_PERIOD, **FIGURE}, title="UsageWindow"))
 BY_CUSTOMER = page_shape(
     object_of(
         {
             "customer_id": described(OPTIONAL_TEXT, "Ours; null while nobody has the id."),
             "external_id": OPTIONAL_TEXT,
-            **_FIGURE,
+            **FIGURE,
             "subscription_ids": array_of(TEXT),
         },
         title="CustomerUsage",

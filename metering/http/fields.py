@@ -145,6 +145,10 @@ class Fields:
         value = self._typed(name, dict, "an object", required=False)
         return None if value is None else Fields(value, (*self._path, name), self.faults)
 
+    def within(self, name: str, values: Mapping[str, Any]) -> "Fields":
+        """Give a reader of values that stand for an inner object; its faults are gathered here, by their names."""
+        return Fields(values, (*self._path, name), self.faults)
+
     def array(self, name: str, *, items_max: int = ITEMS_MAX) -> list[Any] | None:
         """Give an array, its items unread."""
         value: list[Any] | None = self._typed(name, list, "an array", required=False)

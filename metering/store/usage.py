@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import msgspec
+
 from metering.aggregation import READS_EARLIER, Aggregator, Usage, no_usage
 from metering.decimals import plain
 from metering.filters import Filter
@@ -24,6 +26,8 @@ from metering.world import World
 AGGREGATORS_MAX = 40
 """So many figures are read in one statement, fewer with formulas; more take several."""
 VALUES_PAGE = 50_000
+VALUES_GROUPED_MAX = 20_000
+"""Usage is not grouped by a property that has more values."""
 OWNERS_MAX = 2_000
 """The figures of so many customers who have several ids are read in one statement."""
 
@@ -50,6 +54,17 @@ _BY_CUSTOMER_AND_GROUP = """
 SELECT customer_id, {key} AS key, {figures}
 {current}
 GROUP BY customer_id, key
+{settings}
+"""
+
+_BY_PROPERTY = """
+{with_clause}
+SELECT {key} AS key, {figures}
+{current}
+  AND {matched}
+GROUP BY key
+ORDER BY key
+LIMIT {{most:UInt64}}
 {settings}
 """
 
@@ -169,6 +184,26 @@ class UsageReader:
         """Give the figure of each customer id as events name it; those without a part in it are left out."""
         return self._by(scope, aggregator, "customer_id", Expressions())
 
+    def by_property(self, scope: Scope, aggregator: Aggregator, prop: str) -> dict[str | None, Usage] | None:
+        """Give the figure of each value that a property has, as text; None is the key of events that have none.
+
+        What tells values apart is what `unique` counts: 5 and "5" are one, null and arrays are none. The answer is None
+        where there are more than `VALUES_GROUPED_MAX`.
+        """
+        expressions = Expressions()
+        expressions.parameters["most"] = VALUES_GROUPED_MAX + 1
+        key = expressions.distinct(prop)
+        matched = matched_by(aggregator, expressions, one_type=True)
+        figures = figure_columns(aggregator, matched, expressions, _told(scope, expressions))
+        selection = scope.of(aggregator.entity, earlier=aggregator.operation in READS_EARLIER)
+        rows = self._select(_BY_PROPERTY, selection, expressions, key=key, figures=figures, matched=matched)
+        if len(rows) > VALUES_GROUPED_MAX:
+            return None
+        # The id is a column of its own, as it reads; of the others the store knows the text inside the JSON quotes.
+        read = _as_it_is if prop == "id" else _text_of_json
+        found = {read(text): figure(aggregator.operation, columns, scope.window) for text, *columns in rows}
+        return {value: usage for value, usage in found.items() if not usage.is_nothing}
+
     def by_owner(
         self, scope: Scope, aggregator: Aggregator, identifiers: Mapping[str, Sequence[str]]
     ) -> dict[str, Usage]:
@@ -285,6 +320,14 @@ def _parts(asked: Sequence[int], weights: Sequence[int]) -> Iterator[list[int]]:
         part.append(at)
     if part:
         yield part
+
+
+def _as_it_is(text: str | None) -> str | None:
+    return text
+
+
+def _text_of_json(text: str | None) -> str | None:
+    return None if text is None else msgspec.json.decode(f'"{text}"', type=str)
 
 
 def _told(scope: Scope, expressions: Expressions) -> Told:

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from billing.corrections import MovedLines
 from billing.invoices.model import Invoice, InvoiceStatus, LineItem
 from billing.pricing import EntryType, RatedTier
 from billing.simulations.runner import SimulationRunner
@@ -162,6 +163,7 @@ async def staged(folder, store, mode: Mode = Mode.TEST, *, simulates: bool = Tru
         usage=UsageReader(store),
         explorer=Explorer(store),
         open_invoices=stage.read_invoices,
+        lines=MovedLines(registry, store),
         imports=Imports(registry, spool, importer, lambda: stage.now),
         lag=stage.read_lag,
         clock=lambda: stage.now,

@@ -139,3 +139,11 @@ def test_a_registry_that_cannot_be_opened_is_told_without_its_password(url, line
     with pytest.raises(SettingError, match=line) as told:
         read_settings({"METERLINE_REGISTRY_URL": url})
     assert not any(part in str(told.value) for part in ("secret@", ":secret"))
+
+
+def test_rollups_are_kept_unless_turned_off():
+    """On by default: nothing is kept before it is asked for."""
+    assert read_settings({}).rollups
+    assert not read_settings({"METERLINE_ROLLUPS": "0"}).rollups
+    with pytest.raises(SettingError, match="METERLINE_ROLLUPS='off' must be a whole number from 0 to 1"):
+        read_settings({"METERLINE_ROLLUPS": "off"})

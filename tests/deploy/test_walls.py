@@ -85,6 +85,15 @@ async def one_of_everything(client):
     while (await client.get(f"/v1/imports/{begun['id']}"))["ended_at"] is None:
         await asyncio.sleep(0.05)
     invoice = (await client.get("/v1/invoices?status=open&take=1"))["data"][0]
+    draft = {"name": "marker-draft", "prices": prices}
+    tried = {"product_id": product["id"], "currency": "EUR", "configurations": [draft]}
+    tried |= {"start_date": "2024-01-01", "end_date": "2024-03-01"}
+    simulation = await client.call("POST", "/v1/simulations", tried, expect=(202,))
+    while (await client.get(f"/v1/simulations/{simulation['id']}"))["ended_at"] is None:
+        await asyncio.sleep(0.05)
+    book = await client.call("POST", "/v1/price-books", {"name": "marker-book"})
+    terms = {"id": product["id"], "payment_interval": {"period": "months", "count": 1}}
+    plan = await client.call("POST", "/v1/plans", {"name": "marker-plan", "products": [terms]})
     return {
         "customers.id": customer["id"],
         "aggregators.id": aggregator["id"],
@@ -97,6 +106,9 @@ async def one_of_everything(client):
         "event_type": "marker-type",
         "record_id": "marker-record",
         "imports.id": begun["id"],
+        "simulations.id": simulation["id"],
+        "price-books.id": book["id"],
+        "plans.id": plan["id"],
     }
 
 

@@ -138,6 +138,8 @@ def tell_story(described):
         call("GET", f"/v1/customers/{{id}}/usage{path}", query=RANGE, id=customer, **inner)
     for path in ("", "/timeseries", "/group-by-customer"):
         call("GET", f"/v1/aggregators/{{id}}/usage{path}", query=RANGE, id=aggregator)
+    grouped = "/v1/aggregators/{id}/usage/group-by-property"
+    call("GET", grouped, query={**RANGE, "property": "tokens"}, id=aggregator)
 
     rows = [{"type": "volume", "from": 0, "to": None, "amount": 250, "unit_count": 1}]
     monthly = {"period": "months"}
@@ -154,10 +156,12 @@ def tell_story(described):
         for method in ("PUT", "POST"):
             call(method, f"/v1/products/{{id}}/{verb}", id=made["id"])
     call("PUT", "/v1/price-configurations/{id}/prices", id=configuration, body=rows)
+    book, plan = tell_of_the_catalog(call, sold, made["id"], configuration)
     call("POST", "/v1/prices/preview", body={"currency": "EUR", "prices": rows, "quantities": [0, 63.5]})
     wanted = {"customer_id": acme, "starts_at": "2024-01-01", "products": [{"id": made["id"]}]}
     wanted["products"][0]["payment_interval"] = monthly
     kept, ended, again = (call("POST", "/v2/subscriptions", body=wanted)["id"] for _ in range(3))
+    tell_of_updates(call, sold, kept)
     call("POST", "/v1/subscriptions/refresh")
     call("POST", "/v1/subscriptions/{id}/cancel", id=ended)
     call("PUT", "/v1/subscriptions/{id}/cancel", id=again)
@@ -175,12 +179,14 @@ def tell_story(described):
         ("/v1/customers", customer),
         ("/v1/aggregators", aggregator),
         ("/v1/products", made["id"]),
+        ("/v1/price-books", book),
+        ("/v1/plans", plan),
+        ("/v1/price-configurations", configuration),
         ("/v1/subscriptions", kept),
         ("/v2/subscriptions", kept),
     ):
         call("GET", path)
         call("GET", path + "/{id}", id=name)
-    call("GET", "/v1/price-configurations/{id}", id=configuration)
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"):
         call("GET", path)
     return call.told, {
@@ -188,6 +194,8 @@ def tell_story(described):
         "aggregators": aggregator,
         "products": made["id"],
         "price-configurations": configuration,
+        "price-books": book,
+        "plans": plan,
         "subscriptions": kept,
         "invoices": invoices[0]["id"],
         "imports": imported,
@@ -198,6 +206,44 @@ def tell_story(described):
         "product_id": held,
         "record_id": "v1-1",
     }
+
+
+def tell_of_the_catalog(call, sold, product, configuration):
+    """Price books, plans and configurations of a product; gives the ids of a book and a plan that stay."""
+    rows, monthly = sold["price_configurations"][0]["prices"], {"period": "months"}
+    book = call("POST", "/v1/price-books", body={"name": "Partners"})["id"]
+    call("PUT", "/v1/price-books/{id}", id=book, body={"description": "For partners"})
+    in_book = {"product_id": product, "currency": "EUR", "prices": rows, "price_book_id": book}
+    spare = call("POST", "/v1/price-configurations", body=in_book)["id"]
+    call("PUT", "/v1/price-configurations/{id}", id=spare, body={"countries": ["FR"]})
+    for verb in ("archive", "unarchive"):
+        for method in ("PUT", "POST"):
+            call(method, f"/v1/price-configurations/{{id}}/{verb}", id=spare)
+    call("GET", "/v1/price-configurations/{id}/versions", id=configuration)
+    plan = call("POST", "/v1/plans", body={"name": "Starter"})["id"]
+    call("PUT", "/v1/plans/{id}", id=plan, body={"products": [{"id": product, "payment_interval": monthly}]})
+    for verb in ("archive", "unarchive"):
+        for method in ("PUT", "POST"):
+            call(method, f"/v1/plans/{{id}}/{verb}", id=plan)
+    gone_book = call("POST", "/v1/price-books", body={"name": "Gone"})["id"]
+    gone_plan = call("POST", "/v1/plans", body={"name": "Gone"})["id"]
+    gone_product = call("POST", "/v1/products", body=sold)["id"]
+    gone_price = call("POST", "/v1/price-configurations", body={**in_book, "currency": "USD"})["id"]
+    for path, name in (("price-books", gone_book), ("plans", gone_plan), ("products", gone_product)):
+        call("DELETE", f"/v1/{path}/{{id}}", id=name)
+    call("DELETE", "/v1/price-configurations/{id}", id=gone_price)
+    return book, plan
+
+
+def tell_of_updates(call, sold, subscription):
+    """Add a product to a subscription and take it away again."""
+    monthly = {"period": "months"}
+    one_more = call("POST", "/v1/products", body={**sold, "name": "More"})["id"]
+    added = {"type": "add_product", "payload": {"product_id": one_more, "payment_interval": monthly}}
+    call("POST", "/v1/subscriptions/{id}/update", id=subscription, body=added)
+    removed = {"type": "remove_product", "payload": {"product_id": one_more}}
+    call("POST", "/v1/subscriptions/{id}/update-many", id=subscription, body={"updates": [removed]})
+    call("GET", "/v1/subscriptions/{id}/updates", id=subscription)
 
 
 def test_every_operation_goes_well_and_answers_as_described(described, names):

@@ -102,6 +102,8 @@ async def test_new_prices_make_a_version_and_old_periods_keep_theirs(shop, clock
     clock.moment = datetime(2026, 3, 26, tzinfo=UTC)
     assert (await shop.api.put(path, {"prices": fee(30000), "countries": None})).json["prices"] == fee(30000)
     assert (await shop.api.put(f"{path}/prices", fee(30000))).status == 200
+    for other in ("itm_x", {}, []):
+        assert (await shop.api.put(path, {"product_id": other})).status == 422
     assert (await shop.api.get(f"{path}/versions")).json == {
         "data": [
             {

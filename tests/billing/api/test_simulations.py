@@ -161,6 +161,7 @@ async def test_what_cannot_be_rated_is_told(shop, registry, store, clock, used):
         ({"configurations": [{"name": "a", "prices": [{"type": "fee", "amount": 1}]}]}, 400, None),
         ({"configurations": [{"price_groups": [{"prices": OPEN}], "prices": OPEN}]}, 400, None),
         ({"configurations": [{"price_groups": [{"prices": OPEN}, {"prices": OPEN}]}]}, 400, None),
+        ({"currency": None, "configurations": [{"price_groups": [], "min_committed_count": 1}]}, 400, None),
         ({"configurations": [{"prices": OPEN, "min_amount": 2, "max_amount": 1}]}, 400, None),
         ({"customer_ids": ["nobody"]}, 404, [["customer_ids", 0]]),
         ({"product_id": "itm_0"}, 404, [["product_id"]]),
@@ -208,3 +209,19 @@ async def test_who_has_no_subscription_pays_by_country_and_price_book(shop, regi
     current = {one["customer_id"]: one["current"] for one in told["data"]}
     assert current == {partner["id"]: 10, french["id"]: 5, other["id"]: None}
     assert told["without_current"] == 1
+
+
+async def test_prices_that_were_changed_are_those_that_a_customer_has(shop, registry, store, clock, used):
+    """As they hold when the simulation is asked for, for all of its range."""
+    product, subscribed, *_ = used
+    (subscription,) = (await shop.api.get(f"/v2/subscriptions?customer_id={subscribed}")).json["data"]
+    change = {"type": "update_prices", "payload": {"product_id": product["id"], "prices": DOUBLE}}
+    path = f"/v1/subscriptions/{subscription['id']}/update"
+    made = await shop.api.post(
+        path, {**change, "application_schedule": "immediately", "calculation_method": "pay_in_full"}
+    )
+    assert made.status == 201, made.text
+    simulation_id = await begun(shop, asked(product, ("open", OPEN), customer_ids=[subscribed]))
+    async with running(registry, store, clock):
+        told = await ended(shop, simulation_id)
+    assert [one["current"] for one in told["data"]] == [3 * 10 + 12]

@@ -161,6 +161,21 @@ SOUND = {
             }
         ],
     },
+    "/v1/subscriptions/{id}/update": {
+        "application_schedule": "scheduled",
+        "apply_at": "2026-03-21",
+        "calculation_method": "pro_rata",
+        "precision": "milliseconds",
+        "type": "add_product",
+        "payload": {
+            "product_id": "",
+            "billing_interval_period": "months",
+            "billing_interval_count": 1,
+            "count": 1,
+            "usage_interval_type": "item_payment_interval",
+            "prices": [VOLUME],
+        },
+    },
     "/v1/price-books": {"name": "x", "description": "x", "user_role_ids": ["r"]},
     "/v1/price-configurations": {
         "product_id": "",
@@ -212,6 +227,11 @@ async def test_whatever_stands_in_a_field_is_answered_or_refused(shop, path):
     body = SOUND[path]
     if path in {"/v2/subscriptions", "/v1/plans"}:
         body = with_at(body, ("products", 0, "id"), product["id"])
+    if path == "/v1/subscriptions/{id}/update":
+        other = await shop.product(name="other")
+        subscription = await shop.subscription(await shop.customer(), product)
+        path = path.replace("{id}", subscription["id"])
+        body = with_at(body, ("payload", "product_id"), other["id"])
     if path == "/v1/simulations":
         body = with_at(body, ("product_id",), product["id"])
     if path == "/v1/price-configurations":

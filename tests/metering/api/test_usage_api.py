@@ -124,6 +124,47 @@ async def test_usage_by_customer_merges_its_ids(*, api, account, usage, customer
     assert page["data"] == answer["data"][2:3]
 
 
+async def test_usage_by_the_values_of_a_property(api, account, usage, tokens):
+    """Total descending, exact, values as text, those without one under null; of one customer on demand."""
+    made = [
+        ("1", "acme/1", b'{"model":"a \\"b\\" \\\\u","tokens":0.000000000000000001}'),
+        ("2", "acme/1", b'{"model":"a \\"b\\" \\\\u","tokens":12345678901234567890}'),
+        ("3", "zeta", b'{"model":5,"tokens":7}'),
+        ("4", "zeta", b'{"model":"5","tokens":1}'),
+        ("5", "zeta", b'{"model":null,"tokens":-1}'),
+        ("6", "zeta", b'{"tokens":-1}'),
+    ]
+    await usage.add(account, *({**called(who, whose, "0"), "properties": props} for who, whose, props in made))
+    path = f"/v1/aggregators/{tokens['id']}/usage/group-by-property?{MARCH}"
+    answer = (await api.get(f"{path}&property=model")).json
+    assert [(row["value"], str(row["total"]), row["count"]) for row in answer["data"]] == [
+        ('a "b" \\u', "12345678901234567890.000000000000000001", 2),
+        ("5", "8", 2),
+        (None, "-2", 2),
+    ]
+    page = (await api.get(f"{path}&property=model&take=1&skip=1")).json
+    assert (page["meta"], page["data"]) == ({"total": 3, "taken": 1, "skipped": 1}, answer["data"][1:2])
+    await api.post("/v1/customers", {"external_id": "acme/1", "name": "Acme"})
+    one = (await api.get(f"{path}&property=id&customer_id=acme%2F1")).json["data"]
+    assert [(row["value"], row["count"]) for row in one] == [("2", 1), ("1", 1)]
+    assert (await api.get(f"{path}&property=id&customer_id=nobody")).status == 404
+
+
+@pytest.mark.parametrize("query", ["", "&property=", "&property=" + "x" * 300])
+async def test_a_property_to_group_by_must_be_named(api, tokens, query):
+    """Missing, empty or too long to be one: 400 that names the parameter."""
+    refused = await api.get(f"/v1/aggregators/{tokens['id']}/usage/group-by-property?{MARCH}{query}")
+    assert (refused.status, refused.paths) == (400, [["property"]])
+
+
+async def test_a_property_with_too_many_values_is_refused(api, account, usage, tokens, monkeypatch):
+    """422 says what to ask for instead; nothing is left out in silence."""
+    monkeypatch.setattr("metering.store.usage.VALUES_GROUPED_MAX", 1)
+    await usage.add(account, called("1", "a", "1"), called("2", "a", "2"))
+    refused = await api.get(f"/v1/aggregators/{tokens['id']}/usage/group-by-property?{MARCH}&property=id")
+    assert (refused.status, "shorter range" in refused.text) == (422, True)
+
+
 async def an_aggregator(api, operation, **fields):
     body = {"name": operation, "entity": "call", "operation": operation, "property": "tokens", **fields}
     return (await api.post("/v1/aggregators", body)).json["id"]

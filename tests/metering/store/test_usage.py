@@ -9,7 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metering.aggregation import READS_EARLIER, Aggregator, Occurrence, Operation, Usage, total_of, value_of
+from metering.aggregation import (
+    READS_EARLIER,
+    Aggregator,
+    Occurrence,
+    Operation,
+    Usage,
+    distinct_text,
+    total_of,
+    value_of,
+)
 from metering.filters import EVERYTHING, matches
 from metering.filters import decode_filter as where
 from metering.formulas import parse_formula
@@ -105,6 +114,10 @@ def test_every_figure_is_that_of_the_model(store, data, history, ends, days):
             groups = [EVERYTHING, TEAM, PRO, POSITIVE]
             assert reader.by_group(scope, aggregator, groups) == model_groups(history, scope, aggregator, groups)
 
+            for prop in ("plan", "amount", "id"):
+                told = model_values(history, scope, aggregator, prop)
+                assert reader.by_property(scope, aggregator, prop) == told
+
             values = [value_of(arrival.record, SUM) or Decimal(0) for arrival in rows(history, scope, SUM)]
             assert list(reader.values(scope, SUM)) == values
 
@@ -122,6 +135,25 @@ def model_groups(history, scope, aggregator, groups):
         filtered = (index for index, group in enumerate(groups) if group.conditions and matches(group, record))
         members[next(filtered, 0)].append(occurrence(*row))
     return [total_of(aggregator, group, scope.window) for group in members]
+
+
+def model_values(history, scope, aggregator, prop):
+    unique, found = Aggregator(aggregator.entity, Operation.UNIQUE, prop), {}
+    for row in placed(history, scope, aggregator):
+        found.setdefault(distinct_text(row[1].record, unique), []).append(occurrence(*row))
+    figures = {value: total_of(aggregator, group, scope.window) for value, group in found.items()}
+    return {value: figure for value, figure in figures.items() if not figure.is_nothing}
+
+
+def test_a_property_of_too_many_values_is_not_grouped(store, monkeypatch):
+    """Only values of events that count are looked at; one more than the limit is too many."""
+    world = a_world()
+    history = History([Arrival(key * 2, amount=Decimal(key)) for key in range(5)])
+    history.write(store, world)
+    scope, reader = Scope(world, history.cutoff(ALL)), UsageReader(store)
+    monkeypatch.setattr("metering.store.usage.VALUES_GROUPED_MAX", 4)
+    assert len(reader.by_property(scope, replace(SUM, where=POSITIVE), "amount")) == 4
+    assert reader.by_property(scope, SUM, "amount") is None
 
 
 def test_sums_keep_every_digit_and_never_wrap(store):

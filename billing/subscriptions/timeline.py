@@ -1,0 +1,108 @@
+"""Lay out what a period bills of a product whose count, prices or presence change: pure.
+
+A product that is counted from events is billed by segments: a change of its prices ends one, and the next begins with
+windows of its own, so usage is charged by the prices of its time. A fee, a seat or a bundle is billed for its count at
+the period's begin, and for each change within the period on a line of its own: what it adds or gives back.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from billing.catalog.model import PriceGroup
+from billing.periods import Cycle
+from billing.subscriptions.changes import CalculationMethod
+from metering.windows import Window
+
+if TYPE_CHECKING:
+    from billing.subscriptions.model import SubscriptionProduct
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a line is about, where it is not a whole product for a whole period.
+
+    Without `before` it is the product itself, for a share of the period. Otherwise it is the share of what the product
+    costs more, or less, than before; with `removed` all of that. `gives_all_back` is all that the period had charged.
+    """
+
+    share: Fraction
+    before: "SubscriptionProduct | None" = None
+    removed: bool = False
+    gives_all_back: bool = False
+
+
+def segments(product: "SubscriptionProduct") -> list["SubscriptionProduct"]:
+    """Give a product counted from events as it is from each change of its prices to the next, ascending."""
+    until_us = product.until_us
+    changes = {
+        change.effective_us: change
+        for change in product.changes
+        if change.groups is not None and (until_us is None or change.effective_us < until_us)
+    }
+    out = []
+    for start, end in pairwise([product.since_us, *sorted(changes), until_us]):
+        change = None if start is None else changes.get(start)
+        if change is None:
+            out.append(replace(product, until_us=end))
+        else:
+            assert change.groups is not None
+            out.append(replace(product, groups=change.groups, since_us=start, until_us=end, line_suffix=change.id))
+    return out
+
+
+def at(product: "SubscriptionProduct", instant_us: int) -> "SubscriptionProduct":
+    """Give a product with the count and prices that hold at an instant."""
+    for change in product.changes:
+        if change.effective_us <= instant_us:
+            product = _after(product, change.count, change.groups)
+    return product
+
+
+def billed_in(
+    product: "SubscriptionProduct", period: Window, life: Window, cycle: Cycle
+) -> Iterator["SubscriptionProduct"]:
+    """Yield what a period bills of a product, a line each, in the order of time.
+
+    `life` is when the product is there within that of the subscription.
+    """
+    start_us, end_us = max(period.start_us, life.start_us), min(period.end_us, life.end_us)
+    if start_us >= end_us:
+        return
+    if product.aggregator_id is not None:
+        for one in segments(product):
+            begins, ends = one.since_us, one.until_us
+            if (begins is None or begins < end_us) and (ends is None or max(begins or start_us, start_us) < ends):
+                yield one
+        return
+    current = at(product, start_us)
+    added = product.added
+    within = added is not None and added.effective_us == start_us
+    yield replace(current, part=Part(added.share(cycle))) if added is not None and within else current
+    for change in product.changes:
+        if start_us < change.effective_us < end_us:
+            following = _after(current, change.count, change.groups)
+            share = change.share(cycle)
+            if share:
+                yield replace(following, part=Part(share, current), line_suffix=change.id)
+            current = following
+    removed = product.removed
+    if removed is not None and removed.effective_us == end_us < period.end_us:
+        share = removed.share(cycle)
+        if share:
+            whole = removed.method is CalculationMethod.PAY_IN_FULL
+            part = Part(share, current, removed=True, gives_all_back=whole)
+            yield replace(current, part=part, line_suffix=removed.id)
+
+
+def _after(
+    product: "SubscriptionProduct", count: Decimal | None, groups: Sequence[PriceGroup] | None
+) -> "SubscriptionProduct":
+    return replace(
+        product,
+        count=product.count if count is None else count,
+        groups=product.groups if groups is None else groups,
+    )
