@@ -30,7 +30,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Everything that is drawn; `text` says the same in words."""
+    """Everything that is drawn; `text` says the same in words, empty where nobody is in any step."""
 
     height: int
     gridlines: Sequence[Gridline]
@@ -66,14 +66,14 @@ def lay_out_steps(steps: Sequence[Mapping[str, Any]]) -> Distribution:
             )
         )
         if upper is not None:
-            edges.append((percent(share * (index + 1)), f"{'+' if upper > 0 else ''}{quantity(upper)} %"))
+            edges.append((percent(share * (index + 1)), f"{'+' if upper > 0 else ''}{quantity(upper)}"))
     said = [step.title for step, count in zip(drawn, counts, strict=True) if count]
     return Distribution(
         TOP + HEIGHT,
         [Gridline(down(tick), compact(tick), tick == 0) for tick in ticks],
         drawn,
         edges,
-        "; ".join(said) or "nobody's amount changes",
+        "; ".join(said),
     )
 
 

@@ -6,7 +6,7 @@ them: each bound of a tier and each edge of a pack, with what lies just before a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import Any
 
 from billing.api.refusals import answered
@@ -21,6 +21,8 @@ EDGES_MAX = 200
 """More packs than this are narrower than a pen: they are sampled like any other stretch."""
 SAMPLES_MAX = 60
 _HAIR = Decimal("1e-12")
+_FINEST = Decimal("1e-18")
+_ROUNDING = Context(prec=60, rounding=ROUND_HALF_UP)
 _OPEN_SHARE = Decimal("1.5")
 _PACKS_SHOWN = 10
 _UNITS_SHOWN = Decimal(100)
@@ -73,9 +75,9 @@ def draw_curve(rows: Sequence[Mapping[str, Any]], currency: str, up_to: Any = No
         end = _end(rows, bounds) if up_to is None else _checked(up_to)
         seen = [bound for bound in bounds if bound < end]
         turns = sorted({Decimal(0), *seen, *_edges(rows, bounds, end)})
-        places = [end * step * _STEP for step in range(1, EVENLY)] if end >= 1 else []
-        asked = {(place, 0) for place in (*turns, *places, end)}
-        asked |= {(turn, side) for turn in turns for side in (-1, 1) if turn or side > 0}
+        places = {_placed(end * step * _STEP) for step in range(1, EVENLY)}
+        asked = {(place, 0) for place in {*turns, *places, end}}
+        asked |= {(turn, side) for turn in turns for side in (-1, 1) if turn + side * _HAIR > 0}
         ordered = sorted(asked)
         quantities = [place + side * _HAIR for place, side in ordered]
     amounts = _rated(rows, currency, quantities, per_event=per_event)
@@ -104,9 +106,14 @@ def _checked(up_to: Any) -> Decimal:
     raise ApiError(400, message, [Fault("out_of_range", ("up_to",), message)])
 
 
+def _placed(place: Decimal) -> Decimal:
+    """Give a place with so many decimals as a quantity may have."""
+    return place.quantize(_FINEST, context=_ROUNDING)
+
+
 def _end(rows: Sequence[Mapping[str, Any]], bounds: Sequence[Decimal]) -> Decimal:
     if bounds:
-        return min(bounds[-1] * _OPEN_SHARE, _END_MAX)
+        return min(_placed(bounds[-1] * _OPEN_SHARE), _END_MAX)
     if rows[0]["type"] == "bps":
         return _VALUE_SHOWN
     return min(max(Decimal(rows[0].get("unit_count") or 1) * _PACKS_SHOWN, _UNITS_SHOWN), _END_MAX)
