@@ -91,11 +91,12 @@ def timed(work: Callable[[], object]) -> Took:
     return Took(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-async def consume(store: Store, log: MemoryLog) -> None:
-    """Drain a log."""
+async def consume(store: Store, log: MemoryLog, started: Callable[[], None] = lambda: None) -> None:
+    """Drain a log; `started` is told when the consumer knows where to begin, and which keys there are."""
     versions, reader = ChainStore(store), MemoryLogReader(log)
     consumer = Consumer(reader, versions, OneLane(), Anyone(), StoreDeadLetters(store))
     await consumer.start()
+    started()
     running = asyncio.create_task(consumer.run())
     if not await wait_until_applied(versions, await accepted(reader, LANES), WAIT_S_MAX):
         raise TimeoutError(f"not applied within {WAIT_S_MAX} s")

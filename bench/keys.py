@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.consumer import consume, log_of, timed
+from bench.consumer import Took, consume, log_of
 from metering.store.client import Store
 from metering.store.migrations import migrate
 
@@ -23,6 +23,7 @@ FEW = 1_000_000
 FRESH = 1_000_000
 CHUNK = 1_000_000
 SETTLED_S_MAX = 900
+QUIET_S = 10.0
 
 _EVENTS = """
 INSERT INTO events
@@ -46,11 +47,25 @@ def fill(store: Store, events: int) -> None:
     for first in range(0, events, CHUNK):
         for statement in (_EVENTS, _KEYS):
             store.command(statement, {"first": first, "count": CHUNK})
-    began_at = time.monotonic()
-    while store.select("SELECT count() FROM system.merges")[0][0]:
+    began_at = quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < QUIET_S:
+        if store.select("SELECT count() FROM system.merges")[0][0]:
+            quiet_since = time.monotonic()
         if time.monotonic() - began_at > SETTLED_S_MAX:
             raise TimeoutError("merges go on for too long")
-        time.sleep(0.5)
+        time.sleep(0.2)
+
+
+class Started:
+    """Notes when the consumer had started."""
+
+    def now(self) -> None:
+        """Note it."""
+        self.wall_s, self.cpu_s = time.perf_counter(), time.process_time()
+
+    def took(self) -> Took:
+        """Give what came after."""
+        return Took(time.perf_counter() - self.wall_s, time.process_time() - self.cpu_s)
 
 
 def measure(events: int) -> None:
@@ -60,12 +75,19 @@ def measure(events: int) -> None:
         store = Store.open(f"chdb://{folder}")
         migrate(store)
         fill(store, events)
-        took = timed(lambda: asyncio.run(consume(store, log)))
+        began_at = time.perf_counter()
+        started = Started()
+        asyncio.run(consume(store, log, started.now))
+        took = started.took()
         store.close()
     lines = Path("/proc/self/status").read_text().splitlines()
     held = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024
     each = f"{took.wall_s / FRESH * 1e6:5.2f} us, CPU {took.cpu_s / FRESH * 1e6:5.2f} us"
-    print(f"{events:>12,} keys {FRESH / took.wall_s:10,.0f} events/s  {each}  {held:,} MiB", flush=True)
+    start_s = started.wall_s - began_at
+    print(
+        f"{events:>12,} keys {FRESH / took.wall_s:10,.0f} events/s  {each}  {held:,} MiB, start {start_s:.1f} s",
+        flush=True,
+    )
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 
 from deploy.adapters import RegistryLanes, now
+from deploy.beside import going_on
 from deploy.core_part import DRAIN_S_MAX, background, build_core, make_core
 from deploy.health import PATHS
-from deploy.key_use import flush_use
 from deploy.log_choice import open_reader, open_writer
 from deploy.metrics import API_METRICS, Measured, applied_samples, metrics_response
 from deploy.roles import Role
@@ -67,15 +67,11 @@ async def serve_api(role: Role, stop: asyncio.Event) -> None:
         trace_requests(stack.enter_context(tracer_of(role.config)), app, {*PATHS, "/metrics"})
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
         await runner.setup()
-        runs = [importer.run(), flush_use(core.authenticator), *background(core)]
-        tasks = [asyncio.create_task(run) for run in runs]
         try:
-            await web.SockSite(runner, role.own_listener()).start()
-            await stop.wait()
+            async with going_on({"imports": importer.run, **background(core)}):
+                await web.SockSite(runner, role.own_listener()).start()
+                await stop.wait()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await runner.cleanup()
 
 

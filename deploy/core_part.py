@@ -4,11 +4,11 @@ chDB allows one engine a process and one process a path, so what writes the stor
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
@@ -20,6 +20,7 @@ from billing.seats.refresher import SeatRefresher
 from billing.simulations.runner import SimulationRunner
 from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
 from deploy.backup.command import export_route
+from deploy.beside import Work, going_on
 from deploy.key_use import flush_use
 from deploy.log_choice import keeper_of, open_before, open_reader, open_writer
 from deploy.metrics import Measured, Scrapers, metrics_route
@@ -157,23 +158,21 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_S_MAX, auto_decompress=False)
     await runner.setup()
     consuming = asyncio.create_task(consumer.run())
-    importing = asyncio.create_task(importer.run())
-    runs = [flush_use(core.authenticator), eraser.run(), *([keeper.run()] if keeper else []), *background(core)]
-    beside = [asyncio.create_task(run) for run in runs]
+    beside = {"erasures": eraser.run, **({"log": keeper.run} if keeper else {}), **background(core)}
     try:
-        await web.SockSite(runner, bind_private(config.core_socket)).start()
-        await _first_of(stop, consuming)
-        importing.cancel()  # It goes on with the next start.
-        if consuming.done():
-            await consuming  # It ends only by an error that a person has to see.
-        with suppress(LogSilentError):  # What it holds is applied at the next start, and so is what is spooled.
-            if not progress.is_spooling:
-                await progress.wait_until_applied(DRAIN_S_MAX)
+        async with going_on(beside):
+            async with going_on({"imports": importer.run}):  # They end first, and go on with the next start.
+                await web.SockSite(runner, bind_private(config.core_socket)).start()
+                await _first_of(stop, consuming)
+            if consuming.done():
+                await consuming  # It ends only by an error that a person has to see.
+            with suppress(LogSilentError):  # What it holds is applied at the next start, and so is what is spooled.
+                if not progress.is_spooling:
+                    await progress.wait_until_applied(DRAIN_S_MAX)
     finally:
-        for task in (consuming, importing, *beside):
-            task.cancel()
+        consuming.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(consuming, importing, *beside, return_exceptions=True)
+            await asyncio.gather(consuming, return_exceptions=True)
         await runner.cleanup()
         spool.close()
         await writer.close()
@@ -182,11 +181,17 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
         registry.close()
 
 
-def background(core: Core) -> list[Coroutine[Any, Any, None]]:
-    """Give what is done besides, wherever questions are answered, until it is cancelled."""
+def background(core: Core) -> dict[str, Work]:
+    """Give what is done besides, wherever questions are answered."""
     checker = ThresholdChecker(core.registry, core.store, core.usage, core.versions.applied, now)
     seats = SeatRefresher(core.registry, core.store, core.versions.applied, now)
-    return [checker.run(), seats.run(), core.simulator.run(), *([core.rollups.run()] if core.rollups else [])]
+    works: dict[str, Work] = {
+        "use of keys": partial(flush_use, core.authenticator),
+        "thresholds": checker.run,
+        "seats": seats.run,
+        "simulations": core.simulator.run,
+    }
+    return works if core.rollups is None else {**works, "rollups": core.rollups.run}
 
 
 def _erasing(core: Core, eraser: ErasureRunner) -> Sequence[Route]:
@@ -294,6 +299,7 @@ def build_core(core: Core, *more: Route) -> web.Application:
         imports=core.imports,
         lag=core.progress.lag,
         clock=now,
+        simulations=core.simulator,
     )
     add_pages(app, pages)
     return app

@@ -1,6 +1,7 @@
 """`/v1/price-configurations`: the prices of products, whom each is for, and what they were before."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -118,7 +119,7 @@ class _PriceConfigurations:
     async def put_prices(self, call: Call) -> web.Response:
         body = await read_json(call.request)
         rows = body.get("prices") if isinstance(body, dict) else body
-        return _answer(await self._registry.write(self._put_prices, call.world, call.path("id"), rows))
+        return _answer(await self._registry.write(put_prices, call.world, call.path("id"), rows, self._clock()))
 
     async def versions(self, call: Call) -> web.Response:
         found = await self._registry.read(_versions, call.world, call.path("id"))
@@ -156,12 +157,6 @@ class _PriceConfigurations:
         change_configuration(connection, current.configuration, changed, self._clock())
         return _require(connection, world, identifier)
 
-    def _put_prices(self, connection: sa.Connection, world: World, identifier: str, rows: Any) -> OfProduct:
-        current = _require(connection, world, identifier)
-        changed = read_new_prices(rows, _product_of(connection, world, current), current.configuration)
-        change_configuration(connection, current.configuration, changed, self._clock())
-        return _require(connection, world, identifier)
-
     def _archive(self, connection: sa.Connection, world: World, identifier: str) -> OfProduct:
         current = _require(connection, world, identifier)
         if current.configuration.archived_at is None:
@@ -175,6 +170,18 @@ class _PriceConfigurations:
             read_configuration({}, _product_of(connection, world, current), on_sale)
             unarchive_configuration(connection, current, self._clock())
         return _require(connection, world, identifier)
+
+
+def put_prices(connection: sa.Connection, world: World, identifier: str, rows: Any, now: datetime) -> OfProduct:
+    """Give a configuration other price rows, which makes a version of those it had.
+
+    Raises:
+        ApiError: 404 for an id that is not there, 400 with every fault of the rows.
+    """
+    current = _require(connection, world, identifier)
+    changed = read_new_prices(rows, _product_of(connection, world, current), current.configuration)
+    change_configuration(connection, current.configuration, changed, now)
+    return _require(connection, world, identifier)
 
 
 def _answer(one: OfProduct, status: int = 200) -> web.Response:

@@ -1,6 +1,7 @@
 """`/v1/products`: what is sold and for how much."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -82,7 +83,8 @@ class _Products:
     async def create(self, call: Call) -> web.Response:
         asked = read_product(await read_object(call.request))
         return json_response(
-            product_object(*await self._registry.write(self._create, call.world, asked, call.key_id)), 201
+            product_object(*await self._registry.write(make_product, call.world, asked, self._clock(), call.key_id)),
+            201,
         )
 
     async def list(self, call: Call) -> web.Response:
@@ -112,26 +114,12 @@ class _Products:
         changed = await self._registry.write(self._change_status, call.world, call.path("id"), status)
         return json_response(product_object(*changed))
 
-    def _create(self, connection: sa.Connection, world: World, asked: ProductFields, by: str | None) -> _Found:
-        aggregator = self._aggregator(connection, world, asked, by)
-        _require_count(asked.type, aggregator)
-        check_named(connection, world, asked.configurations or ())
-        values = {
-            "name": asked.name,
-            "type": asked.type.value,
-            "aggregator_id": aggregator.id if aggregator else None,
-            "details": asked.details,
-        }
-        _require_credit_aggregators(connection, world, asked)
-        made = create_product(connection, world, values, asked.configurations or [], self._clock())
-        return made, aggregator
-
     def _update(
         self, connection: sa.Connection, world: World, product_id: str, body: Mapping[str, Any], by: str | None
     ) -> _Found:
         product, current = _require(connection, world, product_id)
         asked = read_product(body, product)
-        aggregator = self._aggregator(connection, world, asked, by) or current
+        aggregator = _aggregator_asked(connection, world, asked, self._clock(), by) or current
         _require_count(product.type, aggregator)
         _require_credit_aggregators(connection, world, asked)
         check_named(connection, world, asked.configurations or ())
@@ -139,19 +127,6 @@ class _Products:
         if asked.name is not None:
             changes["name"] = asked.name
         return update_product(connection, product, changes, self._clock(), asked.configurations), aggregator
-
-    def _aggregator(
-        self, connection: sa.Connection, world: World, asked: ProductFields, by: str | None
-    ) -> StoredAggregator | None:
-        if asked.aggregator is not None:
-            return create_aggregator(connection, world, asked.aggregator, self._clock(), by)
-        if asked.aggregator_id is None:
-            return None
-        found = find_aggregator(connection, world, asked.aggregator_id)
-        if found is None:
-            message = f"aggregator_id: there is no aggregator {asked.aggregator_id[:80]!r}: create it first"
-            raise ApiError(404, message, [Fault("unknown", ("aggregator_id",), message)])
-        return found
 
     def _change_status(self, connection: sa.Connection, world: World, product_id: str, status: ProductStatus) -> _Found:
         product, aggregator = _require(connection, world, product_id)
@@ -165,6 +140,41 @@ class _Products:
         if use is not None:
             raise conflict(f"product {product.id} is used by {use}: it can be archived, not deleted")
         delete_product(connection, product)
+
+
+def make_product(
+    connection: sa.Connection, world: World, asked: ProductFields, now: datetime, by: str | None
+) -> _Found:
+    """Keep a new product as it was read. `by` is the id of the key that asks.
+
+    Raises:
+        ApiError: 404 for what it names and is not there.
+    """
+    aggregator = _aggregator_asked(connection, world, asked, now, by)
+    _require_count(asked.type, aggregator)
+    check_named(connection, world, asked.configurations or ())
+    values = {
+        "name": asked.name,
+        "type": asked.type.value,
+        "aggregator_id": aggregator.id if aggregator else None,
+        "details": asked.details,
+    }
+    _require_credit_aggregators(connection, world, asked)
+    return create_product(connection, world, values, asked.configurations or [], now), aggregator
+
+
+def _aggregator_asked(
+    connection: sa.Connection, world: World, asked: ProductFields, now: datetime, by: str | None
+) -> StoredAggregator | None:
+    if asked.aggregator is not None:
+        return create_aggregator(connection, world, asked.aggregator, now, by)
+    if asked.aggregator_id is None:
+        return None
+    found = find_aggregator(connection, world, asked.aggregator_id)
+    if found is None:
+        message = f"aggregator_id: there is no aggregator {asked.aggregator_id[:80]!r}: create it first"
+        raise ApiError(404, message, [Fault("unknown", ("aggregator_id",), message)])
+    return found
 
 
 def _page(

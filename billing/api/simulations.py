@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -145,10 +146,7 @@ class _Simulations:
         services = self._services
         asked = read_simulation(await read_object(call.request))
         at = await asof.as_of(call, services.cutoffs, services.clock())
-        made = await services.registry.write(_create, call.world, asked, at.cutoff, services.clock())
-        if made is None:
-            message = f"{UNFINISHED_MAX} simulations of this account wait or are under way: wait, or DELETE one"
-            raise ApiError(429, message, headers={"Retry-After": "10"})
+        made = await services.registry.write(begin_simulation, call.world, asked, at.cutoff, services.clock())
         services.simulations.wake()
         return json_response({"id": made.id, "status": made.status.value}, 202, at.headers)
 
@@ -166,7 +164,15 @@ class _Simulations:
         return web.Response(status=204)
 
 
-def _create(connection: sa.Connection, world: World, asked: Asked, cutoff: Cutoff, now: Any) -> Simulation | None:
+def begin_simulation(
+    connection: sa.Connection, world: World, asked: Asked, cutoff: Cutoff, now: datetime
+) -> Simulation:
+    """Keep what was asked, to be worked off by whoever is woken.
+
+    Raises:
+        ApiError: 404 for what it names and is not there, 422 for a product that counts no events, 429 while too many
+            are unfinished.
+    """
     product = find_product(connection, world, asked.product_id)
     if product is None:
         message = f"product_id: there is no product {asked.product_id[:80]!r}: create it, or send another id"
@@ -175,7 +181,11 @@ def _create(connection: sa.Connection, world: World, asked: Asked, cutoff: Cutof
         raise refused(f"product_id: a {product.type} product is billed by its count: only dynamic ones are simulated")
     if asked.customer_ids is not None:
         asked = replace(asked, customer_ids=_ours(connection, world, asked.customer_ids))
-    return create_simulation(connection, world, asked, cutoff, now)
+    made = create_simulation(connection, world, asked, cutoff, now)
+    if made is None:
+        message = f"{UNFINISHED_MAX} simulations of this account wait or are under way: wait, or DELETE one"
+        raise ApiError(429, message, headers={"Retry-After": "10"})
+    return made
 
 
 def _ours(connection: sa.Connection, world: World, named: Sequence[str]) -> list[str]:

@@ -51,6 +51,13 @@ def find_simulation(connection: sa.Connection, world: World, simulation_id: str)
     return None if row is None else _simulation(row)
 
 
+def latest_simulations(connection: sa.Connection, world: World, product_id: str) -> list[Simulation]:
+    """Give the simulations that are kept of a product, newest first."""
+    newest_first = simulations.c.created_at.desc(), simulations.c.id.desc()
+    rows = connection.execute(simulations.select().where(of(simulations, world)).order_by(*newest_first))
+    return [found for row in rows if (found := _simulation(row)).asked.product_id == product_id]
+
+
 def outcomes_of(
     connection: sa.Connection, simulation: Simulation, *, take: int, skip: int
 ) -> tuple[list[Outcome], int]:

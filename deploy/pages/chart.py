@@ -90,7 +90,7 @@ def lay_out(points: Sequence[Point], granularity: Granularity, zone: ZoneInfo, *
     """Place bars for points in ascending order. `whole`: the figures are counts, so no gridline lies between two."""
     values = [point.value for point in points if point.value is not None]
     low, high = min(values, default=Decimal(0)), max(values, default=Decimal(0))
-    ticks = _ticks(min(low, Decimal(0)), max(high, Decimal(0)), whole=whole)
+    ticks = ticks_between(min(low, Decimal(0)), max(high, Decimal(0)), whole=whole)
     bottom, top = ticks[0], ticks[-1]
 
     def down(value: Decimal) -> float:
@@ -100,7 +100,7 @@ def lay_out(points: Sequence[Point], granularity: Granularity, zone: ZoneInfo, *
         height=TOP + PLOT_HEIGHT,
         bars=[_bar(index, len(points), point, down) for index, point in enumerate(points)],
         gridlines=[Gridline(round(down(tick), 2), compact(tick), tick == 0) for tick in ticks],
-        labels=_labels(points, granularity, zone),
+        labels=axis_labels(points, granularity, zone),
     )
 
 
@@ -111,7 +111,7 @@ def sparkline(values: Sequence[int], height: int) -> list[tuple[str, str, float,
     out = []
     for index, value in enumerate(values):
         tall = round(height * value / most, 2)
-        out.append((_percent(index * step), _percent(step * (1 - _GAP_SHARE)), round(height - tall, 2), tall))
+        out.append((percent(index * step), percent(step * (1 - _GAP_SHARE)), round(height - tall, 2), tall))
     return out
 
 
@@ -123,10 +123,10 @@ def _bar(index: int, count: int, point: Point, down: Callable[[Decimal], float])
     if point.value is not None and point.value != 0:
         height = max(height, _SLIVER)  # What is there is seen, however small beside the others.
     return Bar(
-        left=_percent(step * (index + _GAP_SHARE / 2)),
-        width=_percent(step * (1 - _GAP_SHARE)),
-        column_left=_percent(step * index),
-        column_width=_percent(step),
+        left=percent(step * (index + _GAP_SHARE / 2)),
+        width=percent(step * (1 - _GAP_SHARE)),
+        column_left=percent(step * index),
+        column_width=percent(step),
         top=round(zero - height if end <= zero else zero, 2),
         height=round(height, 2),
         title=point.title,
@@ -135,7 +135,7 @@ def _bar(index: int, count: int, point: Point, down: Callable[[Decimal], float])
     )
 
 
-def _ticks(low: Decimal, high: Decimal, *, whole: bool) -> list[Decimal]:
+def ticks_between(low: Decimal, high: Decimal, *, whole: bool) -> list[Decimal]:
     """Give round numbers that enclose both; zero is one of them."""
     if low == high:
         high = Decimal(1)
@@ -148,7 +148,8 @@ def _ticks(low: Decimal, high: Decimal, *, whole: bool) -> list[Decimal]:
     return [step * number for number in range(int(first), int(last) + 1)]
 
 
-def _labels(points: Sequence[Point], granularity: Granularity, zone: ZoneInfo) -> list[AxisLabel]:
+def axis_labels(points: Sequence[Point], granularity: Granularity, zone: ZoneInfo) -> list[AxisLabel]:
+    """Choose windows to be named under the chart, and place their names."""
     walls = [wall_of(point.start_us, zone) for point in points]
     if granularity is Granularity.HOUR:
         places = [wall.date().toordinal() * 24 + wall.hour for wall in walls]
@@ -169,9 +170,10 @@ def _labels(points: Sequence[Point], granularity: Granularity, zone: ZoneInfo) -
         first_line, second_line = axis_text(points[index].start_us, granularity, zone)
         x = step * (index + 0.5)
         anchor = "start" if x < 4 else "end" if x > 96 else "middle"
-        labels.append(AxisLabel(_percent(x), anchor, first_line, second_line, number % every == 0))
+        labels.append(AxisLabel(percent(x), anchor, first_line, second_line, number % every == 0))
     return labels
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Write a place across."""
     return f"{share:.4f}".rstrip("0").rstrip(".") + "%"

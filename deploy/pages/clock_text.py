@@ -3,7 +3,7 @@
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from metering.timestamps import SECOND
+from metering.timestamps import SECOND, microseconds
 from metering.windows import Granularity
 from metering.zones import wall_of
 
@@ -26,6 +26,11 @@ def list_time(instant_us: int) -> str:
 def clock_second(instant_us: int, zone: ZoneInfo = UTC) -> str:
     """Give what `clock_time` gives, to the second."""
     return clock_time(instant_us - instant_us % SECOND, zone)
+
+
+def moment_text(moment: datetime) -> str:
+    """Give what `clock_second` gives, for an aware date-time."""
+    return clock_second(microseconds(moment))
 
 
 def machine_time(instant_us: int) -> str:

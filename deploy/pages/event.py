@@ -5,6 +5,7 @@ from aiohttp import web
 from deploy.pages.as_of import read_as_of
 from deploy.pages.changes import shown_versions
 from deploy.pages.event_prices import ask_prices
+from deploy.pages.moved import CORRECTIONS_SHOWN_MAX, ask_moved
 from deploy.pages.paths import customer_path
 from deploy.pages.records import properties_of
 from deploy.pages.serving import Visit
@@ -43,6 +44,8 @@ async def event(visit: Visit) -> web.Response:
         "customer_path": customer_path(standing.customer_id),
         "prices": await ask_prices(visit, event_type, record_id),
         "versions": shown_versions(histories[-VERSIONS_SHOWN_MAX - 1 :])[:VERSIONS_SHOWN_MAX],
+        "moved": await ask_moved(visit, as_of.cutoff, histories),
+        "corrections_shown_max": CORRECTIONS_SHOWN_MAX,
         "versions_total": len(histories),
     }
     return visit.render("event.html", context)

@@ -12,6 +12,7 @@ from deploy.pages.quantities import quantity
 from deploy.pages.questions import NamedCustomer
 from deploy.pages.serving import Visit
 from deploy.pages.subjects import Subject
+from deploy.pages.zoom import zoom_in
 from metering.aggregation import Usage
 from metering.ranges import Range
 from metering.store.usage import Scope
@@ -31,11 +32,15 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One window in the table below the chart. `open`: it is not over, so it may still grow."""
+    """One window in the table below the chart.
+
+    `link` leads to its events, `zoom` into it: empty for an hour. `open`: it is not over, so it may still grow.
+    """
 
     window: str
     usage: Usage
     link: str
+    zoom: str
     open: bool
 
 
@@ -63,7 +68,7 @@ async def read_figures(visit: Visit, view: View, faults: dict[str, str]) -> Figu
     edges = [cut[0].start_us, *(window.end_us for window in cut)]
     series = await services.store.run(services.usage.timeseries, scope, view.subject.counted, edges)
     total = await services.store.run(services.usage.total, scope, view.subject.counted)
-    rows = [_row(view, window, usage) for window, usage in zip(cut, series, strict=True)]
+    rows = [_row(visit, view, window, usage) for window, usage in zip(cut, series, strict=True)]
     points = [_point(view.subject, window, row) for window, row in zip(cut, rows, strict=True)]
     return Figures(
         total=total,
@@ -74,17 +79,26 @@ async def read_figures(visit: Visit, view: View, faults: dict[str, str]) -> Figu
     )
 
 
-def _row(view: View, window: Window, usage: Usage) -> Row:
+def _row(visit: Visit, view: View, window: Window, usage: Usage) -> Row:
     name = window_text(window.start_us, view.granularity, view.range.timezone)
     is_open = window.start_us <= (view.as_of.until_us or 0) < window.end_us
-    return Row(name, usage, _events_link(view, window), is_open)
+    return Row(name, usage, _events_link(view, window), _zoom_link(visit, view, window), is_open)
 
 
 def _point(subject: Subject, window: Window, row: Row) -> Point:
     title = f"{row.window}: {quantity(row.usage.total)}{f' {subject.unit}' if subject.unit else ''}"
     if not subject.is_whole:
         title += f", from {quantity(row.usage.count)} {'event' if row.usage.count == 1 else 'events'}"
-    return Point(window.start_us, row.usage.rated, title, row.link, row.open)
+    return Point(window.start_us, row.usage.rated, title, row.zoom or row.link, row.open)
+
+
+def _zoom_link(visit: Visit, view: View, window: Window) -> str:
+    way = zoom_in(window.start_us, window.end_us, view.granularity, view.range.timezone)
+    if way is None:
+        return ""
+    customer = view.customer.customer.id if view.customer else None
+    kept = {"show": view.subject.id, "customer": customer, "timezone": visit.query("timezone")}
+    return "/?" + urlencode({**{name: value for name, value in kept.items() if value is not None}, **way})
 
 
 def _events_link(view: View, window: Window) -> str:

@@ -7,36 +7,23 @@ can be sent to somebody else.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
-import sqlalchemy as sa
 from aiohttp import web
 
-from deploy.pages.as_of import AsOf, read_as_of
+from deploy.pages.as_of import AsOf
+from deploy.pages.asked import form_context, read_asked, ways_fields
 from deploy.pages.chart import sparkline
 from deploy.pages.clock_text import machine_time
 from deploy.pages.figures import View, read_figures
 from deploy.pages.quantities import quantity
-from deploy.pages.questions import (
-    CUSTOMERS_OFFERED_MAX,
-    GRANULARITIES,
-    ZONES_OFFERED,
-    customer_asked,
-    date_fields,
-    zone_asked,
-)
-from deploy.pages.range_asked import Ground, range_asked
+from deploy.pages.questions import customer_asked
 from deploy.pages.serving import Visit
-from deploy.pages.subjects import Subject, choose, events_subject
-from metering.ranges import month_of
-from metering.registry.aggregators import active_aggregators
-from metering.registry.customers import Customer, list_customers
+from deploy.pages.subjects import Subject
 from metering.timestamps import microseconds
-from metering.windows import Granularity
-from metering.world import World
 
 RATE_MINUTES = 60
 RATE_HEIGHT = 28
-SUBJECTS_MAX = 200
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
@@ -61,55 +48,33 @@ class Rate:
 
 async def overview(visit: Visit) -> web.Response:
     """Show usage over time."""
-    services, world = visit.services, visit.world
-    as_of = await read_as_of(services)
-    aggregators = await services.registry.read(active_aggregators, world)
-    spans = await services.store.run(services.usage.spans, world, as_of.cutoff)
-    subject, as_asked = choose(visit.query("show"), aggregators, spans)
-    customers = await services.registry.read(_offered, world)
-
-    faults: dict[str, str] = {}
-    if not as_asked:
-        faults["show"] = "There is no such aggregator any more: this is another."
-    zone = zone_asked(visit, faults)
+    asked = await read_asked(visit)
+    as_of, subject, faults = asked.as_of, asked.subject, asked.faults
     customer = await customer_asked(visit, faults)
     figures = None
-    granularity, shown = Granularity.DAY, month_of(microseconds(as_of.now), zone)
-    if subject is not None:
-        span = next((span for span in spans if span.event_type == subject.counted.entity), None)
-        granularity, shown = await range_asked(visit, Ground(as_of, subject, span, zone), faults)
-        if not faults.keys() - {"show"}:
-            view = View(as_of, subject, customer, granularity, shown)
-            figures = await read_figures(visit, view, faults)
-    rate = await _rate(visit, as_of)
-
+    if subject is not None and not asked.is_faulty:
+        view = View(as_of, subject, customer, asked.granularity, asked.range)
+        figures = await read_figures(visit, view, faults)
     context = {
+        **form_context(visit, asked),
         "title": "Usage",
         "current": "/",
-        "as_of": as_of,
-        "subject": subject,
-        "aggregators": aggregators[:SUBJECTS_MAX],
-        "event_subjects": [events_subject(span.event_type) for span in spans[:SUBJECTS_MAX]],
-        "customers": customers,
         "customer": customer,
         "customer_text": visit.query("customer") or "",
-        "granularities": GRANULARITIES,
-        "granularity": granularity,
-        "zones": ZONES_OFFERED,
-        "zone": visit.query("timezone") or zone.key,
-        "dates": date_fields(visit, shown),
-        "faults": faults,
         "figures": figures,
-        "rate": rate,
-        "has_events": bool(spans),
+        "rate": await _rate(visit, as_of),
+        "has_events": bool(asked.spans),
         "now_text": machine_time(microseconds(as_of.now)),
         "example_type": _example_type(subject),
+        "ways": [
+            (name, f"{path}?{urlencode({**ways_fields(visit, asked), **more})}")
+            for name, path, more in (
+                ("Compare customers", "/compare", {"customer": customer.customer.id} if customer else {}),
+                ("By a property", "/values", {"customer": customer.customer.id} if customer else {}),
+            )
+        ],
     }
-    return visit.render("overview.html", context, 400 if faults.keys() - {"show"} else 200)
-
-
-def _offered(connection: sa.Connection, world: World) -> list[Customer]:
-    return list_customers(connection, world, conditions=(), take=CUSTOMERS_OFFERED_MAX, skip=0)[0]
+    return visit.render("overview.html", context, 400 if asked.is_faulty else 200)
 
 
 async def _rate(visit: Visit, as_of: AsOf) -> Rate:

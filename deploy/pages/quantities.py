@@ -44,6 +44,17 @@ def money(minor_units: int, currency: str, exponent: int) -> str:
     return format_currency(amount, currency, f"{pattern};{_MINUS}{pattern}", _LOCALE, currency_digits=False)
 
 
+def minor_money(minor_units: Decimal | int, currency: str, exponent: int) -> str:
+    """Give the price of a unit as `money` does, with more decimals where it is finer: `€0.0025`."""
+    number = Decimal(minor_units)
+    if number == number.to_integral_value():
+        return money(int(number), currency, exponent)
+    amount = number.scaleb(-exponent)
+    symbol = get_currency_symbol(currency, _LOCALE)
+    gap = "\N{NO-BREAK SPACE}" if symbol[-1].isalpha() else ""
+    return f"{_MINUS if amount < 0 else ''}{symbol}{gap}{quantity(abs(amount))}"
+
+
 def _grouped(digits: str) -> str:
     head = len(digits) % 3 or 3
     return ",".join([digits[:head], *(digits[at : at + 3] for at in range(head, len(digits), 3))])

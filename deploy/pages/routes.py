@@ -8,6 +8,7 @@ from aiohttp import web
 
 from deploy.pages.assets import STYLESHEET, stylesheet
 from deploy.pages.attempts import Attempts
+from deploy.pages.compare import compare
 from deploy.pages.customer import customer
 from deploy.pages.customers import customers
 from deploy.pages.event import event
@@ -16,10 +17,16 @@ from deploy.pages.imports import imports, one_import, take_import, template
 from deploy.pages.invoice import invoice
 from deploy.pages.invoice_file import invoice_events
 from deploy.pages.overview import overview
+from deploy.pages.product import product
+from deploy.pages.product_editor import edit_prices, new_product
+from deploy.pages.products import products
 from deploy.pages.services import PageServices
 from deploy.pages.serving import for_everybody, for_signed_in
 from deploy.pages.sign_in import show_sign_in, sign_in, sign_out
+from deploy.pages.simulation import forget_simulation, simulation
+from deploy.pages.simulation_form import new_simulation
 from deploy.pages.templating import add_templates
+from deploy.pages.values import values
 
 _ANY = "[^/]+"
 """One segment of a path, whatever it holds: left to itself, aiohttp matches none with a brace in it."""
@@ -43,6 +50,8 @@ def page_routes(services: PageServices) -> list[PageRoute]:
     )
     shown_to_signed_in = (
         ("GET", "/", overview),
+        ("GET", "/compare", compare),
+        ("GET", "/values", values),
         ("GET", "/events", explorer),
         ("GET", f"/events/{{event_type:{_ANY}}}/{{record_id:{_ANY}}}", event),
         ("GET", "/event", event),
@@ -55,6 +64,16 @@ def page_routes(services: PageServices) -> list[PageRoute]:
         ("GET", "/customer", customer),
         ("GET", f"/invoices/{{id:{_ANY}}}", invoice),
         ("GET", f"/invoices/{{id:{_ANY}}}/events", invoice_events()),
+        ("GET", "/products", products),
+        ("GET", "/products/new", new_product),
+        ("POST", "/products/new", new_product),
+        ("GET", f"/products/{{id:{_ANY}}}", product),
+        ("GET", f"/products/{{id:{_ANY}}}/simulations/new", new_simulation),
+        ("POST", f"/products/{{id:{_ANY}}}/simulations/new", new_simulation),
+        ("GET", f"/simulations/{{id:{_ANY}}}", simulation),
+        ("POST", f"/simulations/{{id:{_ANY}}}/forget", forget_simulation),
+        ("GET", f"/products/{{id:{_ANY}}}/prices/{{price:{_ANY}}}", edit_prices),
+        ("POST", f"/products/{{id:{_ANY}}}/prices/{{price:{_ANY}}}", edit_prices),
         ("POST", "/sign-out", sign_out),
     )
     return [

@@ -1,10 +1,11 @@
 """What the pages stand on; the composition fills it in."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from billing.api.services import Asleep, Background
 from deploy.pages.invoices import OpenInvoicesOf
 from ingest.consumer.lag import Lag
 from ingest.imports.api import Imports
@@ -37,7 +38,8 @@ class PageServices:
     """Shared by all pages of a process. `clock` gives aware date-times.
 
     `lag` may raise UnavailableError or IngestError; the pages then say that it is unknown.
-    `open_invoices_of` makes `open_invoices`, `lines` tells what corrections moved.
+    `open_invoices_of` makes `open_invoices`, `lines` tells what corrections moved, `simulations` is woken for a new
+    one.
     """
 
     registry: Registry
@@ -50,3 +52,4 @@ class PageServices:
     imports: Imports
     lag: Callable[[], Awaitable[Lag]]
     clock: Callable[[], datetime]
+    simulations: Background = field(default_factory=Asleep)

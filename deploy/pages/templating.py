@@ -1,19 +1,21 @@
 """The templates: escaped by default, strict about names, and given few functions."""
 
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
 from deploy.pages.assets import TEMPLATES
-from deploy.pages.clock_text import age_text, clock_second, clock_time, list_time, machine_time
+from deploy.pages.clock_text import age_text, clock_second, clock_time, list_time, machine_time, moment_text
+from deploy.pages.offered import named_options, options
 from deploy.pages.quantities import quantity
 from deploy.pages.visible import short, visible
 
 TEMPLATES_KEY = web.AppKey("pages_templates", jinja2.Environment)
 
-_FILTERS: dict[str, Callable[..., str]] = {
+_FILTERS: dict[str, Callable[..., Any]] = {
     "visible": visible,
     "short": short,
     "quantity": quantity,
@@ -22,6 +24,9 @@ _FILTERS: dict[str, Callable[..., str]] = {
     "list_time": list_time,
     "machine_time": machine_time,
     "age": age_text,
+    "moment": moment_text,
+    "options": options,
+    "named": named_options,
 }
 
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from metering.aggregation import ADDS_UP, Aggregator, Occurrence, Operation, distinct_text, plus, value_of
-from metering.api.seams import Correction
+from metering.api.seams import Correction, LinesMoved
 from metering.decimals import EXACT
 from metering.filters import EVERYTHING, matches
 from metering.http.json import loads
@@ -23,6 +23,7 @@ from metering.position import Cutoff
 from metering.ranges import month_of
 from metering.registry.aggregators import StoredAggregator, list_aggregators
 from metering.registry.customers import identifiers_of, resolve_many
+from metering.registry.engine import Registry
 from metering.registry.tables import aggregators
 from metering.store.client import Store
 from metering.store.explorer import StoredEvent, VersionHistory
@@ -84,6 +85,38 @@ def read_counting(connection: sa.Connection, world: World, event_type: str, name
         {identifier: customer.id for identifier, customer in customers.items()},
         {customer.id: identifiers_of(connection, customer) for customer in customers.values()},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a correction moved: figures, and lines of invoices, as they go out."""
+
+    figures: Sequence[Mapping[str, Any]]
+    lines: Sequence[Mapping[str, Any]]
+
+
+async def moved_by(
+    lines: LinesMoved,
+    registry: Registry,
+    store: Store,
+    place: tuple[World, Cutoff],
+    corrections: Mapping[int, Correction],
+) -> dict[int, Moved]:
+    """Give what each correction of one event moved, by the number of the version that came; `place` is where to look.
+
+    Raises:
+        QueryLimitError: there is too much to count for one answer.
+    """
+    if not corrections:
+        return {}
+    world, cutoff = place
+    events = [event for one in corrections.values() for event in one]
+    named = sorted({event.customer_id for event in events})
+    counting = await registry.read(read_counting, world, events[0].event_type, named)
+    figures = FiguresMoved(store, world, cutoff, counting)
+    gained = await store.run(lambda: [figures.by(correction) for correction in corrections.values()])
+    own = await lines.lines_moved(world, cutoff, list(corrections.values()))
+    return {number: Moved(*both) for number, *both in zip(corrections, gained, own, strict=True)}
 
 
 class FiguresMoved:

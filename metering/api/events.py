@@ -3,7 +3,7 @@
 Both are read at a cut-off, like usage, so a list of events and the figure made from them can be held side by side.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,8 +13,7 @@ from aiohttp import web
 from metering.aggregation import Aggregator
 from metering.api import asof
 from metering.api.asof import as_of
-from metering.api.corrections import FIGURES_MOVED, FiguresMoved, corrections_of, read_counting
-from metering.api.seams import Correction
+from metering.api.corrections import FIGURES_MOVED, Moved, corrections_of, moved_by
 from metering.api.services import Services
 from metering.filters import EVERYTHING, Filter
 from metering.http.app import json_response
@@ -39,7 +38,6 @@ from metering.http.shapes import (
     one_of,
 )
 from metering.http.shapes import page_of as page_shape
-from metering.position import Cutoff
 from metering.registry.customers import identifiers_of, resolve_many
 from metering.store.current import Selection
 from metering.store.explorer import StoredEvent, VersionHistory
@@ -186,26 +184,10 @@ class _Events:
             for number, one in corrections_of(found).items()
             if any(version.version == number for version in shown)
         }
-        moved = await self._moved(call.world, at.cutoff, call.path("event_type"), corrections)
-        objects = [{**_version_object(one), "moved": moved.get(one.version)} for one in shown]
+        place = call.world, at.cutoff
+        moved = await moved_by(services.lines, services.registry, services.store, place, corrections)
+        objects = [{**_version_object(one), "moved": _moved_object(moved.get(one.version))} for one in shown]
         return json_response(paged(objects, len(found), page), headers=at.headers)
-
-    async def _moved(
-        self, world: World, cutoff: Cutoff, event_type: str, corrections: Mapping[int, Correction]
-    ) -> dict[int, dict[str, Any]]:
-        """Give what each of these versions moved when it superseded another one."""
-        if not corrections:
-            return {}
-        services = self._services
-        named = sorted({event.customer_id for one in corrections.values() for event in one})
-        counting = await services.registry.read(read_counting, world, event_type, named)
-        moved = FiguresMoved(services.store, world, cutoff, counting)
-        figures = await services.store.run(lambda: [moved.by(correction) for correction in corrections.values()])
-        lines = await services.lines.lines_moved(world, cutoff, list(corrections.values()))
-        return {
-            number: {"figures": gained, "lines": list(own)}
-            for number, gained, own in zip(corrections, figures, lines, strict=True)
-        }
 
 
 def _page(services: Services, selection: Selection, where: Filter, page: Page, *, ascending: bool) -> dict[str, Any]:
@@ -217,6 +199,10 @@ def _page(services: Services, selection: Selection, where: Filter, page: Page, *
         explorer.events(selection, take=page.take, skip=page.skip, ascending=ascending, where=where) if wanted else []
     )
     return paged([event_object(event) for event in found], total, page)
+
+
+def _moved_object(moved: Moved | None) -> dict[str, Any] | None:
+    return None if moved is None else {"figures": list(moved.figures), "lines": list(moved.lines)}
 
 
 def _version_object(version: VersionHistory) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from billing.corrections import MovedLines
 from billing.invoices.model import Invoice, InvoiceStatus, LineItem
 from billing.pricing import EntryType, RatedTier
+from billing.simulations.runner import SimulationRunner
 from deploy.pages.invoices import OpenInvoices, open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
@@ -140,8 +141,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(folder, store, mode: Mode = Mode.TEST):
-    """Serve the pages for an account of their own."""
+async def staged(folder, store, mode: Mode = Mode.TEST, *, simulates: bool = True):
+    """Serve the pages for an account of their own. `simulates`: simulations are worked off."""
     registry = Registry(f"sqlite:///{folder}/registry.db")
     migrate(registry)
     account = await registry.write(create_account, "Northwind", NOW)
@@ -153,6 +154,8 @@ async def staged(folder, store, mode: Mode = Mode.TEST):
     importer = ImportRunner(registry, MemoryLogWriter(log), spool, lambda: stage.now)
     await importer.prepare()
     importing = asyncio.create_task(importer.run())
+    simulator = SimulationRunner(registry, store, lambda: stage.now)
+    simulating = asyncio.create_task(simulator.run()) if simulates else None
     services = PageServices(
         registry=registry,
         store=store,
@@ -164,6 +167,7 @@ async def staged(folder, store, mode: Mode = Mode.TEST):
         imports=Imports(registry, spool, importer, lambda: stage.now),
         lag=stage.read_lag,
         clock=lambda: stage.now,
+        simulations=simulator,
     )
     app = web.Application(middlewares=[answer_errors])
     add_pages(app, services)
@@ -174,8 +178,10 @@ async def staged(folder, store, mode: Mode = Mode.TEST):
         yield stage
     finally:
         await server.close()
-        importing.cancel()
-        await asyncio.gather(importing, return_exceptions=True)
+        running = [task for task in (importing, simulating) if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         registry.close()
 
 
