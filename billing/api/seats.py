@@ -28,6 +28,7 @@ from metering.timestamps import format_instant
 from metering.world import World
 
 _TRIES_MAX = 5
+_FAILURES = (400, 401, 403, 404, 409, 417, 422, 429, 503)
 
 
 def seat_routes(services: Services) -> list[Route]:
@@ -35,7 +36,9 @@ def seat_routes(services: Services) -> list[Route]:
     api = _Seats(services)
     summary = "Read the counts of connected seats now, all at one cut-off, and update those that differ"
     path, answer = "/v2/subscriptions/{id}/refresh-seat-products", array_of(SEAT_UPDATE)
-    return [Route("POST", path, Scope.WRITE, api.refresh, summary, TAG, 201, answer=answer)]
+    return [
+        Route("POST", path, Scope.WRITE, api.refresh, summary, TAG, 201, answer=answer, failures=_FAILURES),
+    ]
 
 
 class _Seats:
