@@ -49,8 +49,9 @@ class BillingReferences:
         product_id = connection.execute(by_product.limit(1)).scalar()
         if product_id is not None:
             return f"product {product_id}"
+        counted = (subscription_products.c.aggregator_id, subscription_products.c.seat_aggregator_id)
         by_subscription = sa.select(subscription_products.c.subscription_id).where(
-            of(subscription_products, aggregator.world), subscription_products.c.aggregator_id == aggregator.id
+            of(subscription_products, aggregator.world), sa.or_(*(column == aggregator.id for column in counted))
         )
         subscription_id = connection.execute(by_subscription.limit(1)).scalar()
         return _credits_by(connection, aggregator) if subscription_id is None else f"subscription {subscription_id}"

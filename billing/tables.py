@@ -121,7 +121,8 @@ subscriptions = sa.Table(
 )
 
 # `price_groups` are the rows that were chosen or agreed when the subscription was made: [{metering_filter, prices}].
-# `metering`: null is the payment interval, billed in full.
+# `metering`: null is the payment interval, billed in full. `seat_aggregator_id` counts connected seats by `seat_terms`;
+# `aggregator_id` is null then, for what is billed is the count.
 subscription_products = sa.Table(
     "subscription_products",
     metadata,
@@ -138,6 +139,8 @@ subscription_products = sa.Table(
     sa.Column("min_committed_count", ExactJson),
     sa.Column("price_groups", ExactJson, nullable=False),
     sa.Column("metering", ExactJson),
+    sa.Column("seat_aggregator_id", sa.String(64), index=True),
+    sa.Column("seat_terms", ExactJson),
 )
 
 # From which configurations of the catalog a product's prices were taken, in the order of its groups.
@@ -155,7 +158,7 @@ subscription_prices = sa.Table(
 )
 
 # What was changed of a subscription's products, from an instant on; rows are never changed. `count` and `price_groups`
-# are those after the change, where it is one of them.
+# are those after the change, where it is one of them; `cutoff` and `reason` are of a count that was read from usage.
 subscription_changes = sa.Table(
     "subscription_changes",
     metadata,
@@ -172,8 +175,34 @@ subscription_changes = sa.Table(
     sa.Column("count", ExactJson),
     sa.Column("price_groups", ExactJson),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("cutoff", sa.Text),
+    sa.Column("reason", sa.String(32)),
 )
 
+# What was last read of connected seats: `count` up to `cutoff`, null before the first time. At `next_refresh_at` they
+# are read again, null is not by the clock.
+seat_refreshes = sa.Table(
+    "seat_refreshes",
+    metadata,
+    sa.Column("subscription_product_id", sa.String(64), sa.ForeignKey("subscription_products.id"), primary_key=True),
+    *world_columns(),
+    sa.Column("subscription_id", sa.String(64), sa.ForeignKey("subscriptions.id"), nullable=False, index=True),
+    sa.Column("aggregator_id", sa.String(64), nullable=False, index=True),
+    sa.Column("schedule", sa.String(16), nullable=False),
+    sa.Column("count", ExactJson),
+    sa.Column("cutoff", sa.Text, nullable=False),
+    sa.Column("next_refresh_at", Instant, index=True),
+)
+
+# Up to which cut-off it was looked whose seats changed, of an aggregator with realtime seats.
+seat_checks = sa.Table(
+    "seat_checks",
+    metadata,
+    sa.Column("aggregator_id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("cutoff", sa.Text, nullable=False),
+)
 
 # `request` is what was asked, `cutoff` as of when. `worker` works on it, and says so again before `held_until`.
 simulations = sa.Table(

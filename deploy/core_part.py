@@ -16,6 +16,7 @@ import billing.api
 import metering.api
 from billing.corrections import MovedLines
 from billing.references import BillingReferences
+from billing.seats.refresher import SeatRefresher
 from billing.simulations.runner import SimulationRunner
 from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
 from deploy.backup.command import export_route
@@ -183,9 +184,11 @@ async def _serve(config: PartConfig, stop: asyncio.Event, tracing: ApplyTracing 
 def background(core: Core) -> dict[str, Work]:
     """Give what is done besides, wherever questions are answered."""
     checker = ThresholdChecker(core.registry, core.store, core.usage, core.versions.applied, now)
+    seats = SeatRefresher(core.registry, core.store, core.versions.applied, now)
     works: dict[str, Work] = {
         "use of keys": partial(flush_use, core.authenticator),
         "thresholds": checker.run,
+        "seats": seats.run,
         "simulations": core.simulator.run,
     }
     return works if core.rollups is None else {**works, "rollups": core.rollups.run}

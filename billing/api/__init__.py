@@ -8,6 +8,7 @@ from billing.api.preview import preview_routes
 from billing.api.price_books import price_book_routes
 from billing.api.price_configurations import price_configuration_routes
 from billing.api.products import product_routes
+from billing.api.seats import seat_routes
 from billing.api.services import Services
 from billing.api.simulations import simulation_routes
 from billing.api.subscription_updates import update_routes
@@ -26,6 +27,7 @@ def routes(services: Services) -> list[Route]:
         *plan_routes(services),
         *subscription_routes(services),
         *update_routes(services),
+        *seat_routes(services),
         *invoice_routes(services),
         *invoice_event_routes(services),
         *credit_routes(services),

@@ -23,10 +23,11 @@ from billing.catalog.registry import (
 )
 from billing.catalog.use import use_of_product
 from billing.tables import products
+from metering.aggregation import Operation
 from metering.http.app import json_response
 from metering.http.filtering import FilterField, Kind, filter_parameters, filters_of
 from metering.http.paging import PARAMETERS, Page, page_of, paged
-from metering.http.problem import ApiError, Fault, conflict, not_found
+from metering.http.problem import ApiError, Fault, conflict, not_found, refused
 from metering.http.reading import read_object
 from metering.http.route import Call, Route
 from metering.http.scope import Scope
@@ -119,6 +120,7 @@ class _Products:
         product, current = _require(connection, world, product_id)
         asked = read_product(body, product)
         aggregator = _aggregator_asked(connection, world, asked, self._clock(), by) or current
+        _require_count(product.type, aggregator)
         _require_credit_aggregators(connection, world, asked)
         check_named(connection, world, asked.configurations or ())
         changes: dict[str, Any] = {"details": asked.details, "aggregator_id": aggregator.id if aggregator else None}
@@ -149,6 +151,7 @@ def make_product(
         ApiError: 404 for what it names and is not there.
     """
     aggregator = _aggregator_asked(connection, world, asked, now, by)
+    _require_count(asked.type, aggregator)
     check_named(connection, world, asked.configurations or ())
     values = {
         "name": asked.name,
@@ -179,6 +182,13 @@ def _page(
 ) -> tuple[list[_Found], int]:
     found, total = list_products(connection, world, conditions=conditions, take=page.take, skip=page.skip)
     return [(product, _aggregator_of(connection, product)) for product in found], total
+
+
+def _require_count(kind: ProductType, aggregator: StoredAggregator | None) -> None:
+    """Refuse to count seats by anything but a count: they are whole, and there all the time."""
+    if kind is ProductType.SEAT and aggregator is not None and aggregator.operation is not Operation.COUNT:
+        message = f"aggregator_id: seats are counted by an aggregator of the operation count, and {aggregator.id} is a"
+        raise refused(f"{message} {aggregator.operation.value}: send another one")
 
 
 def _require_credit_aggregators(connection: sa.Connection, world: World, asked: ProductFields) -> None:

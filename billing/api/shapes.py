@@ -10,6 +10,12 @@ from billing.pricing import MODELS
 from billing.subscriptions.changes import CalculationMethod, ChangeType, Precision
 from billing.subscriptions.model import SubscriptionStatus
 from billing.subscriptions.reading import PRODUCTS_MAX
+from billing.subscriptions.seats import (
+    CHARGING_METHODS,
+    INVOICING_SCHEDULES,
+    ApplicationSchedule,
+    RefreshSchedule,
+)
 from billing.subscriptions.updating import APPLICATION_SCHEDULES, PAYMENT_SCHEDULES, TYPES, UPDATES_MAX
 from billing.windows import MeteringIntervalType
 from metering.api.aggregator_fields import AGGREGATOR, FILTER
@@ -161,7 +167,7 @@ _CREDITS = {
 _PRODUCT_TYPE = one_of([kind.value for kind in ProductType])
 _PRODUCT_FIELDS = {
     "name": NAME,
-    "aggregator_id": described(OPTIONAL_TEXT, "What a dynamic product is counted by."),
+    "aggregator_id": described(OPTIONAL_TEXT, "What counts a dynamic product, or connected seats."),
     "aggregator": described(ANY_OBJECT, "In its place: an aggregator by its id, or one to be created."),
     "price_configurations": array_of(NEW_CONFIGURATION),
     **_DETAILS,
@@ -187,12 +193,32 @@ PRODUCT = object_of(
 )
 
 _TERMS = {
-    "count": described(NUMBER, "1 when absent."),
+    "count": described(NUMBER, "1 when absent; connected seats begin with what is read first."),
     "min_amount": _optional(_AMOUNT),
     "max_amount": _optional(_AMOUNT),
     "min_committed_count": _OPTIONAL_NUMBER,
 }
 _WINDOW = one_of([kind.value for kind in MeteringIntervalType])
+_SEATS = {
+    "seat_refresh_schedule": described(
+        one_of([one.value for one in RefreshSchedule]), "When the count of connected seats is read; realtime if absent."
+    ),
+    "seat_refresh_interval": described(NEW_INTERVAL, "For the schedule periodic."),
+    "seat_application_schedule": described(
+        one_of([one.value for one in ApplicationSchedule]), "From when the subscription shows a count that was read."
+    ),
+    "seat_invoicing_schedule": described(
+        one_of(INVOICING_SCHEDULES), "Invoices are live: changes are in that of their period. custom is not served yet."
+    ),
+    "charging_method": described(
+        one_of(CHARGING_METHODS), "What of the running period is charged for another count; prorata if absent."
+    ),
+    "charging_precision": described(
+        one_of([one.value for one in Precision]), "In what its share is counted: calendar days, if absent."
+    ),
+    "charge_highest_value": described(BOOLEAN, "A lower count holds from the next period on."),
+    "refund_on_decrease": described(BOOLEAN, "A lower count gives back what is left of the period."),
+}
 _ALIGNMENT = one_of([alignment.value for alignment in BillingCycleAlignment])
 _NEW_PRODUCT_TERMS = {
     "payment_interval": described(NEW_INTERVAL, "Needed, but for products of the plan."),
@@ -204,6 +230,7 @@ _NEW_PRODUCT_TERMS = {
     ),
     "bill_usage_difference": described(BOOLEAN, "Bill what a period adds to its window; not for payment_interval."),
     "price_book_id": described(OPTIONAL_NAME, "Whose prices are asked first; the subscription's when absent."),
+    **_SEATS,
 }
 _NEW_SUBSCRIPTION_PRODUCT = {
     "id": NAME,
@@ -325,6 +352,7 @@ SUBSCRIPTION = object_of(
                     "price_groups": _optional(
                         array_of(object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}))
                     ),
+                    **{name: nullable(shape) for name, shape in _SEATS.items()},
                 },
                 title="SubscriptionProduct",
             )
@@ -388,9 +416,29 @@ UPDATE = object_of(
         "precision": one_of([one.value for one in Precision]),
         "count": _OPTIONAL_NUMBER,
         "prices": _optional(ROWS),
+        "cutoff": described(OPTIONAL_TEXT, "Of a count that was read: up to where usage was counted."),
+        "reason": described(one_of([one.value for one in RefreshSchedule], optional=True), "Why it was read."),
         "created_at": INSTANT,
     },
     title="SubscriptionUpdate",
+)
+SEAT_UPDATE = object_of(
+    {
+        "id": TEXT,
+        "application_schedule": one_of([one.value for one in ApplicationSchedule]),
+        "apply_at": described(INSTANT, "From when the count holds."),
+        "payment_schedule": one_of(INVOICING_SCHEDULES),
+        "calculation_method": _METHODS,
+        "adjustment_amount": described(
+            nullable(INTEGER), "What it adds to the running period, below 0 gives back; null is beyond 64 bits."
+        ),
+        "subscription_id": TEXT,
+        "product_id": TEXT,
+        "previous_count": NUMBER,
+        "new_count": NUMBER,
+        "next_refresh_date": described(OPTIONAL_INSTANT, "Where seats are refreshed periodically."),
+    },
+    title="SeatUpdate",
 )
 
 _ADJUSTMENT = object_of({"adjustment": TEXT, "amount": INTEGER}, title="Adjustment")

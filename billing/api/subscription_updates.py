@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -35,7 +35,7 @@ from metering.http.route import Call, Route
 from metering.http.scope import Scope
 from metering.http.shapes import array_of, object_of
 from metering.registry.customers import resolve
-from metering.timestamps import format_instant
+from metering.timestamps import EPOCH, format_instant
 from metering.world import World
 from metering.zones import zone_named
 
@@ -108,6 +108,8 @@ def update_object(subscription_id: str, made: _Made) -> dict[str, Any]:
         "precision": change.precision.value,
         "count": change.count,
         "prices": None if change.groups is None else list(change.groups[0].prices),
+        "cutoff": change.cutoff,
+        "reason": change.reason,
         "created_at": format_instant(change.created_at),
     }
 
@@ -148,7 +150,14 @@ class _Applying:
         )
         product = added_product(one, subscription, catalog, setting, effective_us)
         refuse_closed_period(subscription, product, effective_us, self.now)
-        insert_product(self.connection, subscription.world, subscription.id, product, len(subscription.products))
+        insert_product(
+            self.connection,
+            subscription.world,
+            subscription.id,
+            product,
+            position=len(subscription.products),
+            begins_at=EPOCH + timedelta(microseconds=effective_us),
+        )
         return change_of(one, self.asked, product, effective_us, self.now)
 
     def _change(
@@ -160,7 +169,7 @@ class _Applying:
         if one.type is ChangeType.REMOVE_PRODUCT:
             refuse_removed_twice(product)
         elif one.type is ChangeType.UPDATE_COUNT:
-            count_changed(product, kind)
+            count_changed(subscription, product, kind)
         else:
             change = prices_changed(one, change, subscription, product, kind)
         return change

@@ -23,6 +23,7 @@ from billing.subscriptions.registry import (
     find_subscription,
     list_subscriptions,
 )
+from billing.subscriptions.seats import FIELDS
 from billing.tables import subscriptions
 from metering.http.app import json_response
 from metering.http.choices import choices_of, values_of
@@ -201,7 +202,7 @@ def _product_object(agreed: SubscriptionProduct, names: Mapping[str, str]) -> di
     return {
         "id": agreed.product_id,
         "name": names[agreed.product_id],
-        "aggregator_id": agreed.aggregator_id,
+        "aggregator_id": agreed.aggregator_id if agreed.seats is None else agreed.seats.aggregator_id,
         "payment_interval": agreed.payment_interval.document(),
         "count": agreed.count,
         "min_amount": agreed.min_amount,
@@ -217,6 +218,7 @@ def _product_object(agreed: SubscriptionProduct, names: Mapping[str, str]) -> di
         "price_configuration_ids": list(agreed.price_configuration_ids),
         "prices": None if matrix else list(agreed.groups[0].prices),
         "price_groups": [group.document() for group in agreed.groups] if matrix else None,
+        **(dict.fromkeys(FIELDS) if agreed.seats is None else agreed.seats.terms.document()),
     }
 
 

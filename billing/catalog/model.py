@@ -18,7 +18,7 @@ class ProductType(StrEnum):
     DYNAMIC = "dynamic"
     """What an aggregator counts in the period."""
     SEAT = "seat"
-    """The `count` that was subscribed, in tiers or packs."""
+    """The `count` that was subscribed, or is read from an aggregator, in tiers or packs."""
     BUNDLE = "bundle"
     """The `count` that was subscribed, in packs."""
     CREDIT = "credit"

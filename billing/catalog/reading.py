@@ -60,9 +60,9 @@ def read_product(body: Mapping[str, Any], current: Product | None = None) -> Pro
         fields.fault("aggregator_id", "required", "a dynamic product needs one: send the id of an aggregator")
     configurations = _read_configurations(fields, kind, current)
     fields.refuse_faults()
-    if kind is not ProductType.DYNAMIC and counted:
+    if kind not in {ProductType.DYNAMIC, ProductType.SEAT} and counted:
         raise refused(
-            f"aggregator_id: only dynamic products are counted from events yet, a {kind} product by its count"
+            f"aggregator_id: dynamic and seat products are counted from events, a {kind} product is not: leave it out"
         )
     merged = {**(current.details if current else {}), **details}
     if len(dumps(merged)) > DETAILS_BYTES_MAX:

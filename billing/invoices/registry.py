@@ -87,14 +87,14 @@ def _read(connection: sa.Connection, world: World, periods: Sequence[OpenPeriod]
         total,
         found,
         resolve_many(connection, world, customer_ids_wanted),
-        _identifiers(connection, world, customer_ids_wanted),
+        identifiers_of(connection, world, customer_ids_wanted),
         product_names(connection, world, {product.product_id for product in products}),
         {aggregator.id: aggregator for aggregator in in_force(connection, world, stored, revision)},
     )
 
 
-def _identifiers(connection: sa.Connection, world: World, customers: Sequence[str]) -> dict[str, list[str]]:
-    """Give every id under which events may name each customer."""
+def identifiers_of(connection: sa.Connection, world: World, customers: Sequence[str]) -> dict[str, list[str]]:
+    """Give every id under which events may name each customer, by our id."""
     query = (
         sa.select(customer_ids.c.customer_id, customer_ids.c.identifier)
         .where(of(customer_ids, world), customer_ids.c.customer_id.in_(customers))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from billing.catalog.model import Product, ProductStatus
+from billing.catalog.model import Product, ProductStatus, ProductType
 from billing.catalog.registry import find_products
 from billing.catalog.selection import Wanted, choose
 from billing.interval import Interval
@@ -38,7 +38,12 @@ def read_offers(connection: sa.Connection, world: World, event_type: str) -> lis
     query = (
         sa.select(products.c.id)
         .join(aggregators, aggregators.c.id == products.c.aggregator_id)
-        .where(of(products, world), products.c.status == ProductStatus.ACTIVE.value, aggregators.c.entity == event_type)
+        .where(
+            of(products, world),
+            products.c.type == ProductType.DYNAMIC.value,  # An event is no price of a seat: its count is.
+            products.c.status == ProductStatus.ACTIVE.value,
+            aggregators.c.entity == event_type,
+        )
         .order_by(products.c.created_at, products.c.id)
         .limit(OFFERS_MAX)
     )

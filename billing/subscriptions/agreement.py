@@ -17,6 +17,7 @@ from billing.interval import Interval
 from billing.pricing.rows import named
 from billing.subscriptions.model import SubscriptionProduct
 from billing.subscriptions.reading import MeteringAsked, ProductAsked, SubscriptionAsked, starts_within_reach
+from billing.subscriptions.seats import FIELDS, ConnectedSeats, SeatTerms
 from billing.windows import Metering, MeteringIntervalType
 from metering.http.problem import ApiError, Fault, PathPart, invalid_field, refused
 from metering.ids import new_id
@@ -95,12 +96,13 @@ def agree_product(
     priced = _priced(path, asked, product, wanted)
     groups = tuple(one.group for one in priced)
     check_terms(path, asked.min_committed_count, product, groups)
+    seats = _seats(path, asked, product)
     return SubscriptionProduct(
         new_id("spr"),
         product.id,
-        product.aggregator_id,
+        product.aggregator_id if seats is None else None,
         asked.payment_interval,
-        asked.count,
+        asked.count if asked.count is not None else Decimal(1 if seats is None else 0),
         asked.min_amount,
         asked.max_amount,
         asked.min_committed_count,
@@ -108,6 +110,7 @@ def agree_product(
         _metering(path, asked, product, setting),
         tuple(one.id for one in priced if one.id),
         priced[0].price_book_id,
+        seats=seats,
     )
 
 
@@ -186,6 +189,19 @@ def check_terms(
         raise refused(f"{where}: a {product.type} product has no units to commit to: send count")
     if committed is not None and is_matrix(groups):
         raise refused(f"{where}: a commitment cannot be shared out among metering filters: leave it out")
+
+
+def _seats(path: Sequence[PathPart], asked: ProductAsked, product: Product) -> ConnectedSeats | None:
+    """Settle how the count of a seat product is read, or refuse what is none of its kind."""
+    if product.type is ProductType.SEAT and product.aggregator_id is not None:
+        return ConnectedSeats(product.aggregator_id, asked.seats or SeatTerms())
+    if asked.seats is not None:
+        where = named((*path, FIELDS[0]))
+        raise refused(
+            f"{where}: this and its like are for seat products that an aggregator counts, which {product.id} is not: "
+            f"leave {', '.join(FIELDS)} out"
+        )
+    return None
 
 
 def _metering(path: Sequence[PathPart], asked: ProductAsked, product: Product, setting: Setting) -> Metering:

@@ -110,12 +110,17 @@ def refuse_removed_twice(product: SubscriptionProduct) -> None:
         raise conflict(f"product {product.product_id} is removed on {gone} already")
 
 
-def count_changed(product: SubscriptionProduct, kind: Product) -> None:
+def count_changed(subscription: Subscription, product: SubscriptionProduct, kind: Product) -> None:
     """Refuse to set a count that is counted from events.
 
     Raises:
         ApiError: 422.
     """
+    if product.seats is not None:
+        message = (
+            f"payload.count: the seats of product {kind.id} are counted by aggregator {product.seats.aggregator_id}"
+        )
+        raise refused(f"{message}: POST /v2/subscriptions/{subscription.id}/refresh-seat-products in place of this")
     if product.aggregator_id is not None:
         raise refused(f"payload.count: product {kind.id} is counted from events: its count cannot be set")
 

@@ -46,7 +46,10 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one product, from `effective_us` on. `count` and `groups` are those after it, None as before."""
+    """One change of one product, from `effective_us` on. `count` and `groups` are those after it, None as before.
+
+    Of a count that was read from usage, `cutoff` says up to where and `reason` why it was read.
+    """
 
     id: str
     subscription_product_id: str
@@ -57,6 +60,8 @@ class Change:
     count: Decimal | None
     groups: Sequence[PriceGroup] | None
     created_at: datetime
+    cutoff: str | None = None
+    reason: str | None = None
 
     def share(self, cycle: Cycle) -> Fraction:
         """Give the share of the period that holds the change's instant which is charged or given back for it."""

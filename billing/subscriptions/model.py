@@ -5,15 +5,16 @@ customer moves neither what was agreed nor the periods that have begun.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from billing.catalog.model import PriceGroup
 from billing.interval import Interval
-from billing.periods import BillingCycleAlignment, Cycle
+from billing.periods import BillingCycleAlignment, Cycle, period_holding
 from billing.subscriptions.changes import Change
+from billing.subscriptions.seats import ApplicationSchedule, ConnectedSeats
 from billing.subscriptions.timeline import Part, at, billed_in, segments
 from billing.windows import EACH_PERIOD, Life, Metering, MeteringIntervalType
 from metering.timestamps import microseconds
@@ -40,8 +41,9 @@ class SubscriptionProduct:
     """One product of a subscription and what was agreed about it. Amounts are minor units of its currency.
 
     `groups` has one entry, or the groups of a matrix in order. `aggregator_id` is set when units are counted from
-    events; otherwise they are `count`. `price_configuration_ids` are those of the catalog that `groups` were taken
-    from, none where prices were sent along, and `price_book_id` is theirs.
+    events; otherwise they are `count`, which an aggregator is asked for where there are `seats`.
+    `price_configuration_ids` are those of the catalog that `groups` were taken from, none where prices were sent along,
+    and `price_book_id` is theirs.
 
     `count` and `groups` are those that it began with, and `changes` what became of them, in the order in which they
     hold. It is there from `since_us` to `until_us`: None is as long as the subscription. What a period bills of it is
@@ -67,6 +69,7 @@ class SubscriptionProduct:
     until_us: int | None = None
     part: Part | None = None
     line_suffix: str = ""
+    seats: ConnectedSeats | None = None
 
     @property
     def line_key(self) -> str:
@@ -128,8 +131,18 @@ class Subscription:
             for one in segments(product):
                 begins, ends = one.since_us, one.until_us
                 if (begins is None or begins <= instant_us) and (ends is None or instant_us < ends):
-                    out.append(at(one, instant_us))
+                    out.append(self._shown(at(one, instant_us), product, instant_us))
         return out
+
+    def _shown(
+        self, standing: SubscriptionProduct, product: SubscriptionProduct, instant_us: int
+    ) -> SubscriptionProduct:
+        """Give a product with the count that the subscription shows: seats may be shown from the next period on."""
+        if product.seats is None or product.seats.terms.application is ApplicationSchedule.IMMEDIATELY:
+            return standing
+        life = self.life(product)
+        begun = period_holding(instant_us, life.payments, life.starts_us)
+        return standing if begun is None else replace(standing, count=at(product, begun.start_us).count)
 
     def _window_cycle(self, metering: Metering) -> Cycle | None:
         if metering.type is MeteringIntervalType.SUBSCRIPTION_COMMITMENT:

@@ -8,6 +8,7 @@ from billing.catalog.plans import Plan
 from billing.interval import read_interval
 from billing.periods import BillingCycleAlignment
 from billing.subscriptions.reading import PRODUCTS_MAX, read_product_terms
+from billing.subscriptions.seats import FIELDS
 from metering.http.fields import Fields
 from metering.http.json import dumps
 from metering.http.problem import refused, too_large
@@ -25,6 +26,7 @@ TERMS = (
     "metering_interval_start_at",
     "bill_usage_difference",
     "price_book_id",
+    *FIELDS,
 )
 """What a plan says of a product, as a subscription does."""
 TAKEN_OVER = ("commitment_interval", "billing_cycle_alignment")

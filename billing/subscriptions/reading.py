@@ -9,6 +9,7 @@ from billing.errors import InvalidPriceError
 from billing.interval import Interval, read_interval
 from billing.money import AMOUNT_MAX, read_currency
 from billing.periods import BillingCycleAlignment
+from billing.subscriptions.seats import SeatTerms, read_seats
 from billing.windows import MeteringIntervalType
 from metering.decimals import exact_number
 from metering.http.fields import Fields
@@ -32,17 +33,21 @@ class MeteringAsked:
 
 @dataclass(frozen=True, slots=True)
 class ProductAsked:
-    """One product as it was asked for. `prices` are rows that take the place of the catalog's, unread."""
+    """One product as it was asked for. `prices` are rows that take the place of the catalog's, unread.
+
+    `count` is None where it was not sent, and `seats` where nothing was sent of it.
+    """
 
     product_id: str
     payment_interval: Interval
-    count: Decimal
+    count: Decimal | None
     min_amount: int | None
     max_amount: int | None
     min_committed_count: Decimal | None
     prices: Any
     metering: MeteringAsked = MeteringAsked()
     price_book_id: str | None = None
+    seats: SeatTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,16 +165,16 @@ def read_product_terms(reader: Fields, where: str) -> ProductAsked | None:
     most = reader.integer("max_amount", least=0, most=AMOUNT_MAX)
     if least is not None and most is not None and least > most:
         reader.fault("min_amount", "min_above_max", f"is {least}, above the max_amount {most}: lower it")
-    metering = _read_metering(reader)
+    metering, seats = _read_metering(reader), read_seats(reader, where)
     book_id = reader.name("price_book_id")
     if reader.raw("price") is not None and reader.raw("prices") is not None:
         reader.fault("price", "contradiction", "stands for prices of one row: send one of the two")
     if product_id is None or interval is None or len(reader.faults) != noted:
         return None
-    count = Decimal(1) if count is None else count
     _refuse_unserved(reader, where)
     _refuse_difference(metering, where)
-    return ProductAsked(product_id, interval, count, least, most, committed, _sent_prices(reader), metering, book_id)
+    prices = _sent_prices(reader)
+    return ProductAsked(product_id, interval, count, least, most, committed, prices, metering, book_id, seats)
 
 
 def _sent_prices(reader: Fields) -> Any:

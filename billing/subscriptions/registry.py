@@ -14,9 +14,19 @@ from billing.subscriptions.agreement import Agreement
 from billing.subscriptions.changes import LIFE_CHANGES, CalculationMethod, Change, ChangeType, Precision
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.reading import SubscriptionAsked
-from billing.tables import of, owner, subscription_changes, subscription_prices, subscription_products, subscriptions
+from billing.subscriptions.seats import ConnectedSeats, RefreshSchedule
+from billing.tables import (
+    of,
+    owner,
+    seat_refreshes,
+    subscription_changes,
+    subscription_prices,
+    subscription_products,
+    subscriptions,
+)
 from billing.windows import Metering
 from metering.ids import new_id
+from metering.position import NOTHING
 from metering.timestamps import EPOCH, microseconds
 from metering.world import Mode, World
 
@@ -47,16 +57,22 @@ def create_subscription(
         )
     )
     for position, one in enumerate(agreement.products):
-        insert_product(connection, world, subscription_id, one, position)
+        insert_product(connection, world, subscription_id, one, position=position, begins_at=agreement.starts_at)
     found = find_subscription(connection, world, subscription_id)
     assert found is not None
     return found
 
 
 def insert_product(
-    connection: sa.Connection, world: World, subscription_id: str, one: SubscriptionProduct, position: int
+    connection: sa.Connection,
+    world: World,
+    subscription_id: str,
+    one: SubscriptionProduct,
+    *,
+    position: int,
+    begins_at: datetime,
 ) -> None:
-    """Keep what was agreed about one product."""
+    """Keep what was agreed about one product; connected seats are to be read when it begins."""
     values = {
         "id": one.id,
         **owner(world),
@@ -71,8 +87,23 @@ def insert_product(
         "min_committed_count": one.min_committed_count,
         "price_groups": [group.document() for group in one.groups],
         "metering": one.metering.document(),
+        "seat_aggregator_id": None if one.seats is None else one.seats.aggregator_id,
+        "seat_terms": None if one.seats is None else one.seats.terms.document(),
     }
     connection.execute(subscription_products.insert().values(**values))
+    if one.seats is not None:
+        manual = one.seats.terms.refresh is RefreshSchedule.MANUAL
+        connection.execute(
+            seat_refreshes.insert().values(
+                subscription_product_id=one.id,
+                **owner(world),
+                subscription_id=subscription_id,
+                aggregator_id=one.seats.aggregator_id,
+                schedule=one.seats.terms.refresh.value,
+                cutoff=NOTHING.encode(),
+                next_refresh_at=None if manual else begins_at,
+            )
+        )
     taken = [
         {
             "id": new_id("spp"),
@@ -171,6 +202,8 @@ def changes_of(
             None if row.count is None else Decimal(row.count),
             None if row.price_groups is None else _groups(row.price_groups),
             row.created_at,
+            row.cutoff,
+            row.reason,
         )
         found.setdefault(change.subscription_product_id, []).append(change)
     return found
@@ -190,6 +223,8 @@ def insert_change(connection: sa.Connection, subscription: Subscription, change:
         "count": change.count,
         "price_groups": None if change.groups is None else [group.document() for group in change.groups],
         "created_at": change.created_at,
+        "cutoff": change.cutoff,
+        "reason": change.reason,
     }
     connection.execute(subscription_changes.insert().values(**values))
     touched = subscriptions.update().where(subscriptions.c.id == subscription.id)
@@ -221,6 +256,9 @@ def _product(row: Any, taken: Sequence[Any], changes: Sequence[Change]) -> Subsc
         tuple(change for change in changes if change.type not in LIFE_CHANGES),
         None if added is None else added.effective_us,
         None if removed is None else removed.effective_us,
+        seats=None
+        if row.seat_aggregator_id is None
+        else ConnectedSeats.from_document(row.seat_aggregator_id, row.seat_terms),
     )
 
 

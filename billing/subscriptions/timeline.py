@@ -2,7 +2,9 @@
 
 A product that is counted from events is billed by segments: a change of its prices ends one, and the next begins with
 windows of its own, so usage is charged by the prices of its time. A fee, a seat or a bundle is billed for its count at
-the period's begin, and for each change within the period on a line of its own: what it adds or gives back.
+the period's begin, and for each change within the period on a line of its own: what it adds or gives back. Connected
+seats without refunds are paid for to the end of the period: fewer give nothing back, and more are charged beyond what
+was paid for.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from billing.catalog.model import PriceGroup
 from billing.periods import Cycle
-from billing.subscriptions.changes import CalculationMethod
+from billing.subscriptions.changes import CalculationMethod, Change
 from metering.windows import Window
 
 if TYPE_CHECKING:
@@ -84,9 +86,9 @@ def billed_in(
     yield replace(current, part=Part(added.share(cycle))) if added is not None and within else current
     for change in product.changes:
         if start_us < change.effective_us < end_us:
-            following = _after(current, change.count, change.groups)
+            following = _charged_after(current, change)
             share = change.share(cycle)
-            if share:
+            if share and following is not current:
                 yield replace(following, part=Part(share, current), line_suffix=change.id)
             current = following
     removed = product.removed
@@ -97,6 +99,19 @@ def billed_in(
             whole = removed.method is CalculationMethod.PAY_IN_FULL
             part = Part(share, current, removed=True, gives_all_back=whole)
             yield replace(current, part=part, line_suffix=removed.id)
+
+
+def _charged_after(product: "SubscriptionProduct", change: Change) -> "SubscriptionProduct":
+    """Give what is charged for in the running period after a change, the same object where nothing more is.
+
+    Connected seats without refunds that are fewer are paid for all the same.
+    """
+    following = _after(product, change.count, change.groups)
+    if product.seats is None or product.seats.terms.refunds:
+        return following
+    following = replace(following, count=max(product.count, following.count))
+    unmoved = (following.count, following.groups) == (product.count, product.groups)
+    return product if unmoved else following
 
 
 def _after(

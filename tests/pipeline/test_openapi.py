@@ -162,6 +162,7 @@ def tell_story(described):
     wanted["products"][0]["payment_interval"] = monthly
     kept, ended, again = (call("POST", "/v2/subscriptions", body=wanted)["id"] for _ in range(3))
     tell_of_updates(call, sold, kept)
+    tell_of_seats(call, sold, wanted)
     call("POST", "/v1/subscriptions/refresh")
     call("POST", "/v1/subscriptions/{id}/cancel", id=ended)
     call("PUT", "/v1/subscriptions/{id}/cancel", id=again)
@@ -244,6 +245,16 @@ def tell_of_updates(call, sold, subscription):
     removed = {"type": "remove_product", "payload": {"product_id": one_more}}
     call("POST", "/v1/subscriptions/{id}/update-many", id=subscription, body={"updates": [removed]})
     call("GET", "/v1/subscriptions/{id}/updates", id=subscription)
+
+
+def tell_of_seats(call, sold, wanted):
+    """Subscribe to connected seats, and read their count."""
+    users = call("POST", "/v1/aggregators", body={"name": "Users", "entity": "call", "operation": "count"})["id"]
+    seats = call("POST", "/v1/products", body={**sold, "name": "Seats", "type": "seat", "aggregator_id": users})["id"]
+    terms = {"id": seats, "payment_interval": {"period": "months"}, "charge_highest_value": True}
+    terms |= {"seat_refresh_schedule": "periodic", "seat_refresh_interval": {"period": "days"}}
+    team = call("POST", "/v2/subscriptions", body={**wanted, "products": [terms]})["id"]
+    call("POST", "/v2/subscriptions/{id}/refresh-seat-products", id=team)
 
 
 def test_every_operation_goes_well_and_answers_as_described(described, names):

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from billing.subscriptions.seats import FIELDS
+
 FEE = [{"type": "fee", "amount": 20000}]
 VOLUME = [{"type": "volume", "from": 0, "to": None, "amount": 5}]
 MONTH, YEAR = {"period": "months", "count": 1}, {"period": "years", "count": 1}
@@ -37,6 +39,7 @@ async def test_a_subscription_comes_back_with_what_was_agreed(shop):
             "price_configuration_ids": [product["price_configurations"][0]["id"]],
             "prices": FEE,
             "price_groups": None,
+            **dict.fromkeys(FIELDS),
         }
     ]
     assert (made["status"], made["customer_id"], made["currency"]) == ("active", customer["id"], "EUR")

@@ -44,6 +44,8 @@ async def test_a_count_changes_from_now_on(shop, clock):
         "precision": "calendar_days",
         "count": 5,
         "prices": None,
+        "cutoff": None,
+        "reason": None,
         "created_at": "2026-03-20T12:00:00.000Z",
     }
     assert answer.json["id"].startswith("supd_")
