@@ -57,6 +57,9 @@ async def one_of_everything(client):
             "price_configurations": [{"currency": "EUR", "prices": prices}],
         },
     )
+    connected = {"name": "marker-seats", "type": "seat", "aggregator_id": aggregator["id"]}
+    connected["price_configurations"] = [{"currency": "EUR", "prices": prices}]
+    seats = await client.call("POST", "/v1/products", connected)
     drawn = [{"aggregator_id": aggregator["id"], "weight": 2}]
     held = {"name": "marker-credits", "type": "credit", "credit_aggregators": drawn}
     subscription = await client.call(
@@ -66,7 +69,10 @@ async def one_of_everything(client):
             "customer_id": "marker-x",
             "starts_at": "2024-01-01",
             "activation_strategy": "start_date",
-            "products": [{"id": product["id"], "payment_interval": {"period": "years", "count": 1}}],
+            "products": [
+                {"id": product["id"], "payment_interval": {"period": "years", "count": 1}},
+                {"id": seats["id"], "payment_interval": {"period": "years", "count": 1}},
+            ],
         },
     )
     event = {

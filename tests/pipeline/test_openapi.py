@@ -253,7 +253,7 @@ def tell_of_seats(call, sold, wanted):
     seats = call("POST", "/v1/products", body={**sold, "name": "Seats", "type": "seat", "aggregator_id": users})["id"]
     terms = {"id": seats, "payment_interval": {"period": "months"}, "charge_highest_value": True}
     terms |= {"seat_refresh_schedule": "periodic", "seat_refresh_interval": {"period": "days"}}
-    team = call("POST", "/v2/subscriptions", body={**wanted, "products": [terms]})["id"]
+    team = call("POST", "/v2/subscriptions", body={**wanted, "starts_at": "2024-02-01", "products": [terms]})["id"]
     call("POST", "/v2/subscriptions/{id}/refresh-seat-products", id=team)
 
 

@@ -31,7 +31,8 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
     """Another account, the same account's other mode, keys without the scope, and no key at all."""
     customer = await shop.customer(external_id="wall-1")
     product = await shop.product(name="Secret calls")
-    subscription = await shop.subscription(customer, product)
+    seats = await shop.product([VOLUME], kind="seat", name="Secret calls", aggregator_id=product["aggregator_id"])
+    subscription = await shop.subscription(customer, product, seats)
     (invoice,) = await shop.invoices()
     drawn = [{"aggregator_id": product["aggregator_id"], "weight": 1}]
     held = await shop.made("/v1/products", {"name": "Secret credits", "type": "credit", "credit_aggregators": drawn})
@@ -157,6 +158,14 @@ SOUND = {
                 "id": "",
                 "payment_interval": MONTH,
                 "count": 1,
+                "seat_refresh_schedule": "periodic",
+                "seat_refresh_interval": MONTH,
+                "seat_application_schedule": "next_period",
+                "seat_invoicing_schedule": "next_invoice",
+                "charging_method": "prorata",
+                "charging_precision": "milliseconds",
+                "charge_highest_value": True,
+                "refund_on_decrease": False,
                 "price_configurations": [{"currency": "EUR", "prices": [VOLUME]}],
             }
         ],
@@ -172,6 +181,10 @@ SOUND = {
             "billing_interval_period": "months",
             "billing_interval_count": 1,
             "count": 1,
+            "seat_refresh_schedule": "periodic",
+            "seat_refresh_interval": MONTH,
+            "charging_method": "prorata",
+            "charge_highest_value": True,
             "usage_interval_type": "item_payment_interval",
             "prices": [VOLUME],
         },
@@ -228,7 +241,7 @@ async def test_whatever_stands_in_a_field_is_answered_or_refused(shop, path):
     if path in {"/v2/subscriptions", "/v1/plans"}:
         body = with_at(body, ("products", 0, "id"), product["id"])
     if path == "/v1/subscriptions/{id}/update":
-        other = await shop.product(name="other")
+        other = await shop.product([VOLUME], kind="seat", name="other", aggregator_id=product["aggregator_id"])
         subscription = await shop.subscription(await shop.customer(), product)
         path = path.replace("{id}", subscription["id"])
         body = with_at(body, ("payload", "product_id"), other["id"])
