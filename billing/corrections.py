@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from billing.invoices.begun import outline_of
 from billing.invoices.model import invoice_id, line_item_id
 from billing.marginal.lines import TouchedLine
 from billing.marginal.model import CountedEvent, MarginalPrice
 from billing.marginal.prices import priced_lines
 from billing.money import MONEY
-from billing.periods import period_holding
 from metering.api.seams import Correction
 from metering.http.json import loads
 from metering.position import Cutoff
 from metering.registry.engine import Registry
 from metering.store.client import Store
 from metering.store.explorer import StoredEvent
-from metering.timestamps import format_instant, microseconds
+from metering.timestamps import format_instant
 from metering.windows import Window
 from metering.world import World
 
@@ -61,12 +61,7 @@ class MovedLines:
 def _period(line: TouchedLine, event: StoredEvent) -> Window:
     subscription = line.subscription
     assert subscription is not None, "what an event of a customer costs is agreed"
-    period = period_holding(
-        event.timestamp_us,
-        subscription.cycle(line.product.payment_interval),
-        microseconds(subscription.starts_at),
-        None if subscription.cancelled_at is None else microseconds(subscription.cancelled_at),
-    )
+    period = outline_of(subscription).period_holding(line.product.payment_interval, event.timestamp_us)
     assert period is not None, "a line is of the period that holds the event"
     return period
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from billing.interval import Interval
 from billing.invoices.model import invoice_id
-from billing.periods import BillingCycleAlignment, Calendar, Cycle
-from metering.timestamps import LATEST_US
+from billing.periods import BillingCycleAlignment, Calendar, Cycle, period_holding
+from billing.subscriptions.model import Subscription
+from metering.timestamps import LATEST_US, microseconds
 from metering.windows import Window
 from metering.zones import zone_named
 
@@ -61,10 +62,30 @@ class Outline:
                 merged.append((start, end))
         return [(start, None if end == LATEST_US else end) for start, end in merged]
 
+    def period_holding(self, interval: Interval, instant_us: int) -> Window | None:
+        """Give the period of an interval that holds an instant, begun or not; None where there is none."""
+        cycle = self.cycle(interval)
+        found = (period_holding(instant_us, cycle, starts_us, ends_us) for starts_us, ends_us in self.lives(interval))
+        return next((period for period in found if period is not None), None)
+
     def cycle(self, interval: Interval) -> Cycle:
         """Give the cycle of the periods of an interval."""
         aligned = self.alignment is BillingCycleAlignment.ANNIVERSARY
         return Cycle(interval, zone_named(self.timezone), self.starts_us if aligned else None)
+
+
+def outline_of(subscription: Subscription) -> Outline:
+    """Give the outline of one subscription that was read as a whole."""
+    products = subscription.products
+    return Outline(
+        subscription.id,
+        subscription.timezone,
+        microseconds(subscription.starts_at),
+        None if subscription.cancelled_at is None else microseconds(subscription.cancelled_at),
+        list(dict.fromkeys(product.payment_interval for product in products)),
+        subscription.billing_cycle_alignment,
+        [PartOfLife(product.payment_interval, product.since_us, product.until_us) for product in products],
+    )
 
 
 class OpenPeriod(NamedTuple):

@@ -19,9 +19,9 @@ from billing.marginal.model import CountedEvent, Group, MarginalPrice
 from billing.marginal.registry import Agreed
 from billing.money import MONEY, to_decimal
 from billing.periods import period_holding
-from billing.pricing import EventPrices, unrounded
+from billing.pricing import EventPrices, settle, unrounded
 from billing.subscriptions.model import Subscription, SubscriptionProduct
-from billing.windows import metered_windows
+from billing.windows import MeteredWindow, metered_windows
 from metering.aggregation import ADDS_UP, NEEDS_PROPERTY, Occurrence, Usage, plus, value_of
 from metering.filters import matches
 from metering.registry.aggregators import StoredAggregator
@@ -37,7 +37,8 @@ _DIGEST_CHARACTERS = 16
 class TouchedLine:
     """A line that an event is in: of which product and period, by the prices of which group it is charged.
 
-    `subscription` is None for what the catalog offers to everybody.
+    `subscription` is None for what the catalog offers to everybody. `earlier` is the window up to the end of each
+    period before it, where only the difference is billed.
     """
 
     subscription: Subscription | None
@@ -46,6 +47,7 @@ class TouchedLine:
     aggregator: StoredAggregator
     window: Window
     group: int
+    earlier: Sequence[Window] = ()
 
     @property
     def needs_values(self) -> bool:
@@ -55,10 +57,14 @@ class TouchedLine:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """What else was counted for a line: a figure for each group; where events are charged one by one, each in order."""
+    """What else was counted for a line: a figure for each group; where events are charged one by one, each in order.
+
+    `earlier` is what was counted of each of the line's earlier windows.
+    """
 
     usages: Sequence[Usage]
     values: Sequence[PlacedValue] | None = None
+    earlier: Sequence["Others"] = ()
 
 
 def touched_lines(event: CountedEvent, agreed: Agreed) -> list[TouchedLine]:
@@ -71,9 +77,14 @@ def touched_lines(event: CountedEvent, agreed: Agreed) -> list[TouchedLine]:
         for product in subscription.standing_at(event.timestamp_us):
             aggregator = agreed.aggregators.get(product.aggregator_id or "")
             group = None if aggregator is None else group_of(event, aggregator, product.groups)
-            window = _window(event, subscription, product)
-            if aggregator is not None and group is not None and window is not None:
-                found.append(TouchedLine(subscription, subscription.currency, product, aggregator, window, group))
+            metered = _metered(event, subscription, product)
+            if aggregator is not None and group is not None and metered is not None:
+                window, earlier = Window(*metered.so_far[:2]), [Window(*span[:2]) for span in metered.earlier]
+                if metered.so_far.stored_by_us is not None:
+                    earlier = []  # Those are told apart by when events were stored, and hold this one's timestamp too.
+                found.append(
+                    TouchedLine(subscription, subscription.currency, product, aggregator, window, group, earlier)
+                )
     return found
 
 
@@ -86,7 +97,8 @@ def marginal_price(event: CountedEvent, line: TouchedLine, others: Others) -> Ma
     without = _counted(line, others.usages, _values(line, others.usages, others.values))
     values = None if others.values is None else _values_with(event, others.values, _value(event, line.aggregator))
     counted = _counted(line, usages, _values(line, usages, values))
-    amount = MONEY.subtract(_amount(line, counted), _amount(line, without))
+    billed = _billed(line, others.earlier)
+    amount = MONEY.subtract(_amount(line, counted, billed), _amount(line, without, billed))
     subscription = line.subscription
     return MarginalPrice(
         None if subscription is None else subscription.customer_id,
@@ -134,8 +146,17 @@ def _values_with(event: CountedEvent, values: Sequence[PlacedValue], added: Deci
     return [*values[:at], PlacedValue(*place, added), *values[at:]]
 
 
-def _amount(line: TouchedLine, counted: Counted) -> Decimal:
-    return to_decimal(unrounded(*charged(line.product, counted, _WHOLE)))
+def _amount(line: TouchedLine, counted: Counted, billed: int | None) -> Decimal:
+    exact = unrounded(*charged(line.product, counted, _WHOLE))
+    return to_decimal(exact if billed is None else max(Fraction(0), exact - billed))
+
+
+def _billed(line: TouchedLine, earlier: Sequence[Others]) -> int | None:
+    """Give the most that earlier periods came to, as the invoice takes it off; None where it takes nothing off."""
+    if not line.earlier:
+        return None
+    counted = [_counted(line, one.usages, _values(line, one.usages, one.values)) for one in earlier]
+    return max(0, *(settle(*charged(line.product, one, _WHOLE)).signed_amount for one in counted))
 
 
 def _value(event: CountedEvent, aggregator: StoredAggregator) -> Decimal:
@@ -145,7 +166,7 @@ def _value(event: CountedEvent, aggregator: StoredAggregator) -> Decimal:
     return value_of(event.record, aggregator.counted()) or Decimal(0)
 
 
-def _window(event: CountedEvent, subscription: Subscription, product: SubscriptionProduct) -> Window | None:
+def _metered(event: CountedEvent, subscription: Subscription, product: SubscriptionProduct) -> MeteredWindow | None:
     """Give what the period that holds the event bills of the metering window that does."""
     period = period_holding(
         event.timestamp_us,
@@ -158,7 +179,7 @@ def _window(event: CountedEvent, subscription: Subscription, product: Subscripti
     for window in metered_windows(period, product.metering, subscription.life(product)):
         span = window.so_far
         if span.start_us <= event.timestamp_us < span.end_us:
-            return Window(span.start_us, span.end_us)
+            return window
     return None
 
 

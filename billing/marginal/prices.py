@@ -22,6 +22,7 @@ from metering.store.client import Store
 from metering.store.measures import unique_text
 from metering.store.questions import Counting, Question, figures_of
 from metering.store.usage import PlacedValue, Scope, UsageReader
+from metering.windows import Window
 from metering.world import World
 
 
@@ -88,10 +89,15 @@ class _Asking:
                 but_record_id=self._event.record_id,
                 known=self._known(aggregator),
             )
-            questions = [Question(self._customer_ids, *line.window) for line in together]
-            for line, usages in zip(together, figures_of(self._store, counting, questions), strict=True):
-                values = self._values(line, usages[0]) if line.needs_values else None
-                counted[line.product.id] = Others(usages, values)
+            asked = [(line, window) for line in together for window in (*line.earlier, line.window)]
+            questions = [Question(self._customer_ids, *window) for _, window in asked]
+            before: list[Others] = []
+            for (line, window), usages in zip(asked, figures_of(self._store, counting, questions), strict=True):
+                values = self._values(line, window, usages[0]) if line.needs_values else None
+                if len(before) < len(line.earlier):
+                    before.append(Others(usages, values))
+                else:
+                    counted[line.product.id], before = Others(usages, values, before), []
         return [(line, counted[line.product.id]) for line in lines]
 
     def _known(self, aggregator: Aggregator) -> str | None:
@@ -101,19 +107,19 @@ class _Asking:
         text = distinct_text(self._event.record, aggregator)
         return None if text is None else unique_text(text)
 
-    def _values(self, line: TouchedLine, usage: Usage) -> Sequence[PlacedValue]:
+    def _values(self, line: TouchedLine, window: Window, usage: Usage) -> Sequence[PlacedValue]:
         aggregator = line.aggregator.counted()
         if aggregator.operation not in ADDS_UP:
             return ()  # They are charged as one event is.
         if usage.count > EVENTS_PRICED_MAX:
             raise too_many_to_price(line.aggregator.id, usage.count)
         if aggregator.operation is Operation.COUNT:
-            return [PlacedValue(line.window.start_us, "", Decimal(1))] * usage.count
+            return [PlacedValue(window.start_us, "", Decimal(1))] * usage.count
         scope = Scope(
             self._world,
             self._cutoff,
-            line.window.start_us,
-            line.window.end_us,
+            window.start_us,
+            window.end_us,
             self._customer_ids,
             but_record_id=self._event.record_id,
         )

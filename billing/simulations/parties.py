@@ -1,7 +1,8 @@
 """Read from the registry whom a simulation is about: the customers, their ids, and the prices that they have.
 
-A customer has the prices of its subscriptions to the product in the currency of the simulation, of those that ran at
-any time of the range, as they hold when the simulation is asked for. Who has none pays what the catalog says, by its
+A customer has the prices of its subscriptions to the product in the currency of the simulation, as they hold when the
+simulation is asked for: of those that ran at any time of the range, those that still run, else those that ended last.
+So usage is rated once, whatever took the place of what. Who has none pays what the catalog says, by its
 country and price book, monthly; nothing where that says nothing.
 """
 
@@ -23,9 +24,10 @@ from billing.subscriptions.model import SubscriptionProduct
 from billing.subscriptions.registry import find_subscriptions
 from billing.subscriptions.timeline import at
 from billing.tables import of, subscription_products, subscriptions
+from billing.windows import Life
 from metering.registry.aggregators import StoredAggregator, find_aggregator
 from metering.registry.tables import customer_ids, customers
-from metering.timestamps import EPOCH
+from metering.timestamps import EPOCH, LATEST_US
 from metering.windows import Period
 from metering.world import World
 
@@ -120,16 +122,25 @@ def _agreed(connection: sa.Connection, world: World, asked: Asked, at_us: int) -
     )
     wanted = None if asked.customer_ids is None else set(asked.customer_ids)
     ids = [row.id for row in connection.execute(query) if wanted is None or row.customer_id in wanted]
-    found: dict[str, list[Had]] = {}
+    ran: dict[str, list[tuple[Life, SubscriptionProduct]]] = {}
     for some in _some(ids):
         these = find_subscriptions(connection, world, some)
         for subscription in (these[one] for one in some):
             for product in subscription.products:
                 if product.product_id == asked.product_id and _ran(product, asked):
-                    now = at(product, at_us)
-                    had = Had(now.groups, now.min_amount, now.max_amount, now.min_committed_count)
-                    found.setdefault(subscription.customer_id, []).append(had)
-    return found
+                    ran.setdefault(subscription.customer_id, []).append((subscription.life(product), product))
+    return {customer: [_had(at(one, at_us)) for one in _standing(own, at_us)] for customer, own in ran.items()}
+
+
+def _standing(ran: Sequence[tuple[Life, SubscriptionProduct]], at_us: int) -> list[SubscriptionProduct]:
+    """Give the products that are there at an instant; if none is, those that were there last."""
+    ends = [LATEST_US if life.ends_us is None else life.ends_us for life, _ in ran]
+    now = [one for (life, one), end_us in zip(ran, ends, strict=True) if life.starts_us <= at_us < end_us]
+    return now or [one for (_, one), end_us in zip(ran, ends, strict=True) if end_us == max(ends)]
+
+
+def _had(product: SubscriptionProduct) -> Had:
+    return Had(product.groups, product.min_amount, product.max_amount, product.min_committed_count)
 
 
 def _ran(product: SubscriptionProduct, asked: Asked) -> bool:

@@ -160,6 +160,7 @@ def _usage_charged_from(change: Change, subscription: Subscription, product: Sub
     period = period_holding(change.effective_us, life.payments, life.starts_us, life.ends_us)
     assert period is not None, "the product is there then"
     if change.method is CalculationMethod.PAY_IN_FULL:
+        _refuse_changed_within(product, period.start_us, change.effective_us)
         return period.start_us
     if change.method is CalculationMethod.DO_NOT_CHARGE:
         return period.end_us if change.effective_us > period.start_us else period.start_us
@@ -170,3 +171,15 @@ def _usage_charged_from(change: Change, subscription: Subscription, product: Sub
         message = f"{message} period: send pay_in_full for the whole of it, or do_not_charge to begin with the next one"
         raise refused(message)
     return change.effective_us
+
+
+def _refuse_changed_within(product: SubscriptionProduct, start_us: int, effective_us: int) -> None:
+    """Refuse prices for all of a period that has others within: these would take over again where they begin.
+
+    Raises:
+        ApiError: 422.
+    """
+    for one in product.changes:
+        if one.groups is not None and start_us < one.effective_us <= effective_us:
+            message = f"calculation_method: prices changed on {format_instant(one.effective_us)}, within the period"
+            raise refused(f"{message}: send pro_rata, or do_not_charge to begin with the next one")

@@ -92,7 +92,8 @@ def billed_in(
                 yield replace(following, part=Part(share, current), line_suffix=change.id)
             current = following
     removed = product.removed
-    if removed is not None and removed.effective_us == end_us < period.end_us:
+    # The period itself ends here where nothing else is paid at its interval, so the whole one is asked.
+    if removed is not None and removed.effective_us == end_us < cycle.holding(start_us).end_us:
         share = removed.share(cycle)
         if share:
             whole = removed.method is CalculationMethod.PAY_IN_FULL

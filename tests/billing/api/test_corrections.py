@@ -102,3 +102,23 @@ async def test_every_kind_of_figure_tells_what_it_gained(shop, operation, quanti
     after = (await shop.api.get(path)).json["total"]
     moved = (await shop.api.get(VERSIONS)).json["data"][1]["moved"]["figures"]
     assert sum(figure["quantity"] for figure in moved) == after - before == (quantity or 0)
+
+
+async def test_a_line_of_a_product_that_was_added_is_that_of_its_invoice(shop):
+    """A product paid yearly, added on 20 March: its first period begins with it, not with the subscription."""
+    fee = await shop.product([{"type": "fee", "amount": 100}], kind="flat_fee")
+    customer, calls = await shop.customer(), await shop.product()
+    made = await shop.subscription(customer, fee, starts_at="2026-01-01")
+    added = {"product_id": calls["id"], "payment_interval": {"period": "years", "count": 1}}
+    body = {"type": "add_product", "payload": added}
+    answer = await shop.api.post(f"/v1/subscriptions/{made['id']}/update", body)
+    assert answer.status == 201, answer.text
+    one = {"customer_id": customer["id"], "record_id": "x", "timestamp_us": MARCH_US}
+    (version,) = await shop.usage.add(shop.api.world, one)
+    later = {**one, "timestamp_us": MARCH_US + 12 * 86_400_000_000}
+    await shop.usage.add(shop.api.world, later, supersedes=version)
+    (line,) = (await shop.api.get(VERSIONS)).json["data"][1]["moved"]["lines"]
+    (invoice,) = [one for one in await shop.invoices() if one["line_items"][0]["product_id"] == calls["id"]]
+    assert (line["invoice_id"], line["exact_amount"]) == (invoice["id"], 5)
+    assert line["invoice_line_item_id"] == invoice["line_items"][0]["id"]
+    assert line["period_starts_at"] == invoice["period_starts_at"] == "2026-03-20T12:00:00.000Z"

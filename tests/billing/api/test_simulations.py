@@ -225,3 +225,19 @@ async def test_prices_that_were_changed_are_those_that_a_customer_has(shop, regi
     async with running(registry, store, clock):
         told = await ended(shop, simulation_id)
     assert [one["current"] for one in told["data"]] == [3 * 10 + 12]
+
+
+async def test_usage_is_rated_once_though_one_subscription_took_the_place_of_another(
+    shop, registry, store, clock, used
+):
+    """By the prices that are there now; of none that runs any more, by the last."""
+    product, subscribed, *_ = used
+    (old,) = (await shop.api.get("/v2/subscriptions")).json["data"]
+    assert (await shop.api.post(f"/v1/subscriptions/{old['id']}/cancel", {})).status == 200
+    body = asked(product, ("double", DOUBLE), customer_ids=["a"])
+    async with running(registry, store, clock):
+        over = await ended(shop, await begun(shop, body))
+        clock.moment = NOW + timedelta(hours=1)
+        await shop.subscription({"id": subscribed}, (product, {"prices": DOUBLE}), starts_at="2026-02-15")
+        renewed = await ended(shop, await begun(shop, body))
+    assert [told["data"][0]["current"] for told in (over, renewed)] == [15 + 12, 30 + 10]

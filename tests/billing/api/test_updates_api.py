@@ -222,3 +222,24 @@ async def test_what_is_counted_or_has_ended_is_refused(shop):
     assert (await shop.api.post("/v1/subscriptions/sub_x/update-many", {"updates": [{}]})).status == 400
     await shop.api.post(f"/v1/subscriptions/{made['id']}/cancel", {})
     await updated(shop, made, "remove_product", whole, expected=422)
+
+
+async def test_what_is_removed_is_given_back_though_nothing_else_is_paid_at_its_interval(shop):
+    """The period ends with it; what is left of the whole one is given back all the same: 12 of 31 days."""
+    fee_only = await shop.product(fee(3100), kind="flat_fee")
+    made = await shop.subscription(await shop.customer(), fee_only)
+    await updated(shop, made, "remove_product", fee_only)
+    (march,) = await shop.invoices()
+    assert (march["period_ends_at"], amounts(march)) == ("2026-03-20T12:00:00.000Z", [3100, -1200])
+
+
+async def test_prices_for_a_whole_period_that_has_others_within_are_refused(shop, clock):
+    """The others would take over again on their day, and for ever."""
+    calls = await shop.product()
+    made = await shop.subscription(await shop.customer(), calls)
+    await updated(shop, made, "update_prices", calls, payload={"prices": volume(7)})
+    clock.moment = datetime(2026, 3, 25, tzinfo=UTC)
+    late = {"payload": {"prices": volume(9)}, "calculation_method": "pay_in_full"}
+    refused = await updated(shop, made, "update_prices", calls, expected=422, **late)
+    assert "2026-03-20T12:00:00.000Z" in refused.json["message"]
+    await updated(shop, made, "update_prices", calls, payload={"prices": volume(9)})

@@ -4,6 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from billing.marginal.model import CountedEvent
+from billing.marginal.prices import marginal_prices
+from metering.store.chains import ChainStore
+from metering.timestamps import microseconds
 from tests.metering.api.conftest import Usage
 
 MONTH, YEAR = {"period": "months", "count": 1}, {"period": "years", "count": 1}
@@ -183,3 +187,20 @@ async def test_prices_for_each_event_go_by_windows_too(shop, clock):
     uses = [("2025-10-05", 1000), ("2025-10-06", 100000), ("2025-11-05", 5000)]
     await metered(shop, rows, uses, DIFFERENCE)
     assert amounts(await shop.invoices()) == [510, 50]
+
+
+async def test_an_event_costs_what_it_adds_beyond_what_was_billed(shop, registry, store):
+    """50 each up to 10 units, then 30: February billed 500; at 11 units it is 330, and the line stays 0 until 16.67."""
+    bulk = [{"type": "bulk", "to": 10, "amount": 50}, {"type": "bulk", "to": None, "amount": 30}]
+    made = await metered(shop, bulk, [("2026-02-05", 10), ("2026-03-05", 1)], DIFFERENCE, starts_at="2026-02-01")
+    costs = []
+    for number in (1, 6):
+        before = amounts(await shop.invoices())[-1]
+        at_us = microseconds(datetime(2026, 3, 10, tzinfo=UTC))
+        event = CountedEvent(made["customer_id"], "call", "new", at_us, {"id": "new", "n": number})
+        cutoff = await ChainStore(store).applied()
+        (price,) = await marginal_prices(registry, store, shop.api.world, event, cutoff)
+        await shop.use(made["customer_id"], "2026-03-10T00:00:00+00:00", n=number)
+        assert amounts(await shop.invoices())[-1] - before == price.amount
+        costs.append(price.amount)
+    assert costs == [0, 40]

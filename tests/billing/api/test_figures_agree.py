@@ -1,0 +1,228 @@
+"""One random world, and every way of asking for its figures: they agree to the unit, at one cut-off."""
+
+import csv
+import io
+import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from billing.marginal.model import CountedEvent
+from billing.marginal.prices import marginal_prices
+from metering.store.chains import ChainStore
+from metering.timestamps import microseconds
+from tests.billing.api.test_simulations import begun, ended, running
+
+pytestmark = pytest.mark.slow
+YEAR = {"period": "years", "count": 1}
+YEARLY = {"metering_interval_type": "custom", "metering_interval": YEAR, "bill_usage_difference": True}
+EVER = {"metering_interval_type": "subscription_duration", "bill_usage_difference": True}
+VISA = {"name": "visa", "configuration": {"fields": [{"property": "card", "operator": "equals", "value": "visa"}]}}
+GRADUATED = [
+    {"type": "volume", "from": 0, "to": 10, "amount": 50},
+    {"type": "volume", "from": 10, "to": None, "amount": 20},
+]
+BULK = [{"type": "bulk", "to": 40, "amount": 50}, {"type": "bulk", "to": None, "amount": 30}]
+PACKS = [
+    {"type": "packaged", "from": 0, "to": None, "amount": 600, "unit_count": 20, "on_bucket_incomplete": "pay_in_full"}
+]
+EACH = [
+    {"type": "bps", "from": 0, "to": 30, "percentage": 10, "per_unit_floor": 2, "per_unit_cap": 9, "per_unit_fee": 1},
+    {"type": "bps", "from": 30, "to": None, "percentage": 1, "per_unit_fee": 2},
+]
+IN_FULL = [
+    {"type": "volume", "from": 0, "to": 5, "amount": 7.3, "on_tier_incomplete": "pay_in_full"},
+    {"type": "volume", "from": 5, "to": None, "amount": 0.7},
+]
+MATRIX = [
+    {"currency": "EUR", "prices": BULK, "metering_filter": VISA},
+    {"currency": "EUR", "prices": GRADUATED},
+]
+SOLD = [
+    ({"operation": "count"}, GRADUATED, {}),
+    ({"operation": "sum", "property": "n"}, GRADUATED, {"min_amount": 700, "max_amount": 2500}),
+    ({"operation": "sum", "property": "n", "allow_negative_values": True}, IN_FULL, {}),
+    ({"operation": "sum", "property": "n"}, PACKS, {"min_committed_count": 50}),
+    ({"operation": "sum", "property": "n"}, EACH, {}),
+    ({"operation": "count"}, MATRIX, {}),
+    ({"operation": "sum", "property": "n"}, MATRIX, {"min_amount": 100}),
+    ({"operation": "sum", "formula_sql": "if(card = 'visa', n * 2, n)"}, BULK, {}),
+    ({"operation": "max", "property": "n"}, GRADUATED, {}),
+    ({"operation": "min", "property": "n"}, GRADUATED, {}),
+    ({"operation": "average", "property": "n"}, GRADUATED, {}),
+    ({"operation": "latest", "property": "n"}, GRADUATED, {}),
+    ({"operation": "latest", "property": "n"}, EACH, {}),
+    ({"operation": "unique", "property": "n"}, GRADUATED, {}),
+    ({"operation": "weighted_sum", "property": "n"}, GRADUATED, {}),
+    ({"operation": "sum", "property": "n"}, GRADUATED, YEARLY),
+    ({"operation": "sum", "property": "n"}, BULK, EVER),
+    ({"operation": "sum", "property": "n"}, EACH, EVER),
+    ({"operation": "max", "property": "n"}, GRADUATED, YEARLY),
+    ({"operation": "sum", "property": "n"}, GRADUATED, {"metering_interval_type": "full_database"}),
+]
+SIMULATED = (1, 4, 6)
+"""Places in `SOLD`: clamped, charged event by event, a matrix."""
+FEBRUARY, MARCH = "start_date=2026-02-01&end_date=2026-03-01", "start_date=2026-03-01&end_date=2026-04-01"
+START = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def an_event(rng):
+    """Give a random event of February or March; some hold no number."""
+    record = {"n": rng.choice([1, 2, 3, 5, 8, 13, -4, "6", "none"]), "card": rng.choice(["visa", "amex"])}
+    return START + timedelta(hours=rng.randrange(24 * 46)), record
+
+
+async def a_world(shop, seed):
+    """Sell everything to three customers, two by the catalog and one by a price book, and use it."""
+    rng = random.Random(seed)
+    book = await shop.made("/v1/price-books", {"name": "partners"})
+    products = []
+    for counted, rows, terms in SOLD:
+        aggregator = await shop.aggregator(**{"name": str(len(products)), **counted})
+        configurations = rows if rows is MATRIX else [{"currency": "EUR", "prices": rows}]
+        if rows is GRADUATED:
+            configurations = [*configurations, {"currency": "EUR", "prices": BULK, "price_book_id": book["id"]}]
+        made = await shop.product(configurations=configurations, aggregator_id=aggregator["id"])
+        products.append((made, terms))
+    customers = []
+    for name in ("a", "b", "c"):
+        more = {"price_book_id": book["id"]} if name == "c" else {}
+        customers.append(await shop.customer(external_id=name, **more))
+        await shop.subscription(customers[-1], *products, starts_at="2026-02-01")
+    ids = [one for customer in customers for one in (customer["id"], customer["external_id"])]
+    for number in range(40):
+        versions = [an_event(rng) for _ in range(rng.choice([1, 1, 1, 2, 3]))]
+        version = None
+        for moment, record in versions:
+            sent = {
+                "customer_id": rng.choice(ids),
+                "timestamp_us": microseconds(moment),
+                "record_id": f"e{number}",
+                "properties": msgspec.json.encode(record),
+            }
+            (version,) = await shop.usage.add(shop.api.world, sent, supersedes=version)
+    return products, customers
+
+
+def simulation_of(product):
+    span = {"start_date": "2026-02-01", "end_date": "2026-04-01"}
+    drafts = [{"name": "own", "prices": GRADUATED}]
+    return {"product_id": product["id"], "currency": "EUR", **span, "configurations": drafts}
+
+
+def signed(line):
+    return line["amount"] * (-1 if line["entry_type"] == "credit" else 1)
+
+
+async def got(shop, path):
+    answer = await shop.api.get(path)
+    assert answer.status == 200, answer.text
+    return answer.json
+
+
+async def test_usage_agrees(shop):
+    """Each customer alone, all customers side by side, and hour by hour where that adds up."""
+    products, customers = await a_world(shop, 1)
+    for (counted, _, _), (product, _) in zip(SOLD, products, strict=True):
+        aggregator = product["aggregator_id"]
+        rows = await got(shop, f"/v1/aggregators/{aggregator}/usage/group-by-customer?{MARCH}")
+        grouped = {row["customer_id"]: (row["total"], row["count"]) for row in rows["data"]}
+        for customer in customers:
+            one = f"/v1/customers/{customer['id']}/usage"
+            alone = await got(shop, f"{one}/{aggregator}?{MARCH}")
+            listed = {row["aggregator_id"]: row for row in await got(shop, f"{one}?{MARCH}")}
+            assert (alone["total"], alone["count"]) == (listed[aggregator]["total"], listed[aggregator]["count"])
+            assert grouped.get(customer["id"], (alone["total"], 0)) == (alone["total"], alone["count"])
+            series = await got(shop, f"{one}/{aggregator}/timeseries?{MARCH}&granularity=hour")
+            assert sum(row["count"] for row in series) == alone["count"]
+            if counted["operation"] in ("count", "sum"):
+                assert sum(row["total"] for row in series) == alone["total"]
+
+
+async def adds_up(shop, invoice):
+    """Hold an invoice against its lines, its events page by page, and its file; both columns, to the unit."""
+    assert invoice["total_amount"] == sum(signed(line) for line in invoice["line_items"])
+    path = f"/v1/invoices/{invoice['id']}/events"
+    explained = await got(shop, f"{path}?take=100")
+    events = explained["data"]
+    while len(events) < explained["meta"]["total"]:
+        events += (await got(shop, f"{path}?take=100&skip={len(events)}"))["data"]
+    rows = list(csv.DictReader(io.StringIO((await shop.api.get(f"{path}?format=csv")).text)))
+    for column in ("amount", "exact_amount"):
+        assert sum(Decimal(row[column]) for row in rows) == invoice["total_amount"]
+        for line in explained["lines"]:
+            own = [one["billing"] for one in events if one["billing"]["invoice_line_item_id"] == line["id"]]
+            assert sum(Decimal(one[column]) for one in (*own, *line["entries"])) == line["signed_amount"]
+
+
+async def previewed(shop, rows, total, **terms):
+    """Give what the price preview makes of a total."""
+    asked = msgspec.json.encode({"currency": "EUR", "prices": rows, "quantities": [0], **terms}).decode()
+    body = asked.replace('"quantities":[0]', f'"quantities":[{total}]').encode()
+    answer = await shop.api("POST", "/v1/prices/preview", data=body)
+    assert answer.status == 200, answer.text
+    return answer.json["amounts"][0]["amount"]
+
+
+async def as_usage_says(shop, invoice, products):
+    """Hold the lines of the period's own usage against the figures and the price preview."""
+    month = FEBRUARY if invoice["period_starts_at"].startswith("2026-02") else MARCH
+    usage = await got(shop, f"/v1/customers/{invoice['customer']['id']}/usage?{month}")
+    totals = {row["aggregator_id"]: row["total"] or 0 for row in usage}
+    for sold, (product, terms), line in zip(SOLD, products, invoice["line_items"], strict=True):
+        counted, rows, _ = sold
+        if "metering_interval_type" in terms or rows is MATRIX:
+            continue
+        total, allows = totals[product["aggregator_id"]], counted.get("allow_negative_values", False)
+        units = abs(total) if allows else max(total, terms.get("min_committed_count", 0))
+        assert line["units_count"] == units, sold
+        if rows is not EACH:
+            own = BULK if rows is GRADUATED and invoice["customer"]["external_id"] == "c" else rows
+            assert await previewed(shop, own, total, allow_negative_values=allows, **terms) == signed(line), sold
+
+
+async def test_invoices_agree(shop, registry, store, clock):
+    """With usage, with the price preview, with their events, with their files, with simulations, as they stood."""
+    products, _ = await a_world(shop, 1)
+    answer = await shop.api.get("/v1/invoices?status=open&take=100")
+    invoices, stood = answer.json["data"], answer.headers["X-Usage-Cutoff"]
+    assert len(invoices) == 6
+    for invoice in invoices:
+        await adds_up(shop, invoice)
+        await as_usage_says(shop, invoice, products)
+    asked = {number: await begun(shop, simulation_of(products[number][0])) for number in SIMULATED}
+    async with running(registry, store, clock):
+        for number, simulation_id in asked.items():
+            for row in (await ended(shop, simulation_id))["data"]:
+                own = [one for one in invoices if one["customer"]["id"] == row["customer_id"]]
+                assert row["current"] == sum(signed(one["line_items"][number]) for one in own), SOLD[number]
+    await shop.use("a", "2026-02-10T00:00:00Z", "2026-03-10T00:00:00Z", n=3, card="visa")
+    assert await shop.invoices("&take=100") != invoices
+    assert await shop.invoices(f"&take=100&as_of={stood}") == invoices
+
+
+async def test_an_event_costs_what_it_adds_to_the_invoice(shop, registry, store):
+    """Exactly where prices are whole; less than a unit off where the line is rounded."""
+    products, customers = await a_world(shop, 1)
+    rng = random.Random(1)
+    for number in range(3):
+        moment, record = an_event(rng)
+        customer = rng.choice(customers)
+        at_us, name = microseconds(moment), f"next{number}"
+        month = f"{moment:%Y-%m}"
+        start = f"&customer_id={customer['id']}&period_starts_at__gte={month}-01T00:00:00Z"
+        start += f"&period_starts_at__lt={month}-02T00:00:00Z"
+        (before,) = await shop.invoices(start)
+        event = CountedEvent(customer["id"], "call", name, at_us, {"id": name, **record})
+        cutoff = await ChainStore(store).applied()
+        prices = await marginal_prices(registry, store, shop.api.world, event, cutoff)
+        sent = {"customer_id": "x", "timestamp_us": at_us, "record_id": name}
+        raw = msgspec.json.encode(record)
+        await shop.usage.add(shop.api.world, {**sent, "customer_id": customer["external_id"], "properties": raw})
+        (after,) = await shop.invoices(start)
+        cost = {price.product_id: price.amount for price in prices}
+        for (product, _), old, new in zip(products, before["line_items"], after["line_items"], strict=True):
+            moved = signed(new) - signed(old)
+            assert abs(moved - cost[product["id"]]) < 1, (record, old, new, cost[product["id"]])
