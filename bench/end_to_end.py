@@ -3,11 +3,11 @@
 The whole product as `meterline up` starts it. Batches of 5,000 events with keys that were never seen are sent at a
 steady rate (`--rate 0`: as fast as they are acknowledged); the clock stops when the last of them is in the figures.
 Then 30,000 events a second are sent, and beside them marked events, each of a customer of its own whose usage is asked
-until it is there.
+until it is there. `--stored` puts so many earlier events and their keys into the store before.
 The limit is what this machine's gateway and consumer do alone (`gateway.py`, `consumer.py`): both work here at once,
 beside the load generator.
 
-    python bench/end_to_end.py [--kafka] [--rate 150000] [--seconds 60] [--paced-seconds 30] [--workers 1]
+    python bench/end_to_end.py [--kafka] [--stored 50000000] [--rate 150000] [--seconds 60]
 """
 
 import argparse
@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.keys import fill
+from metering.store.client import Store
 from tests.peers.kafka.cluster import Cluster
 from tests.pipeline.product import Product
 
@@ -279,6 +281,12 @@ def measure(options: argparse.Namespace, environment: dict[str, str]) -> None:
     product = Product(folder / "data", gateways=options.workers, environment=environment)
     try:
         product.start()
+        if options.stored:
+            product.stop()
+            store = Store.open(f"chdb://{folder}/data/store")
+            fill(store, options.stored)
+            store.close()
+            product.start()
         asking = Asking(product)
         if options.seconds:
             sustained(product, asking, options.seconds, options.rate)
@@ -293,6 +301,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kafka", action="store_true")
+    parser.add_argument("--stored", type=int, default=0)
     parser.add_argument("--rate", type=float, default=EVENTS_PER_S)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--paced-seconds", type=float, default=30)
