@@ -132,8 +132,8 @@ async def seen_keys_of(
         StoreUnavailableError: call again.
     """
     count = await store.keys_count()
-    # Twice the room: it is seldom made again.
-    seen = SeenKeys(2 * count, read_to)
+    # A quarter more room, and up to the next power of two: one that is full is made again.
+    seen = SeenKeys(count + count // 4, read_to)
     slices = count // SLICE_KEYS + 1
     sampled = []
     for index in range(slices):

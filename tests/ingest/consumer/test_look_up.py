@@ -227,5 +227,5 @@ async def test_a_full_filter_makes_way_for_a_larger_one(world, monkeypatch):
     monkeypatch.setattr(seen_module, "WORDS_MIN", 64)
     setting, consumer, older, _ = await a_consumer_with_a_past(world)
     assert older.full
-    assert not consumer._look_up._seen.full
+    assert consumer._look_up._seen._lines.size > older._lines.size
     await sends_again_and_corrects(world, setting, consumer)
