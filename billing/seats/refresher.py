@@ -6,8 +6,6 @@ the newer cut-off, writes what differs, and only then notes the cut-off. So a cr
 and a count that stands in the subscription already is not written twice. Any number of processes may do this at once.
 """
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -33,6 +31,7 @@ from metering.aggregation import Operation
 from metering.errors import MeteringError, QueryLimitError
 from metering.position import NOTHING, Cutoff
 from metering.registry.engine import Registry
+from metering.resting import by_turns
 from metering.store.changes import Changes
 from metering.store.client import Store
 from metering.store.current import Selection
@@ -41,9 +40,6 @@ from metering.thresholds.watched import owners_by_identifier
 from metering.timestamps import EARLIEST_US, LATEST_US
 from metering.world import World
 
-LOOK_INTERVAL_S = 1.0
-WORKING_SHARE_MAX = 0.1
-"""The refresher rests so that it works no more of the time than this."""
 PUT_OFF = timedelta(hours=1)
 _NAMED_MAX = 10
 
@@ -68,14 +64,13 @@ class SeatRefresher:
 
     async def run(self) -> None:
         """Work until cancelled; what is interrupted is read again."""
-        while True:
-            began = time.monotonic()
-            try:
-                await self.refresh()
-            except MeteringError as error:
-                _log.warning("seats wait", reason=str(error))
-            worked_s = time.monotonic() - began
-            await asyncio.sleep(max(LOOK_INTERVAL_S, worked_s / WORKING_SHARE_MAX - worked_s))
+        await by_turns(self._try)
+
+    async def _try(self) -> None:
+        try:
+            await self.refresh()
+        except MeteringError as error:
+            _log.warning("seats wait", reason=str(error))
 
     async def refresh(self) -> None:
         """Read a batch of the seats whose time has come, and all realtime ones that may have changed until now.

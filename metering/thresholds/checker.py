@@ -11,8 +11,6 @@ customer's zone. Of periods that are over, those count that ended within `LATE`,
 to come counts once its period has begun, which is looked at every day.
 """
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -27,6 +25,7 @@ from metering.filters import EVERYTHING
 from metering.position import NOTHING, Cutoff
 from metering.registry.engine import Registry
 from metering.registry.outbox import Fact, keys_told, put_message
+from metering.resting import by_turns
 from metering.store.changes import Changes
 from metering.store.client import Store
 from metering.store.current import Selection
@@ -49,9 +48,6 @@ from metering.zones import zone_named
 
 EVENT_TYPE = "usage.threshold_crossed"
 LATE_US = 3 * DAY
-LOOK_INTERVAL_S = 1.0
-WORKING_SHARE_MAX = 0.1
-"""The checker rests so that it works no more of the time than this."""
 MANY = 50
 """From so many customers of one period on, the figures of all customers are read at once."""
 
@@ -129,14 +125,13 @@ class ThresholdChecker:
 
     async def run(self) -> None:
         """Work until cancelled; what is interrupted is compared again."""
-        while True:
-            began = time.monotonic()
-            try:
-                await self.check()
-            except MeteringError as error:
-                _log.warning("thresholds wait", reason=str(error))
-            worked_s = time.monotonic() - began
-            await asyncio.sleep(max(LOOK_INTERVAL_S, worked_s / WORKING_SHARE_MAX - worked_s))
+        await by_turns(self._try)
+
+    async def _try(self) -> None:
+        try:
+            await self.check()
+        except MeteringError as error:
+            _log.warning("thresholds wait", reason=str(error))
 
     async def check(self) -> None:
         """Compare everything that changed until now.

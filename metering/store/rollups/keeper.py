@@ -17,6 +17,7 @@ import structlog
 
 from metering.errors import MeteringError
 from metering.position import Cutoff
+from metering.resting import by_turns
 from metering.store.client import Store
 from metering.store.rollups.definition import Definition
 from metering.store.rollups.manifest import Manifest, forget, kept, newest, publish
@@ -31,9 +32,6 @@ BEHIND_MAX = 500_000
 """A rollup that lies so many changes behind is not read until it is brought up: the events are as quick."""
 DEFINITIONS_MAX = 100
 """So many aggregators are rolled up; the one asked longest ago makes room."""
-LOOK_INTERVAL_S = 1.0
-WORKING_SHARE_MAX = 0.1
-"""The worker rests so that it works no more of the time than this."""
 REFRESH_S = 60.0
 """What other processes wrote is looked for this often."""
 DROP_AFTER_S = 300.0
@@ -57,6 +55,10 @@ class _Followed:
     read_at: float = -inf
 
 
+def _one_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="rollups")
+
+
 class RollupKeeper:
     """Keeps the rollups of one store; threads may ask it, one task runs it."""
 
@@ -68,7 +70,7 @@ class RollupKeeper:
         self._followed: dict[Definition, _Followed] = {}
         self._lock = threading.Lock()
         self._replaced: list[tuple[float, int]] = []
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollups")
+        self._thread = _one_thread()
         self._swept_at = -inf
 
     def manifest(self, definition: Definition) -> Manifest | None:
@@ -111,11 +113,7 @@ class RollupKeeper:
     async def run(self) -> None:
         """Work until cancelled; a statement that is under way then is waited for."""
         try:
-            while True:
-                began = time.monotonic()
-                await self.work_off()
-                worked_s = time.monotonic() - began
-                await asyncio.sleep(max(LOOK_INTERVAL_S, worked_s / WORKING_SHARE_MAX - worked_s))
+            await by_turns(self.work_off)
         finally:
             await asyncio.to_thread(self.close)
 
@@ -135,8 +133,9 @@ class RollupKeeper:
             _log.warning("rollups that are not needed stay for now", reason=str(error))
 
     def close(self) -> None:
-        """Wait for the statement under way, and do nothing more."""
-        self._thread.shutdown(cancel_futures=True)
+        """Wait for the statement under way, and drop what waits behind it."""
+        thread, self._thread = self._thread, _one_thread()  # Who runs it again finds it able to work.
+        thread.shutdown(cancel_futures=True)
 
     async def _in_thread(self, work: Callable[..., None], *args: object) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args))

@@ -183,6 +183,22 @@ def test_what_was_dropped_is_made_anew_when_it_is_asked_for(store):
     keeper.close()
 
 
+async def test_who_ran_before_works_again_when_it_is_run_again(store):
+    """A part begins work again that failed."""
+    definition = Definition(a_world(), SUM)
+    history = History([Arrival(index * 2, amount=index) for index in range(20)])
+    history.write(store, definition.world)
+    keeper = keeper_of(store, history.cutoff(ALL), asked_min=1)
+    running = asyncio.create_task(keeper.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert not keeper.manifest(definition)
+    await keeper.work_off()
+    assert newest(store, definition).segments
+    keeper.close()
+
+
 def test_an_older_cut_off_than_the_rollup_is_read_from_the_events(store):
     """So `as_of` stays what it was."""
     definition = Definition(a_world(), COUNT)
