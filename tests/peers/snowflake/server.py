@@ -20,6 +20,7 @@ import fakesnow.server as fake
 import pyarrow as pa
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -109,6 +110,13 @@ class Server:
 
     async def chunk(self, request):
         return Response(self.chunks.pop(request.path_params["id"]), media_type="application/octet-stream")
+
+    async def run(self, request):
+        """Run the owner's statements."""
+        owner = fake.shared_fs.connect("USAGE", "PUBLIC")
+        for sql in await request.json():
+            await run_in_threadpool(owner.cursor().execute, sql)
+        return Response()
 
     async def tell_seen(self, _request):
         told, self.seen = self.seen, []
@@ -202,6 +210,7 @@ def main(port, user, password):
             Route("/queries/{id}/result", server.result, methods=["GET"]),
             Route("/monitoring/queries//{id}", server.state, methods=["GET"]),  # With two slashes, as it is asked for.
             Route("/chunks/{id}", server.chunk, methods=["GET"]),
+            Route("/run", server.run, methods=["POST"]),
             Route("/seen", server.tell_seen, methods=["GET"]),
         ]
     )
