@@ -1,8 +1,9 @@
 """Snowflake, by its own driver: results in Arrow, decimals whole.
 
-A query runs apart from the request that sends it (`execute_async`), so that it can be ended by its id from any thread and
-nothing waits longer than between two looks at it. It is sent within `SELECT * FROM (…)`, where no server takes anything
-but a query: Snowflake has no transaction that only reads, so this, the check before it and the role's grants keep it so.
+A query runs apart from the request that sends it (`execute_async`), so that it can be ended by its id from any thread
+and nothing waits longer than between two looks at it. It is sent within `SELECT * FROM (…)`, where no server takes
+anything but a query: Snowflake has no transaction that only reads, so this, the check before it and the role's grants
+are the walls.
 """
 
 import contextlib
