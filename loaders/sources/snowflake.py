@@ -208,7 +208,7 @@ class SnowflakeSource:
             self._gate.refused = None
         try:
             yield
-        except (Error, pa.ArrowInvalid, OSError) as error:
+        except (Error, pa.ArrowException, OSError) as error:
             found = self._translate(error)
             if not isinstance(found, QueryError) or isinstance(found, QueryCancelledError):
                 self._forget()

@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import duckdb
 import jwt
@@ -101,9 +102,7 @@ class Server:
 
     async def token(self, request):
         """Give a token for an assertion that the account's key signed (RFC 7523)."""
-        form = {
-            key: value for key, _, value in (pair.partition("=") for pair in (await request.body()).decode().split("&"))
-        }
+        form = parse_qs((await request.body()).decode())
         try:
             jwt.decode(form["assertion"][0], self.public_key, algorithms=["RS256"], options={"verify_aud": False})
         except jwt.PyJWTError:
