@@ -82,8 +82,10 @@ def columns_of_cells(rows: Sequence[_Row], fields: Sequence[Field], value_bytes_
     """
     if not rows:
         return [[] for _ in fields]
-    columns = zip(*[[value.v for value in row.f] for row in rows], strict=True)
-    return [_cells(values, field, value_bytes_max) for values, field in zip(columns, fields, strict=True)]
+    if {len(row.f) for row in rows} != {len(fields)}:
+        raise ValueError("a row has not as many values as there are columns")
+    held = [row.f for row in rows]
+    return [_cells([values[place].v for values in held], field, value_bytes_max) for place, field in enumerate(fields)]
 
 
 def _cells(values: Sequence[Any], field: Field, value_bytes_max: int) -> list[Cell]:
