@@ -17,6 +17,7 @@ from billing.subscriptions.seats import (
     RefreshSchedule,
 )
 from billing.subscriptions.updating import APPLICATION_SCHEDULES, PAYMENT_SCHEDULES, TYPES, UPDATES_MAX
+from billing.subscriptions.upfront import PaymentSchedule, UpfrontKind
 from billing.windows import MeteringIntervalType
 from metering.api.aggregator_fields import AGGREGATOR, FILTER
 from metering.http.shapes import (
@@ -219,6 +220,7 @@ _SEATS = {
     "charge_highest_value": described(BOOLEAN, "A lower count holds from the next period on."),
     "refund_on_decrease": described(BOOLEAN, "A lower count gives back what is left of the period."),
 }
+_SCHEDULE = one_of([schedule.value for schedule in PaymentSchedule])
 _ALIGNMENT = one_of([alignment.value for alignment in BillingCycleAlignment])
 _NEW_PRODUCT_TERMS = {
     "payment_interval": described(NEW_INTERVAL, "Needed, but for products of the plan."),
@@ -230,6 +232,9 @@ _NEW_PRODUCT_TERMS = {
     ),
     "bill_usage_difference": described(BOOLEAN, "Bill what a period adds to its window; not for payment_interval."),
     "price_book_id": described(OPTIONAL_NAME, "Whose prices are asked first; the subscription's when absent."),
+    "payment_schedule": described(
+        _SCHEDULE, "Usage is billed at the end of its period; at the start, by that of the one before, with a true-up."
+    ),
     **_SEATS,
 }
 _NEW_SUBSCRIPTION_PRODUCT = {
@@ -346,6 +351,7 @@ SUBSCRIPTION = object_of(
                     "metering_interval": _optional(INTERVAL),
                     "metering_interval_start_at": OPTIONAL_INSTANT,
                     "bill_usage_difference": BOOLEAN,
+                    "payment_schedule": _SCHEDULE,
                     "price_book_id": described(OPTIONAL_TEXT, "Of which its prices are; null is the default catalog."),
                     "price_configuration_ids": described(array_of(TEXT), "From which its prices were taken."),
                     "prices": _optional(ROWS),
@@ -470,6 +476,12 @@ INVOICE = object_of(
                     "units_count": NUMBER,
                     "currency": TEXT,
                     "amount": INTEGER,
+                    "period_starts_at": described(INSTANT, "Of when the line is: often that of the invoice."),
+                    "period_ends_at": INSTANT,
+                    "upfront": described(
+                        one_of([kind.value for kind in UpfrontKind], optional=True),
+                        "Of usage that is billed upfront: the advance for a period, or the true-up that settles it.",
+                    ),
                     "tiers": array_of(_TIER),
                 },
                 title="LineItem",

@@ -21,7 +21,7 @@ from billing.money import MONEY, to_decimal
 from billing.periods import period_holding
 from billing.pricing import EventPrices, settle, unrounded
 from billing.subscriptions.model import Subscription, SubscriptionProduct
-from billing.windows import MeteredWindow, metered_windows
+from billing.windows import MeteredWindow, Span, metered_windows
 from metering.aggregation import ADDS_UP, NEEDS_PROPERTY, Occurrence, Usage, plus, value_of
 from metering.filters import matches
 from metering.registry.aggregators import StoredAggregator
@@ -176,6 +176,8 @@ def _metered(event: CountedEvent, subscription: Subscription, product: Subscript
     )
     if period is None:
         return None
+    if product.is_upfront:
+        return MeteredWindow(Span(*period))
     for window in metered_windows(period, product.metering, subscription.life(product)):
         span = window.so_far
         if span.start_us <= event.timestamp_us < span.end_us:

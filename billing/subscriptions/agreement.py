@@ -18,6 +18,7 @@ from billing.pricing.rows import named
 from billing.subscriptions.model import SubscriptionProduct
 from billing.subscriptions.reading import MeteringAsked, ProductAsked, SubscriptionAsked, starts_within_reach
 from billing.subscriptions.seats import FIELDS, ConnectedSeats, SeatTerms
+from billing.subscriptions.upfront import PaymentSchedule
 from billing.windows import Metering, MeteringIntervalType
 from metering.http.problem import ApiError, Fault, PathPart, invalid_field, refused
 from metering.ids import new_id
@@ -111,6 +112,7 @@ def agree_product(
         tuple(one.id for one in priced if one.id),
         priced[0].price_book_id,
         seats=seats,
+        payment_schedule=asked.payment_schedule,
     )
 
 
@@ -209,6 +211,9 @@ def _metering(path: Sequence[PathPart], asked: ProductAsked, product: Product, s
     metering, where = asked.metering, named((*path, "metering_interval_type"))
     if metering != MeteringAsked() and product.type is not ProductType.DYNAMIC:
         raise refused(f"{where}: a {product.type} product has no usage to meter: leave it out")
+    if metering != MeteringAsked() and asked.payment_schedule is PaymentSchedule.START:
+        message = "usage that is billed at the start of its period is that of the period: leave it out"
+        raise refused(f"{where}: {message}, or send the payment_schedule end")
     commits = metering.type is MeteringIntervalType.SUBSCRIPTION_COMMITMENT
     if commits and setting.commitment_interval is None:
         raise refused(f"{where}: the subscription is not committed: send its commitment_interval, or another type")

@@ -164,6 +164,12 @@ def _usage_charged_from(change: Change, subscription: Subscription, product: Sub
         return period.start_us
     if change.method is CalculationMethod.DO_NOT_CHARGE:
         return period.end_us if change.effective_us > period.start_us else period.start_us
+    if product.is_upfront and change.effective_us > period.start_us:
+        message = "calculation_method: an advance was billed for all of the period, which cannot be shared out between"
+        message = (
+            f"{message} two prices: send pay_in_full for the whole of it, or do_not_charge to begin with the next one"
+        )
+        raise refused(message)
     standing_then = at(product, change.effective_us)
     clamped = (standing_then.min_amount, standing_then.max_amount, standing_then.min_committed_count)
     if change.effective_us > period.start_us and any(term is not None for term in clamped):

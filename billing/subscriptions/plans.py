@@ -26,6 +26,7 @@ TERMS = (
     "metering_interval_start_at",
     "bill_usage_difference",
     "price_book_id",
+    "payment_schedule",
     *FIELDS,
 )
 """What a plan says of a product, as a subscription does."""

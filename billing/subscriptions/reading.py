@@ -10,6 +10,7 @@ from billing.interval import Interval, read_interval
 from billing.money import AMOUNT_MAX, read_currency
 from billing.periods import BillingCycleAlignment
 from billing.subscriptions.seats import SeatTerms, read_seats
+from billing.subscriptions.upfront import PaymentSchedule
 from billing.windows import MeteringIntervalType
 from metering.decimals import exact_number
 from metering.http.fields import Fields
@@ -48,6 +49,7 @@ class ProductAsked:
     metering: MeteringAsked = MeteringAsked()
     price_book_id: str | None = None
     seats: SeatTerms | None = None
+    payment_schedule: PaymentSchedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ def read_product_terms(reader: Fields, where: str) -> ProductAsked | None:
     if least is not None and most is not None and least > most:
         reader.fault("min_amount", "min_above_max", f"is {least}, above the max_amount {most}: lower it")
     metering, seats = _read_metering(reader), read_seats(reader, where)
-    book_id = reader.name("price_book_id")
+    book_id, schedule = reader.name("price_book_id"), reader.choice("payment_schedule", PaymentSchedule)
     if reader.raw("price") is not None and reader.raw("prices") is not None:
         reader.fault("price", "contradiction", "stands for prices of one row: send one of the two")
     if product_id is None or interval is None or len(reader.faults) != noted:
@@ -174,7 +176,7 @@ def read_product_terms(reader: Fields, where: str) -> ProductAsked | None:
     _refuse_unserved(reader, where)
     _refuse_difference(metering, where)
     prices = _sent_prices(reader)
-    return ProductAsked(product_id, interval, count, least, most, committed, prices, metering, book_id, seats)
+    return ProductAsked(product_id, interval, count, least, most, committed, prices, metering, book_id, seats, schedule)
 
 
 def _sent_prices(reader: Fields) -> Any:
