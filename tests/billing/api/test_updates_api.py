@@ -54,6 +54,9 @@ async def test_a_count_changes_from_now_on(shop, clock):
     assert (amounts(march), amounts(april)) == ([6200, 3600], [15500])
     assert march["total_amount"] == 9800
     assert march["line_items"][1]["tiers"] == [{"from": 2, "to": 5, "quantity": 3, "amount": 3600}]
+    starts = [line["period_starts_at"] for line in march["line_items"]]
+    assert starts == ["2026-03-01T00:00:00.000Z", "2026-03-20T12:00:00.000Z"]
+    assert {line["period_ends_at"] for line in march["line_items"]} == {"2026-04-01T00:00:00.000Z"}
     assert len({line["id"] for line in march["line_items"]}) == 2
     assert (await shop.api.get(f"/v2/subscriptions/{made['id']}")).json["products"][0]["count"] == 5
     listed = await shop.api.get(f"/v1/subscriptions/{made['id']}/updates")
