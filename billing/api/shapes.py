@@ -1,6 +1,7 @@
 """What billing's requests and answers look like, as JSON Schema fragments."""
 
 from billing.catalog.credits import GrantMode
+from billing.catalog.groups import GROUPS_MAX
 from billing.catalog.model import ProductStatus, ProductType
 from billing.interval import COUNT_MAX
 from billing.invoices.model import InvoiceStatus
@@ -79,6 +80,10 @@ ROW = object_of(
 )
 ROWS = array_of(ROW)
 METERING_FILTER = object_of({"name": OPTIONAL_TEXT, "configuration": FILTER}, title="MeteringFilter", required=())
+GROUPS = array_of(object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}))
+NEW_GROUPS = array_of(
+    object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}, required=("prices",)), most=GROUPS_MAX
+)
 _CONFIGURATION_FIELDS = {
     "currency": described(_CURRENCY, "ISO 4217."),
     "countries": described(_optional(array_of(TEXT)), "null is everywhere, [] customers without a country."),
@@ -242,6 +247,7 @@ _NEW_SUBSCRIPTION_PRODUCT = {
     **_NEW_PRODUCT_TERMS,
     "prices": described(ROWS, "In place of the catalog's."),
     "price": described(ROW, "In place of the catalog's, for prices of one row."),
+    "price_groups": described(NEW_GROUPS, "In place of the catalog's: a matrix, whose groups take events in order."),
 }
 NEW_SUBSCRIPTION_BODY = request_of(
     {
@@ -355,9 +361,7 @@ SUBSCRIPTION = object_of(
                     "price_book_id": described(OPTIONAL_TEXT, "Of which its prices are; null is the default catalog."),
                     "price_configuration_ids": described(array_of(TEXT), "From which its prices were taken."),
                     "prices": _optional(ROWS),
-                    "price_groups": _optional(
-                        array_of(object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}))
-                    ),
+                    "price_groups": _optional(GROUPS),
                     **{name: nullable(shape) for name, shape in _SEATS.items()},
                 },
                 title="SubscriptionProduct",
@@ -380,6 +384,7 @@ _UPDATE_FIELDS = {
                 "billing_interval_period": described(TEXT, "In place of payment_interval."),
                 "billing_interval_count": INTEGER,
                 "prices": described(ROWS, "Of an added product, in place of the catalog's; or the new ones."),
+                "price_groups": described(NEW_GROUPS, "In place of prices: a matrix."),
             },
             title="SubscriptionUpdatePayload",
             required=("product_id",),
@@ -422,6 +427,7 @@ UPDATE = object_of(
         "precision": one_of([one.value for one in Precision]),
         "count": _OPTIONAL_NUMBER,
         "prices": _optional(ROWS),
+        "price_groups": described(_optional(GROUPS), "In place of prices, where they are a matrix."),
         "cutoff": described(OPTIONAL_TEXT, "Of a count that was read: up to where usage was counted."),
         "reason": described(one_of([one.value for one in RefreshSchedule], optional=True), "Why it was read."),
         "created_at": INSTANT,

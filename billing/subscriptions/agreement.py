@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from billing.catalog.groups import read_sent_groups
 from billing.catalog.model import PriceConfiguration, PriceGroup, Product, ProductStatus, ProductType
 from billing.catalog.rows import is_matrix, read_rows
 from billing.catalog.selection import Wanted, choose
@@ -153,10 +154,10 @@ def _product(path: Sequence[PathPart], asked: ProductAsked, catalog: Mapping[str
 def _priced(
     path: Sequence[PathPart], asked: ProductAsked, product: Product, wanted: Wanted
 ) -> Sequence[PriceConfiguration]:
-    """Give the prices to bill by: those that were sent along, as a configuration without an id, else the catalog's."""
-    if asked.prices is not None:
-        group = PriceGroup(None, read_sent_rows(asked.prices, product.type, (*path, "prices")))
-        return (PriceConfiguration("", wanted.currency, None, None, None, group),)
+    """Give the prices to bill by: those that were sent along, as configurations without an id, else the catalog's."""
+    sent = read_sent(asked.prices, asked.price_groups, product.type, path)
+    if sent is not None:
+        return [PriceConfiguration("", wanted.currency, None, None, None, group) for group in sent]
     chosen = choose(product.configurations, wanted)
     if not chosen:
         message = f"{named(path)}: product {product.id} has no price for {wanted}"
@@ -165,12 +166,18 @@ def _priced(
     return chosen
 
 
-def read_sent_rows(rows: Any, kind: ProductType, path: Sequence[PathPart]) -> tuple[Mapping[str, Any], ...]:
-    """Read price rows that are agreed with one subscription.
+def read_sent(rows: Any, groups: Any, kind: ProductType, path: Sequence[PathPart]) -> Sequence[PriceGroup] | None:
+    """Read prices that are agreed with one subscription, as rows or as groups; None where neither was sent.
 
     Raises:
         ApiError: 400 with every fault.
     """
+    if groups is not None:
+        return read_sent_groups(groups, kind, path)
+    return None if rows is None else (PriceGroup(None, _read_sent_rows(rows, kind, (*path, "prices"))),)
+
+
+def _read_sent_rows(rows: Any, kind: ProductType, path: Sequence[PathPart]) -> tuple[Mapping[str, Any], ...]:
     faults: list[Fault] = []
     read = read_rows(rows, kind, path, faults)
     if faults:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from billing.catalog.model import PriceGroup, Product
+from billing.catalog.model import Product
 from billing.periods import period_holding
-from billing.subscriptions.agreement import Setting, agree_product, check_terms, instant_of_text, read_sent_rows
+from billing.subscriptions.agreement import Setting, agree_product, check_terms, instant_of_text, read_sent
 from billing.subscriptions.changes import CalculationMethod, Change
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.timeline import at
@@ -133,7 +133,8 @@ def prices_changed(
     Raises:
         ApiError: 400 for bad rows, 422 where usage cannot be told apart by the prices of its time.
     """
-    groups = (PriceGroup(None, read_sent_rows(asked.prices, kind.type, ("payload", "prices"))),)
+    groups = read_sent(asked.prices, asked.price_groups, kind.type, ("payload",))
+    assert groups is not None, "one of them is needed"
     check_terms(("payload",), product.min_committed_count, kind, groups)
     effective_us = change.effective_us
     if product.aggregator_id is not None:
