@@ -12,7 +12,8 @@ import pytest
 from hypothesis import settings
 
 import billing.tables  # noqa: F401 - declares its tables in the registry's metadata.
-import ingest.imports.tables  # noqa: F401 - declares its table in the same metadata.
+import ingest.imports.tables  # noqa: F401 - likewise.
+import loaders.dataloaders.tables  # noqa: F401 - declares its tables in the same metadata.
 from metering.ids import new_id
 from metering.registry.engine import Registry
 from metering.registry.migrate import migrate as migrate_registry

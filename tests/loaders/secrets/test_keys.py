@@ -19,14 +19,14 @@ GOOD = new_key()
         ("k1:", "0 bytes"),
         ("k1:c2VjcmV0", "6 bytes"),
         ("k1:not base64!", "no base64"),
-        (f"k 1:{GOOD.text}", "id:base64"),
-        (f"{GOOD.text},{GOOD.text}", "alike"),
+        ("k 1:GOOD", "id:base64"),
+        ("GOOD,GOOD", "alike"),
         ("k1:" + "A" * 43 + "=", "over and over"),
     ],
 )
 def test_a_bad_key_is_refused_in_words_that_hold_none_of_it(text, told):
     with pytest.raises(KeysError, match=told) as refusal:
-        parse_keys(text, "METERLINE_SECRETS_KEY")
+        parse_keys(text.replace("GOOD", GOOD.text), "METERLINE_SECRETS_KEY")
     assert "METERLINE_SECRETS_KEY" in str(refusal.value)
     assert "c2VjcmV0" not in str(refusal.value)
 

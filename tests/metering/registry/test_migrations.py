@@ -12,7 +12,8 @@ import billing.tables  # noqa: F401 - declares its tables in the same metadata.
 import ingest.erasure.tables
 import ingest.imports.tables
 import ingest.prices.tables  # noqa: F401 - likewise.
-import loaders.connections.tables  # noqa: F401 - likewise.
+import loaders.connections.tables
+import loaders.dataloaders.tables  # noqa: F401 - likewise.
 from metering.errors import DataTooNewError
 from metering.registry.aggregators import find_aggregator
 from metering.registry.definitions import list_definitions, newest_revision, revision_at
