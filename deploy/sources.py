@@ -7,6 +7,7 @@ from deploy.adapters import now
 from deploy.settings import read_keyring, read_source_policy
 from loaders.connections.keeping import ConnectionKeeper
 from loaders.connections.pinging import Pinger
+from loaders.dataloaders.use import DataloaderUse
 from loaders.limits import SourceLimits
 from loaders.opening import open_source
 from metering.registry.engine import Registry
@@ -19,4 +20,4 @@ def make_keeper(registry: Registry, data_dir: Path) -> ConnectionKeeper:
         SettingError: a variable is not usable.
     """
     opener = partial(open_source, policy=read_source_policy(), limits=SourceLimits())
-    return ConnectionKeeper(registry, read_keyring(data_dir), Pinger(opener), now)
+    return ConnectionKeeper(registry, read_keyring(data_dir), Pinger(opener), now, DataloaderUse())

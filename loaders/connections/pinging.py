@@ -48,7 +48,7 @@ class Pinger:
         if self._under_way.total() >= PINGS_MAX:
             raise PingsBusyError(f"{PINGS_MAX} pings are under way")
         try:
-            return await self._ping(account_id, self._open(address), address)
+            return await self._ping(account_id, _Attempt(self._open, address), address)
         except SourceError as error:
             raise type(error)(hide_secrets(str(error), address)) from None
 
@@ -56,10 +56,10 @@ class Pinger:
         """Begin no more; those under way end by their own limits."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _ping(self, account_id: str, source: Source, address: Address) -> Sequence[str]:
+    async def _ping(self, account_id: str, attempt: "_Attempt", address: Address) -> Sequence[str]:
         self._under_way[account_id] += 1
         loop = asyncio.get_running_loop()
-        pinging = loop.run_in_executor(self._threads, _ping_and_close, source)
+        pinging = loop.run_in_executor(self._threads, attempt.run)
         pinging.add_done_callback(lambda _: self._ended(account_id))
         try:
             async with asyncio.timeout(self._wait_s_max):
@@ -72,7 +72,7 @@ class Pinger:
         finally:
             if not pinging.done():
                 pinging.add_done_callback(_passed_over)
-                loop.run_in_executor(None, source.cancel).add_done_callback(_passed_over)
+                loop.run_in_executor(None, attempt.cancel).add_done_callback(_passed_over)
 
     def _ended(self, account_id: str) -> None:
         self._under_way[account_id] -= 1
@@ -80,17 +80,31 @@ class Pinger:
             del self._under_way[account_id]
 
 
-def _ping_and_close(source: Source) -> Sequence[str]:
-    try:
-        return list(source.ping())
-    except SourceError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a driver's own words may hold what was sent to it.
-        raise SourceDeniedError(
-            f"the driver failed in a way of its own ({type(error).__name__}): check each part of the address"
-        ) from None
-    finally:
-        source.close()
+class _Attempt:
+    """One ping: run in one thread, cancelled from another. A driver is imported in the thread, for that takes long."""
+
+    def __init__(self, open_source: Callable[[Address], Source], address: Address) -> None:
+        self._open = open_source
+        self._address = address
+        self._source: Source | None = None
+
+    def run(self) -> Sequence[str]:
+        try:
+            self._source = self._open(self._address)
+            return list(self._source.ping())
+        except SourceError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a driver's own words may hold what was sent to it.
+            raise SourceDeniedError(
+                f"the driver failed in a way of its own ({type(error).__name__}): check each part of the address"
+            ) from None
+        finally:
+            if self._source is not None:
+                self._source.close()
+
+    def cancel(self) -> None:
+        if self._source is not None:
+            self._source.cancel()
 
 
 def _passed_over(future: "asyncio.Future[Any]") -> None:
