@@ -13,11 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-import billing.tables  # noqa: F401 - declares its tables in the registry's metadata.
-import ingest.imports.tables
-import loaders.connections.tables
-import loaders.dataloaders.tables  # noqa: F401 - declares its tables in the same metadata.
-import loaders.dataloaders.tables  # noqa: F401 - declares its tables in the same metadata.
+import tests.tables  # noqa: F401 - declares every table of the registry.
 from metering.ids import new_id
 from metering.registry.engine import Registry
 from metering.registry.migrate import migrate as migrate_registry

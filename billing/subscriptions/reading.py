@@ -36,8 +36,8 @@ class MeteringAsked:
 class ProductAsked:
     """One product as it was asked for.
 
-    `prices` are rows that take the place of the catalog's, unread, and `price_groups` those of a matrix. `count` is None
-    where it was not sent, and `seats` where nothing was sent of it.
+    `prices` are rows that take the place of the catalog's, unread, and `price_groups` those of a matrix. `count` is
+    None where it was not sent, and `seats` where nothing was sent of it.
     """
 
     product_id: str

@@ -52,7 +52,9 @@ def _text(name, kind):
     if kind.id == "timestamp":
         return f"replace({text}, ' ', 'T')"
     if kind.id == "interval":
-        parts = ", ".join(f"date_part('{part}', {name})" for part in ("year", "month", "day", "hour", "minute", "second"))
+        parts = ", ".join(
+            f"date_part('{part}', {name})" for part in ("year", "month", "day", "hour", "minute", "second")
+        )
         return f"format('{{}}-{{}} {{}} {{}}:{{}}:{{}}', {parts})"
     if kind.id == "blob":
         return f"to_base64({name})"
