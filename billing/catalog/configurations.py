@@ -74,7 +74,7 @@ def change_configuration(
     """Change a configuration; other prices make a version of those it had."""
     if list(changed.group.prices) != list(current.group.prices):
         connection.execute(_version_of(connection, current, now))
-    values = _columns(changed) | ({} if position is None else {"position": position})
+    values = changed.document() | ({} if position is None else {"position": position})
     table = price_configurations
     connection.execute(table.update().where(table.c.id == current.id).values(**values, updated_at=now))
 
@@ -161,20 +161,7 @@ def _next_position(connection: sa.Connection, product_id: str) -> int:
 
 
 def _inserted(row: Mapping[str, Any], one: PriceConfiguration, position: int, now: datetime) -> sa.Insert:
-    return price_configurations.insert().values(**row, **_columns(one), position=position, updated_at=now)
-
-
-def _columns(one: PriceConfiguration) -> dict[str, Any]:
-    return {
-        "currency": one.currency,
-        "countries": None if one.countries is None else list(one.countries),
-        "billing_interval": one.billing_interval.document() if one.billing_interval else None,
-        "commitment_interval": one.commitment_interval.document() if one.commitment_interval else None,
-        "metering_filter": one.group.metering_filter,
-        "prices": list(one.group.prices),
-        "price_book_id": one.price_book_id,
-        "plan_id": one.plan_id,
-    }
+    return price_configurations.insert().values(**row, **one.document(), position=position, updated_at=now)
 
 
 def _version_of(connection: sa.Connection, one: PriceConfiguration, now: datetime) -> sa.Insert:
