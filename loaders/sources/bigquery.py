@@ -23,6 +23,7 @@ import pyarrow as pa
 import requests
 from google.api_core import exceptions as api
 from google.api_core.client_options import ClientOptions
+from google.api_core.retry import Retry
 from google.auth import exceptions as auth
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import bigquery
@@ -48,6 +49,20 @@ _BODY_BYTES_MAX = 128 * 1024 * 1024
 """BigQuery ends a page at about 10 MB by itself."""
 _LONG_POLL_S = 10.0
 _UNAVAILABLE = {"backendError", "internalError", "quotaExceeded", "rateLimitExceeded", "jobRateLimitExceeded"}
+_PASSING = (
+    api.ServerError,
+    api.TooManyRequests,
+    auth.TransportError,
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
+_WRITING = (
+    "bigquery.datasets.create",
+    "bigquery.tables.create",
+    "bigquery.tables.delete",
+    "bigquery.tables.updateData",
+)
 _INT64 = range(-(2**63), 2**63)
 _ERRORS = (
     api.GoogleAPIError,
@@ -57,14 +72,14 @@ _ERRORS = (
     pa.ArrowException,
     ValueError,
     TypeError,
-    KeyError,
+    LookupError,
     OSError,
 )
 
 
 def open_source(address: Address, policy: HostPolicy, limits: SourceLimits) -> "BigQuerySource":
     """Give a source that is not connected yet."""
-    return BigQuerySource(read_login(address.credentials, policy), policy, limits)
+    return BigQuerySource(read_login(address.credentials), policy, limits)
 
 
 class BigQuerySource:
@@ -80,7 +95,7 @@ class BigQuerySource:
         self._running = False
         self._job: bigquery.QueryJob | None = None
         self._cancelled = threading.Event()
-        self._retry = bigquery.DEFAULT_RETRY.with_timeout(limits.idle_s_max)
+        self._retry = Retry(predicate=self._worth_a_retry, timeout=2 * limits.connect_s_max)
 
     @property
     def quote(self) -> str:
@@ -91,9 +106,15 @@ class BigQuerySource:
         """Have an empty query looked at, which needs the right to run queries and costs nothing."""
         with self._translated():
             self._looked_at("SELECT 1", ())
-        if self._login.encrypted:
-            return []
-        return ["the connection is not encrypted (http): anyone on the way reads all of it"]
+            warnings = []
+            if self._may_write():
+                warnings.append(
+                    "the service account may change data: give it the roles BigQuery Data Viewer and BigQuery Job User "
+                    "alone, which may only read"
+                )
+            if self._login.in_clear:
+                warnings.append("the connection is not encrypted (http): anyone on the way reads all of it")
+            return warnings
 
     def now(self) -> datetime:
         """Ask for the time."""
@@ -162,6 +183,26 @@ class BigQuerySource:
         found = self._client().query(text, config, retry=self._retry, job_retry=None, timeout=self._limits.idle_s_max)
         if found.statement_type != "SELECT":
             raise QueryError(f"BigQuery takes the query for {found.statement_type}, and only a SELECT may run")
+
+    def _may_write(self) -> bool:
+        """Ask what the account may do; where nobody answers that, nothing is said of it."""
+        url = f"{self._login.rights}/v1/projects/{quote(self._login.project)}:testIamPermissions"
+        asked = {"permissions": list(_WRITING)}
+        timeouts = (self._limits.connect_s_max, self._limits.connect_s_max)
+        try:
+            with self._connected()[0].post(url, json=asked, timeout=timeouts, allow_redirects=False) as answer:
+                return answer.status_code == requests.codes.ok and bool(answer.json().get("permissions"))
+        except (requests.RequestException, auth.GoogleAuthError):
+            return False
+        finally:
+            if self._gate is not None:
+                self._gate.refused = None
+
+    def _worth_a_retry(self, error: Exception) -> bool:
+        gate = self._gate
+        if self._cancelled.is_set() or gate is None or isinstance(gate.refused, SourceDeniedError):
+            return False
+        return isinstance(error, _PASSING) or _reason(error) in _UNAVAILABLE
 
     def _pages(self, text: str, bound: Sequence[bigquery.ScalarQueryParameter], page_rows_max: int) -> Iterator[Page]:
         self._looked_at(text, bound)
@@ -313,8 +354,7 @@ class BigQuerySource:
 
 
 def _as_said(error: api.GoogleAPICallError) -> SourceError:
-    first = error.errors[0] if error.errors and isinstance(error.errors[0], Mapping) else {}
-    words, reason = str(first.get("message") or error.message), first.get("reason")
+    words, reason = str(_first(error).get("message") or error.message), _reason(error)
     if reason in _UNAVAILABLE or isinstance(error, (api.ServerError, api.TooManyRequests)):
         return SourceUnavailableError(words)
     if reason == "stopped":
@@ -324,6 +364,14 @@ def _as_said(error: api.GoogleAPICallError) -> SourceError:
     if reason == "bytesBilledLimitExceeded":
         return QueryError(f"{words} Raise maximum_bytes_billed of the connection, or have the query read less.")
     return QueryError(words)
+
+
+def _reason(error: Exception) -> str:
+    return str(_first(error).get("reason", "")) if isinstance(error, api.GoogleAPICallError) else ""
+
+
+def _first(error: api.GoogleAPICallError) -> Mapping[str, Any]:
+    return error.errors[0] if error.errors and isinstance(error.errors[0], Mapping) else {}
 
 
 def _shortly(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """From a connection's credentials to a session that Google lets in: nothing of a user's reaches the client unread.
 
 A service account's key lets in, and nothing else does: the other kinds of credentials name addresses and files of their
-own. Keys name the address that gives tokens, too: only Google's is taken, or one that the operator allowed by name.
+own. Keys name the address that gives tokens, too: only Google's is taken, or one of the host that `api_endpoint` names.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,15 @@ from google.oauth2 import service_account
 
 from loaders.errors import SourceDeniedError
 from loaders.gate import Gate
-from loaders.hosts import HostPolicy
+from loaders.hosts import on_this_machine
 
 API = "https://bigquery.googleapis.com"
 TOKENS = "https://oauth2.googleapis.com/token"
-SCOPES = ("https://www.googleapis.com/auth/bigquery",)
+SCOPES = (
+    "https://www.googleapis.com/auth/bigquery",
+    "https://www.googleapis.com/auth/cloud-platform.read-only",  # To ask what the account may do.
+)
+RIGHTS = "https://cloudresourcemanager.googleapis.com"
 _PROJECT_CHARACTERS_MAX = 100
 
 
@@ -35,9 +39,14 @@ class Login:
     key: service_account.Credentials | None = field(repr=False)
 
     @property
-    def encrypted(self) -> bool:
-        """Tell whether rows and tokens travel encrypted."""
-        return self.endpoint.startswith("https://")
+    def in_clear(self) -> bool:
+        """Tell whether anyone on the way reads rows and tokens."""
+        return self.endpoint.startswith("http://") and not on_this_machine(urlsplit(self.endpoint).hostname or "")
+
+    @property
+    def rights(self) -> str:
+        """Give where it is asked what the account may do."""
+        return RIGHTS if self.endpoint == API else self.endpoint
 
     def session(self, gate: Gate) -> AuthorizedSession:
         """Give a session that reaches everything through the gate, and asks for tokens when it needs them."""
@@ -49,7 +58,7 @@ class Login:
         return session
 
 
-def read_login(credentials: Mapping[str, Any], policy: HostPolicy) -> Login:
+def read_login(credentials: Mapping[str, Any]) -> Login:
     """Read and check credentials: the JSON of a service account's key, and ours beside it.
 
     Raises:
@@ -58,7 +67,7 @@ def read_login(credentials: Mapping[str, Any], policy: HostPolicy) -> Login:
     endpoint = _endpoint(_text(credentials, "api_endpoint"))
     key = None
     if _text(credentials, "private_key") or endpoint.startswith("https://"):
-        key = _key(credentials, policy)
+        key = _key(credentials, endpoint)
     project = _text(credentials, "project") or _text(credentials, "project_id")
     if (
         not project
@@ -72,7 +81,7 @@ def read_login(credentials: Mapping[str, Any], policy: HostPolicy) -> Login:
     return Login(project, endpoint, location or None, _bytes_billed_max(credentials), key)
 
 
-def _key(credentials: Mapping[str, Any], policy: HostPolicy) -> service_account.Credentials:
+def _key(credentials: Mapping[str, Any], endpoint: str) -> service_account.Credentials:
     kind = _text(credentials, "type")
     if kind != "service_account":
         raise SourceDeniedError(
@@ -82,7 +91,7 @@ def _key(credentials: Mapping[str, Any], policy: HostPolicy) -> service_account.
     if universe != "googleapis.com":
         raise SourceDeniedError(f"credentials.universe_domain is {universe!r}: only googleapis.com is taken")
     tokens = _text(credentials, "token_uri") or TOKENS
-    if tokens != TOKENS and urlsplit(tokens).hostname not in policy.allow:
+    if tokens != TOKENS and (endpoint == API or not tokens.startswith(f"{endpoint}/")):
         raise SourceDeniedError(f"credentials.token_uri is {tokens!r}: only {TOKENS} is taken")
     for name in ("client_email", "private_key"):
         if not _text(credentials, name):

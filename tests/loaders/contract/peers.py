@@ -3,6 +3,8 @@
 PEERS = (
     "postgres",
     "mariadb",
+    "bigquery",
+    "snowflake",
 )
 
 EXEMPT: dict[tuple[str, str], str] = {
