@@ -171,8 +171,8 @@ class Server:
         return Response()
 
     async def refuse(self, request):
-        """Have the next requests answered with these statuses."""
-        self.refusals += await request.json()
+        """Have the next requests answered with these statuses, and no others."""
+        self.refusals = await request.json()
         return Response()
 
     async def tell_seen(self, _request):
@@ -266,7 +266,7 @@ class Server:
                 name = words.split('"')[1]
                 words = f"Unrecognized name: {name} at [1:{tree.sql(dialect='bigquery').find(name) + 1}]"
             raise RefusedError(400, "invalidQuery", words) from None
-        return {"fields": [field(*one) for one in zip(found.columns, found.types, strict=True)]} if found else None
+        return {"fields": [field(*one) for one in zip(found.columns, found.types, strict=True)]}
 
     async def _run(self, job, tree):
         try:
