@@ -1,6 +1,5 @@
 """BigQuery: what is its own, through Google's client and its REST interface, in front of a stand-in for the service."""
 
-import socket
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -14,6 +13,7 @@ from loaders.source import BadValue, Kind
 from loaders.sources.bigquery import open_source
 from loaders.sources.bigquery_login import read_login
 from loaders.sources.bigquery_rows import Field, ResultPage, columns_of_cells, read_page
+from tests.loaders.names import lead_inside
 from tests.peers.bigquery.process import PROJECT, BigQuery
 from tests.peers.keys import new_key
 
@@ -94,8 +94,7 @@ def test_a_key_as_google_gives_it_is_taken():
 
 @pytest.mark.slow
 def test_google_is_judged_like_any_other_host(monkeypatch):
-    inner = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.1.2.3", 443))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: inner)
+    lead_inside(monkeypatch)
     source = opened(WHOLE, HostPolicy(private=False), connect_s_max=60)
     with pytest.raises(SourceDeniedError, match=r"oauth2\.googleapis\.com \(10\.1\.2\.3\)"):
         source.ping()

@@ -1,7 +1,6 @@
 """Snowflake: what is its own, through the real driver, in front of a stand-in for the server."""
 
 import ipaddress
-import socket
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -15,6 +14,7 @@ from loaders.provider import Address, Provider
 from loaders.source import BadValue, Kind
 from loaders.sources.snowflake import open_source
 from loaders.sources.snowflake_login import read_login
+from tests.loaders.names import lead_inside
 from tests.peers.keys import new_key
 from tests.peers.snowflake.process import Snowflake
 
@@ -84,8 +84,7 @@ def test_a_login_does_not_print_its_secret():
 @pytest.mark.slow
 def test_an_account_is_reached_at_snowflake_and_judged(monkeypatch):
     """A name below Snowflake's that leads into the operator's network is refused like any other."""
-    inner = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.1.2.3", 443))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: inner)
+    lead_inside(monkeypatch)
     source = opened(WHOLE, HostPolicy(private=False), connect_s_max=60)
     with pytest.raises(SourceDeniedError, match=r"acme-main\.snowflakecomputing\.com \(10\.1\.2\.3\)"):
         source.ping()
