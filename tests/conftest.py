@@ -12,9 +12,6 @@ import pytest
 from hypothesis import settings
 
 import billing.tables  # noqa: F401 - declares its tables in the registry's metadata.
-import ingest.imports.tables
-import loaders.connections.tables
-import loaders.dataloaders.tables  # noqa: F401 - declares its tables in the same metadata.
 import loaders.dataloaders.tables  # noqa: F401 - declares its tables in the same metadata.
 from metering.ids import new_id
 from metering.registry.engine import Registry
