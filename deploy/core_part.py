@@ -28,6 +28,7 @@ from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from deploy.parts import PartConfig
+from deploy.sources import make_keeper
 from deploy.status import status_route
 from deploy.store_choice import open_store
 from deploy.tracing import batch_tracing, tracer_of
@@ -52,6 +53,8 @@ from ingest.log.server import bind_private
 from ingest.log.spool.state import SpoolState
 from ingest.prices.api import gateway_route, price_routes
 from ingest.prices.pricing import EventPricing
+from loaders.connections.api import connection_routes
+from loaders.connections.keeping import ConnectionKeeper
 from metering.api import Services
 from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
@@ -87,6 +90,7 @@ class Core:
     imports: Imports
     replayer: Replayer
     simulator: SimulationRunner
+    connections: ConnectionKeeper
     limiter: Limiter | None = None
     standstill: Standstill = field(default_factory=Standstill)
     rollups: RollupKeeper | None = None
@@ -237,6 +241,7 @@ def make_core(
         imports=imports,
         replayer=Replayer(StoreDeadLetters(store), writer, now),
         simulator=SimulationRunner(registry, store, now, alone=alone),
+        connections=make_keeper(registry, Path(config.data_dir)),
         limiter=config.limiter(),
         standstill=standstill or Standstill(),
         rollups=rollups,
@@ -271,7 +276,8 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         core.registry, core.store, cutoffs, core.progress, BillingPricer(core.registry, core.store), now
     )
     events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress, now)]
-    public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
+    pulled = connection_routes(core.connections)
+    public = [*metering.api.routes(services), *events, *pulled, *billing.api.routes(money), *more]
     internal = [
         *internal_routes(core.progress),
         gateway_route(pricing),
