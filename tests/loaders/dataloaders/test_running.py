@@ -1,4 +1,4 @@
-"""Rows come into the log once they are wanted, all of them, and the cursor after them; whatever goes wrong on the way."""
+"""Rows come into the log, all of them, and the cursor is saved after them; whatever goes wrong on the way."""
 
 import asyncio
 import threading
@@ -10,14 +10,14 @@ import pytest
 from ingest.errors import LogUnavailableError
 from ingest.log.memory import MemoryLog, MemoryLogWriter
 from ingest.wire import decode
-from loaders.connections.registry import Connections
 from loaders.dataloaders import runs
 from loaders.dataloaders.model import RunStatus, Trigger
 from loaders.dataloaders.registry import create_dataloader, delete_dataloader, find_dataloader, update_dataloader
-from loaders.dataloaders.runs import begin_run, claim, list_runs
+from loaders.dataloaders.runs import begin_due, begin_run, claim, list_runs
 from loaders.errors import QueryError, SourceDeniedError, SourceUnavailableError
 from loaders.running import work
 from loaders.running.limits import RunLimits
+from loaders.running.reading import BEGINNING
 from loaders.running.runner import LoaderRunner
 from loaders.running.work import Means
 from loaders.source import Column, Kind
@@ -131,11 +131,7 @@ async def test_the_next_run_reads_on_and_one_from_the_start_reads_all(means, loa
         async with going_on(means):
             await until(lambda run=run: (one := ended(means.registry, loader)) is not None and one.id == run.id)
     first, second, third = sources.source.asked
-    assert (
-        first
-        == third
-        == {"last_run_at": work.Reading(loader, True, means.folder).parameters()["last_run_at"], "cursor": 0}
-    )
+    assert first == third == {"last_run_at": BEGINNING, "cursor": 0}
     assert second == {"last_run_at": NOON, "cursor": 7}
 
 
@@ -265,18 +261,18 @@ async def test_a_run_in_its_midst_is_cancelled_at_its_source(means, loader, sour
         assert (await run_once(means, loader)).counts.rows_read == 1
 
 
-async def test_who_stalls_appends_nothing_more(means, loader, sources, registry, log, monkeypatch):
+async def test_who_stalls_appends_nothing_more(means, loader, sources, log, monkeypatch):
     """Once it could not hold its run for long: another may have it."""
     monkeypatch.setattr(work, "APPEND_S_MAX", runs.HELD_S + 1)
     async with going_on(means):
         await until(lambda: sources.source.closed)
         await asyncio.sleep(0)
-    assert (events(log), newest(registry, loader).status) == ([], RunStatus.PROCESSING)
+    assert (events(log), newest(means.registry, loader).status) == ([], RunStatus.PROCESSING)
 
 
 async def test_a_run_whose_process_is_gone_is_taken_up_from_its_beginning(means, loader, registry, clock, log):
     with registry.writing() as connection:
-        begin_run(connection, loader, Trigger.MANUAL, clock())
+        begin_due(connection, clock())
         claim(connection, "gone", clock(), of_connection_max=1)
     clock.passes(seconds=runs.HELD_S + 1)
     run = await run_once(means, loader)
@@ -294,8 +290,3 @@ async def test_two_processes_run_each_run_once(means, loader, sources, registry,
         await until(lambda: len(sources.source.asked) == 4 and ended(registry, loader))
     other_registry.close()
     assert [event["record"]["id"] for event in events(log)] == [*range(1, 8)] * 4
-
-
-def test_saved_connections_are_what_addresses_are_asked_of():
-    """The one that is there has the method that runs ask for."""
-    assert callable(Connections.address_of)
