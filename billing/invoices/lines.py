@@ -6,7 +6,7 @@ comes to is rounded once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -29,12 +29,15 @@ from billing.pricing import (
     charge_groups,
     joined,
     settle,
+    true_up,
     unrounded,
 )
 from billing.pricing.model import Charges
 from billing.pricing.rated import signed
 from billing.subscriptions.model import SubscriptionProduct
 from billing.subscriptions.timeline import Part
+from billing.subscriptions.upfront import UpfrontKind
+from metering.windows import Window
 
 _NOTHING = Decimal(0)
 _WHOLE = Fraction(1)
@@ -67,12 +70,13 @@ class BilledProduct:
     """A product of a subscription, the name that its line bears, and its usage; None where `count` is billed.
 
     `usage` is that of each metering window that the period reaches into; `earlier` is there where only the difference
-    is billed.
+    is billed. `period` is of when the line is, None that of the invoice.
     """
 
     agreed: SubscriptionProduct
     name: str
     usage: Sequence[WindowUsage] | None
+    period: Window | None = None
 
 
 def invoice_lines(products: Sequence[BilledProduct], currency: str, share: Fraction) -> list[LineItem]:
@@ -158,6 +162,8 @@ def _line(product: BilledProduct, currency: str, share: Fraction, billed: int) -
         rated.amount,
         rated.tiers,
         agreed.line_suffix,
+        product.period,
+        None if agreed.upfront is None else agreed.upfront.kind,
     )
 
 
@@ -183,12 +189,31 @@ def _changed(agreed: SubscriptionProduct, before: SubscriptionProduct, part: Par
 
 
 def window_rated(agreed: SubscriptionProduct, usage: WindowUsage) -> Rated:
-    """Rate a window as far as it has come, and take off the most that it had come to before where that is billed."""
+    """Rate a window as far as it has come, and take off the most that it had come to before where that is billed.
+
+    Of usage that is billed upfront it is the advance, or the true-up.
+    """
+    if agreed.upfront is not None:
+        return _upfront_rated(agreed, usage)
     so_far = settle(*charged(agreed, usage.so_far, _WHOLE))
     if not agreed.metering.bill_usage_difference:
         return so_far
     billed = [settle(*charged(agreed, earlier, _WHOLE)).signed_amount for earlier in usage.earlier]
     return bill_difference(so_far, max(0, *billed) if billed else 0)
+
+
+def nothing_counted(agreed: SubscriptionProduct) -> Counted:
+    """Give what is counted where there is no usage."""
+    return Counted([_NOTHING] * len(agreed.groups), [])
+
+
+def _upfront_rated(agreed: SubscriptionProduct, usage: WindowUsage) -> Rated:
+    """Rate an advance, or what settles it. An advance is for 0 units at the least: it gives nothing back."""
+    assert agreed.upfront is not None
+    advances = agreed.upfront.kind is UpfrontKind.ADVANCE
+    stands_for = usage.so_far if advances else next(iter(usage.earlier), nothing_counted(agreed))
+    advance = settle(*charged(agreed, replace(stands_for, allow_negative_values=False), _WHOLE))
+    return advance if advances else true_up(settle(*charged(agreed, usage.so_far, _WHOLE)), advance)
 
 
 def _matrix(agreed: SubscriptionProduct, counted: Counted) -> list[tuple[UnitPrices, Decimal]]:

@@ -16,6 +16,7 @@ from billing.periods import BillingCycleAlignment, Cycle, period_holding
 from billing.subscriptions.changes import Change
 from billing.subscriptions.seats import ApplicationSchedule, ConnectedSeats
 from billing.subscriptions.timeline import Part, at, billed_in, segments
+from billing.subscriptions.upfront import PaymentSchedule, Upfront, upfront_lines
 from billing.windows import EACH_PERIOD, Life, Metering, MeteringIntervalType
 from metering.timestamps import microseconds
 from metering.windows import Window
@@ -47,7 +48,8 @@ class SubscriptionProduct:
 
     `count` and `groups` are those that it began with, and `changes` what became of them, in the order in which they
     hold. It is there from `since_us` to `until_us`: None is as long as the subscription. What a period bills of it is
-    a product of its own (`Subscription.billed_in`): `part` says of which share, and `line_suffix` tells lines apart.
+    a product of its own (`Subscription.billed_in`): `part` says of which share, `upfront` which usage is billed
+    upfront, and `line_suffix` tells lines apart. `payment_schedule` None is the usual of its kind.
     """
 
     id: str
@@ -70,6 +72,13 @@ class SubscriptionProduct:
     part: Part | None = None
     line_suffix: str = ""
     seats: ConnectedSeats | None = None
+    payment_schedule: PaymentSchedule | None = None
+    upfront: Upfront | None = None
+
+    @property
+    def is_upfront(self) -> bool:
+        """Tell whether usage is billed when its period starts."""
+        return self.aggregator_id is not None and self.payment_schedule is PaymentSchedule.START
 
     @property
     def line_key(self) -> str:
@@ -120,6 +129,9 @@ class Subscription:
         for product in self.products:
             if product.payment_interval == interval:
                 life = self.life(product)
+                if product.is_upfront:
+                    out += upfront_lines(product, period, life)
+                    continue
                 there = Window(life.starts_us, period.end_us if life.ends_us is None else life.ends_us)
                 out += billed_in(product, period, there, life.payments)
         return out

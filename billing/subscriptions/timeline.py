@@ -29,12 +29,14 @@ class Part:
 
     Without `before` it is the product itself, for a share of the period. Otherwise it is the share of what the product
     costs more, or less, than before; with `removed` all of that. `gives_all_back` is all that the period had charged.
+    `span` is when that share is of, None as long as the product is there in the period.
     """
 
     share: Fraction
     before: "SubscriptionProduct | None" = None
     removed: bool = False
     gives_all_back: bool = False
+    span: Window | None = None
 
 
 def segments(product: "SubscriptionProduct") -> list["SubscriptionProduct"]:
@@ -89,7 +91,8 @@ def billed_in(
             following = _charged_after(current, change)
             share = change.share(cycle)
             if share and following is not current:
-                yield replace(following, part=Part(share, current), line_suffix=change.id)
+                part = Part(share, current, span=Window(change.effective_us, end_us))
+                yield replace(following, part=part, line_suffix=change.id)
             current = following
     removed = product.removed
     # The period itself ends here where nothing else is paid at its interval, so the whole one is asked.
@@ -97,7 +100,8 @@ def billed_in(
         share = removed.share(cycle)
         if share:
             whole = removed.method is CalculationMethod.PAY_IN_FULL
-            part = Part(share, current, removed=True, gives_all_back=whole)
+            given_back = Window(end_us, cycle.holding(start_us).end_us)
+            part = Part(share, current, removed=True, gives_all_back=whole, span=given_back)
             yield replace(current, part=part, line_suffix=removed.id)
 
 
