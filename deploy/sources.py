@@ -3,14 +3,26 @@
 from functools import partial
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from deploy.adapters import now
 from deploy.settings import read_keyring, read_source_policy
 from loaders.connections.keeping import ConnectionKeeper
 from loaders.connections.pinging import Pinger
-from loaders.dataloaders.use import DataloaderUse
+from loaders.connections.registry import Connections, StoredConnection
+from loaders.dataloaders.preview import STATEMENT_S_MAX, Previews
+from loaders.dataloaders.registry import use_of_connection
 from loaders.limits import SourceLimits
 from loaders.opening import open_source
 from metering.registry.engine import Registry
+
+
+class DataloaderUse:
+    """Dataloaders stand against deleting their connection."""
+
+    def use_of_connection(self, connection: sa.Connection, stored: StoredConnection, /) -> str | None:
+        """Say how many there are, None when there are none."""
+        return use_of_connection(connection, stored.world, stored.id)
 
 
 def make_keeper(registry: Registry, data_dir: Path) -> ConnectionKeeper:
@@ -21,3 +33,14 @@ def make_keeper(registry: Registry, data_dir: Path) -> ConnectionKeeper:
     """
     opener = partial(open_source, policy=read_source_policy(), limits=SourceLimits())
     return ConnectionKeeper(registry, read_keyring(data_dir), Pinger(opener), now, DataloaderUse())
+
+
+def make_previews(keeper: ConnectionKeeper) -> Previews:
+    """Give the previews of this process, over the connections of a keeper.
+
+    Raises:
+        SettingError: a variable is not usable.
+    """
+    limits = SourceLimits(statement_s_max=STATEMENT_S_MAX)
+    opener = partial(open_source, policy=read_source_policy(), limits=limits)
+    return Previews(Connections(keeper.registry, keeper.keys), opener)
