@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from aiohttp import web
 
 from billing.api.services import Services
-from billing.api.shapes import METERING_FILTER, ROWS
+from billing.api.shapes import NEW_GROUPS, ROWS
 from billing.catalog.model import ProductType
 from billing.catalog.registry import find_product
 from billing.simulations.jobs import (
@@ -20,7 +20,7 @@ from billing.simulations.jobs import (
     outcomes_of,
 )
 from billing.simulations.model import Asked, Outcome, Simulation, SimulationStatus
-from billing.simulations.reading import CUSTOMERS_MAX, DRAFTS_MAX, GROUPS_MAX, read_simulation
+from billing.simulations.reading import CUSTOMERS_MAX, DRAFTS_MAX, read_simulation
 from metering.api import asof
 from metering.http.app import json_response
 from metering.http.paging import PARAMETERS, page_of, paged
@@ -58,12 +58,7 @@ _DRAFT = request_of(
     {
         "name": NAME,
         "prices": ROWS,
-        "price_groups": described(
-            array_of(
-                object_of({"metering_filter": METERING_FILTER, "prices": ROWS}, required=("prices",)), most=GROUPS_MAX
-            ),
-            "A matrix, in place of prices.",
-        ),
+        "price_groups": described(NEW_GROUPS, "A matrix, in place of prices."),
         "min_amount": INTEGER,
         "max_amount": INTEGER,
         "min_committed_count": NUMBER,

@@ -1,7 +1,7 @@
 """The file of keys that an installation makes for itself: private, whole or not there, never written over."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from loaders.secrets.errors import KeysError
@@ -31,20 +31,18 @@ def add_key(path: Path) -> SecretKey:
         KeysError: the file cannot be read or written; it is as it was.
     """
     fresh = new_key()
-    _replace(path, [fresh, *KeyFile(path).keys()])
+    _replace(path, [fresh, *KeyFile(path).listed()])
     return fresh
 
 
-def keep_newest(path: Path) -> Sequence[str]:
-    """Take all keys but the newest out of the file; gives the ids of those that went.
+def drop_keys(path: Path, ids: Collection[str]) -> None:
+    """Take keys out of the file; the newest stays whatever it is called.
 
     Raises:
         KeysError: the file cannot be read or written; it is as it was.
     """
-    newest, *older = KeyFile(path).keys()
-    if older:
-        _replace(path, [newest])
-    return [key.id for key in older]
+    newest, *older = KeyFile(path).listed()
+    _replace(path, [newest, *(key for key in older if key.id not in ids)])
 
 
 def _replace(path: Path, keys: Sequence[SecretKey]) -> None:

@@ -111,13 +111,13 @@ class KeyFile:
 
     def newest(self) -> SecretKey:
         """Give the key that encrypts."""
-        return self.keys()[0]
+        return self.listed()[0]
 
     def named(self, key_id: str) -> SecretKey:
         """Give the key of this id."""
-        return _named({key.id: key for key in self.keys()}, key_id, str(self.path))
+        return _named({key.id: key for key in self.listed()}, key_id, str(self.path))
 
-    def keys(self) -> Sequence[SecretKey]:
+    def listed(self) -> Sequence[SecretKey]:
         """Give all of them, the newest first.
 
         Raises:

@@ -235,9 +235,14 @@ async def test_usage_is_rated_once_though_one_subscription_took_the_place_of_ano
     (old,) = (await shop.api.get("/v2/subscriptions")).json["data"]
     assert (await shop.api.post(f"/v1/subscriptions/{old['id']}/cancel", {})).status == 200
     body = asked(product, ("double", DOUBLE), customer_ids=["a"])
-    async with running(registry, store, clock):
-        over = await ended(shop, await begun(shop, body))
-        clock.moment = NOW + timedelta(hours=1)
-        await shop.subscription({"id": subscribed}, (product, {"prices": DOUBLE}), starts_at="2026-02-15")
-        renewed = await ended(shop, await begun(shop, body))
+
+    async def simulated():
+        simulation_id = await begun(shop, body)
+        async with running(registry, store, clock):
+            return await ended(shop, simulation_id)
+
+    over = await simulated()
+    clock.moment = NOW + timedelta(hours=1)
+    await shop.subscription({"id": subscribed}, (product, {"prices": DOUBLE}), starts_at="2026-02-15")
+    renewed = await simulated()
     assert [told["data"][0]["current"] for told in (over, renewed)] == [15 + 12, 30 + 10]

@@ -20,9 +20,6 @@ from loaders.connections.tables import connections
 from loaders.errors import SourceDeniedError
 from loaders.provider import Address, Provider
 from loaders.secrets.keys import GivenKeys, new_key
-from metering.registry.accounts import create_account
-from metering.registry.engine import Registry
-from metering.registry.migrate import migrate
 from metering.world import Mode, World
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -34,20 +31,6 @@ URL = "postgres://reader:hunter2@db.example.com/usage"
 def reached(url=URL):
     address = Address(Provider.POSTGRES, url=url)
     return Reached(address, {"url": url.replace("hunter2", "***")}, Pinged(["may write"], NOW))
-
-
-@pytest.fixture
-def registry(tmp_path):
-    opened = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
-    migrate(opened)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def world(registry):
-    with registry.writing() as connection:
-        return World(create_account(connection, "acme", NOW).id, Mode.TEST)
 
 
 def save(registry, world, url=URL):

@@ -4,6 +4,8 @@ PEERS = (
     "postgres",
     "mariadb",
     "mongodb",
+    "bigquery",
+    "snowflake",
 )
 
 EXEMPT: dict[tuple[str, str], str] = {

@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from loaders.secrets.errors import KeyMissingError, KeysError
-from loaders.secrets.key_file import add_key, keep_newest, make_key_file
+from loaders.secrets.key_file import add_key, drop_keys, make_key_file
 from loaders.secrets.keys import KeyFile, new_key, parse_keys
 
 GOOD = new_key()
@@ -55,7 +55,8 @@ def test_a_running_process_knows_a_key_that_is_added(tmp_path):
     fresh = add_key(path)
     assert running.newest() == fresh
     assert running.named(first.id) == first
-    assert keep_newest(path) == [first.id]
+    drop_keys(path, {first.id, fresh.id})
+    assert running.newest() == fresh
     with pytest.raises(KeyMissingError):
         running.named(first.id)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
