@@ -170,6 +170,13 @@ def hold(
     return Hold.HELD if row.cancel_asked is None else str(row.cancel_asked)
 
 
+def free_all(connection: sa.Connection) -> int:
+    """Let runs be taken at once that somebody held: only where whoever held them is surely gone. Tell how many."""
+    table = dataloader_runs
+    held = table.c.status == RunStatus.PROCESSING.value
+    return connection.execute(table.update().where(held).values(worker=None, held_until=None)).rowcount
+
+
 def release(connection: sa.Connection, run_id: str, worker: str) -> bool:
     """Leave a run to who comes next, who begins it again; it counts as no attempt. Tell whether it was held."""
     table = dataloader_runs

@@ -9,14 +9,16 @@ import asyncio
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 import structlog
 
 from loaders.dataloaders.model import RunStatus
-from loaders.dataloaders.runs import are_due, begin_due, claim, overdue_since, wait_for_worker
+from loaders.dataloaders.runs import are_due, begin_due, claim, free_all, overdue_since, wait_for_worker
 from loaders.running.work import Means, RunWork
 from metering.errors import UnavailableError
 from metering.ids import new_id
+from metering.registry.engine import NOBODY
 
 LOOK_EVERY_S = 1.0
 """Runs are asked for, and fall due, where nobody can tell us."""
@@ -24,26 +26,44 @@ LOOK_EVERY_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
-class Watch:
-    """Who is told how runs go; this one does not care."""
+class Watch(Protocol):
+    """Who is told how runs go."""
 
     def ended(self, status: RunStatus) -> None:
         """Learn that a run ended."""
+        ...
 
     def goes_on(self, runs: int) -> None:
         """Learn how many are under way."""
+        ...
 
     def overdue(self, since: datetime | None, now: datetime | None) -> None:
         """Learn since when the run waits that waits the longest."""
+        ...
+
+
+class Unwatched:
+    """Nobody wants to know."""
+
+    def ended(self, _status: RunStatus) -> None:
+        """Do nothing."""
+
+    def goes_on(self, _runs: int) -> None:
+        """Do nothing."""
+
+    def overdue(self, _since: datetime | None, _now: datetime | None) -> None:
+        """Do nothing."""
 
 
 class LoaderRunner:
     """Works on runs until cancelled."""
 
-    def __init__(self, means: Means, watch: Watch | None = None) -> None:
+    def __init__(self, means: Means, watch: Watch | None = None, *, alone: bool = False) -> None:
+        """`alone`: no other process works on runs, so what is held when it begins was held by one that is gone."""
         self._means = means
-        self._watch = watch or Watch()
+        self._watch: Watch = watch or Unwatched()
         self._worker = new_id("wrk")
+        self._alone = alone
         self._changed = asyncio.Event()
         self._working: set[asyncio.Task[None]] = set()
 
@@ -73,6 +93,9 @@ class LoaderRunner:
     async def _look(self) -> None:
         """Begin what is due, and take what there is room for."""
         registry, now = self._means.registry, self._means.clock()
+        if self._alone:
+            await registry.write(free_all, waits_for=NOBODY)
+            self._alone = False
         self._watch.overdue(await registry.read(overdue_since, now), now)
         if await registry.read(are_due, now):
             await registry.write(begin_due, now)
