@@ -61,22 +61,24 @@ class One:
         self.address = Address(Provider.POSTGRES, url=url)
 
     def address_of(self, _world: World, _connection_id: str) -> Address:
+        """Give it."""
         return self.address
 
 
 def opened(address: Address):
+    """Give the source, limited as the product does."""
     return open_source(address, HostPolicy(), SourceLimits(statement_s_max=3600))
 
 
 def told(name: str, rows: int, began: float, cpu: float) -> float:
-    took = time.perf_counter() - began
-    print(
-        f"  {name:<14} {rows / took:>10,.0f} rows/s   {(time.process_time() - cpu) / rows * 1e6:5.2f} us of CPU a row"
-    )
+    """Print and give rows a second."""
+    took, cpu_us = time.perf_counter() - began, (time.process_time() - cpu) / rows * 1e6
+    print(f"  {name:<14} {rows / took:>10,.0f} rows/s   {cpu_us:5.2f} us of CPU a row")
     return rows / took
 
 
 def bare_source(address: Address) -> tuple[float, list]:
+    """Read all pages, and keep the first ones."""
     source = opened(address)
     source.ping()
     kept, rows = [], 0
@@ -91,6 +93,7 @@ def bare_source(address: Address) -> tuple[float, list]:
 
 
 def events_alone(pages: list, folder: Path) -> tuple[float, list]:
+    """Make events of pages."""
     began, cpu = time.perf_counter(), time.process_time()
     with MetIds(folder) as met:
         maker = EventMaker("call", '"', met)
@@ -100,6 +103,7 @@ def events_alone(pages: list, folder: Path) -> tuple[float, list]:
 
 
 async def bare_append(made: list, folder: Path) -> float:
+    """Append events, each page durable before the next."""
     writer = await LocalLogWriter.open(folder)
     world = World("acc_bench", Mode.PROD)
     began, cpu = time.perf_counter(), time.process_time()
@@ -111,6 +115,7 @@ async def bare_append(made: list, folder: Path) -> float:
 
 
 def a_loader(registry: Registry) -> Dataloader:
+    """Give a dataloader whose run waits."""
     now = datetime.now(UTC)
     with registry.writing() as connection:
         world = World(create_account(connection, "bench", now).id, Mode.PROD)
@@ -124,6 +129,7 @@ def a_loader(registry: Registry) -> Dataloader:
 
 
 async def end_to_end(address: Address, folder: Path) -> float:
+    """Have the run worked on."""
     registry = Registry(f"sqlite:///{folder}/registry.db")
     migrate(registry)
     loader = a_loader(registry)
@@ -147,10 +153,11 @@ async def end_to_end(address: Address, folder: Path) -> float:
 
 
 async def main() -> int:
+    """Measure; gives the exit code."""
     with Postgres() as postgres, tempfile.TemporaryDirectory() as folder:
         postgres.run(TABLE, "VACUUM (ANALYZE) calls")
         address = Address(Provider.POSTGRES, url=postgres.url())
-        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})  # The threads of this process, which come now.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # The threads of this process, which come now.
         print(f"PostgreSQL to the durable log, {ROWS:,} rows, on one core")
         speed = await end_to_end(address, Path(folder))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Before pages are kept below.
@@ -161,9 +168,7 @@ async def main() -> int:
         print(f"  end to end is {speed / together:.0%} of the others in turn, {speed / source:.0%} of the bare source")
         print(f"  memory {memory:,.0f} MiB")
         reached = speed >= GOAL_ROWS_S and memory <= MEMORY_GOAL_MIB
-        print(
-            f"  {'reached' if reached else 'MISSED'}: at least {GOAL_ROWS_S:,} rows/s and at most {MEMORY_GOAL_MIB} MiB"
-        )
+        print(f"  {'reached' if reached else 'MISSED'}: {GOAL_ROWS_S:,} rows/s, {MEMORY_GOAL_MIB} MiB at most")
         return 0 if reached else 1
 
 
