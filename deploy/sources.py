@@ -3,26 +3,16 @@
 from functools import partial
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from deploy.adapters import now
 from deploy.settings import read_keyring, read_source_policy
 from loaders.connections.keeping import ConnectionKeeper
 from loaders.connections.pinging import Pinger
-from loaders.connections.registry import Connections, StoredConnection
+from loaders.connections.registry import Connections
 from loaders.dataloaders.preview import STATEMENT_S_MAX, Previews
 from loaders.dataloaders.registry import use_of_connection
 from loaders.limits import SourceLimits
 from loaders.opening import open_source
 from metering.registry.engine import Registry
-
-
-class DataloaderUse:
-    """Dataloaders stand against deleting their connection."""
-
-    def use_of_connection(self, connection: sa.Connection, stored: StoredConnection, /) -> str | None:
-        """Say how many there are, None when there are none."""
-        return use_of_connection(connection, stored.world, stored.id)
 
 
 def make_keeper(registry: Registry, data_dir: Path) -> ConnectionKeeper:
@@ -32,7 +22,7 @@ def make_keeper(registry: Registry, data_dir: Path) -> ConnectionKeeper:
         SettingError: a variable is not usable.
     """
     opener = partial(open_source, policy=read_source_policy(), limits=SourceLimits())
-    return ConnectionKeeper(registry, read_keyring(data_dir), Pinger(opener), now, DataloaderUse())
+    return ConnectionKeeper(registry, read_keyring(data_dir), Pinger(opener), now, use_of_connection)
 
 
 def make_previews(keeper: ConnectionKeeper) -> Previews:

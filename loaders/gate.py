@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from loaders.errors import SourceError, SourceUnavailableError
+from loaders.errors import SourceDeniedError, SourceError, SourceUnavailableError
 from loaders.hosts import HostPolicy
 from loaders.limits import SourceLimits
 
@@ -88,7 +88,8 @@ class Gate:
                     upstream = self._connect(host, port)
                 except SourceError as error:
                     self.refused = error
-                    client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    status = b"403 Forbidden" if isinstance(error, SourceDeniedError) else b"503 Service Unavailable"
+                    client.sendall(b"HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
                     return
                 with self._kept(upstream):
                     if method == "CONNECT":

@@ -171,6 +171,14 @@ def _lies_within(inner: IpNetwork, outer: IpNetwork) -> bool:
     return inner.version == outer.version and inner.prefixlen >= outer.prefixlen and inner.network_address in outer
 
 
+def on_this_machine(host: str) -> bool:
+    """Tell whether a host, by its name or address as given, is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 def _names(listed: Sequence[IpNetwork | str], host: str, address: IpAddress) -> bool:
     return any(
         (host == one or (one.startswith(".") and host.endswith(one))) if isinstance(one, str) else address in one

@@ -4,7 +4,7 @@ What a type cannot say in JSON is a fault of the row that holds it. Every digit 
 second are cut after the sixth digit, and what a server sent gets into a cell only read as its type, or escaped.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -50,7 +50,7 @@ def pages_of(
     for first in range(0, max(batch.num_rows, 1), rows):
         part = batch.slice(first, rows)
         cells = [
-            json_cells(column, limits.value_bytes_max)
+            json_cells(column.to_pylist(), limits.value_bytes_max)
             if position in json_columns
             else cells_of(column, limits.value_bytes_max)
             for position, column in enumerate(part.columns)
@@ -73,9 +73,9 @@ def cells_of(values: pa.Array, value_bytes_max: int) -> list[Cell]:
     return _faults(values, BadValue(f"is of a type that has no form in JSON ({kind}): cast it to text in the query"))
 
 
-def json_cells(values: pa.Array, value_bytes_max: int) -> list[Cell]:
+def json_cells(values: Iterable[str | None], value_bytes_max: int) -> list[Cell]:
     """Give text that is JSON as what it says: a plain value, or an array of plain values."""
-    return [_json_cell(value, value_bytes_max) for value in values.to_pylist()]
+    return [_json_cell(value, value_bytes_max) for value in values]
 
 
 def kind_of(kind: pa.DataType) -> Kind:
@@ -165,12 +165,18 @@ def _lists(values: pa.Array, value_bytes_max: int) -> list[Cell]:
     if pa.types.is_list(inner) or pa.types.is_large_list(inner):
         return _faults(values, ARRAY_OF_ARRAYS)
     cells = cells_of(values.flatten(), value_bytes_max)
-    lengths = pc.fill_null(pc.list_value_length(values), 0).to_pylist()
-    ends = np.cumsum(lengths).tolist()
-    return [
-        _joined(cells[end - length : end], value_bytes_max) if valid else "null"
-        for end, length, valid in zip(ends, lengths, pc.is_valid(values).to_pylist(), strict=True)
-    ]
+    return array_cells(cells, pc.list_value_length(values).to_pylist(), value_bytes_max)
+
+
+def array_cells(cells: Sequence[Cell], lengths: Sequence[int | None], value_bytes_max: int) -> list[Cell]:
+    """Give arrays of so many of the cells each, in their order; no length is no array, which is null."""
+    joined: list[Cell] = []
+    first = 0
+    for length in lengths:
+        end = first + (length or 0)
+        joined.append("null" if length is None else _joined(cells[first:end], value_bytes_max))
+        first = end
+    return joined
 
 
 def _joined(cells: Sequence[Cell], value_bytes_max: int) -> Cell:

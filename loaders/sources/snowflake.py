@@ -33,7 +33,7 @@ from loaders.errors import (
     SourceUnavailableError,
 )
 from loaders.gate import Gate
-from loaders.hosts import HostPolicy
+from loaders.hosts import HostPolicy, on_this_machine
 from loaders.limits import SourceLimits
 from loaders.provider import Address
 from loaders.source import Column, Kind, Page, Parameter
@@ -94,7 +94,7 @@ class SnowflakeSource:
             role = str(connection.role or "").strip('"').upper()
             if role in PRIVILEGED_ROLES:
                 warnings.append(f"the role {role} may change data: use one that may only read what is loaded")
-            if self._login.protocol == "http":
+            if self._login.protocol == "http" and not on_this_machine(self._login.host):
                 warnings.append("the connection is not encrypted (protocol http): anyone on the way reads all of it")
             return warnings
 
@@ -208,7 +208,7 @@ class SnowflakeSource:
             self._gate.refused = None
         try:
             yield
-        except (Error, pa.ArrowInvalid, OSError) as error:
+        except (Error, pa.ArrowException, OSError) as error:
             found = self._translate(error)
             if not isinstance(found, QueryError) or isinstance(found, QueryCancelledError):
                 self._forget()

@@ -29,6 +29,7 @@ from loaders.connections.pinging import Pinger
 from loaders.connections.registry import Connections
 from loaders.dataloaders.api import DataloaderServices
 from loaders.dataloaders.preview import Previews
+from loaders.dataloaders.registry import use_of_connection
 from loaders.hosts import HostPolicy
 from loaders.limits import SourceLimits
 from loaders.opening import open_source
@@ -168,7 +169,7 @@ async def staged(folder, store, mode: Mode = Mode.TEST, *, simulates: bool = Tru
     simulating = asyncio.create_task(simulator.run()) if simulates else None
     opener = partial(open_source, policy=HostPolicy(), limits=SourceLimits())
     keys = GivenKeys([new_key()], "the test")
-    keeper = ConnectionKeeper(registry, keys, Pinger(opener), lambda: stage.now)
+    keeper = ConnectionKeeper(registry, keys, Pinger(opener), lambda: stage.now, use_of_connection)
     previews = Previews(Connections(registry, keys), opener)
     services = PageServices(
         registry=registry,

@@ -98,7 +98,7 @@ def test_where_a_server_sends_to_is_judged_too(gate, echo):
 def test_a_host_that_does_not_answer_is_told(gate):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        assert session(gate).get(f"http://127.0.0.1:{free.getsockname()[1]}/").status_code == 403
+        assert session(gate).get(f"http://127.0.0.1:{free.getsockname()[1]}/").status_code == 503
     assert isinstance(gate.refused, SourceUnavailableError)
 
 

@@ -98,6 +98,11 @@ class BigQuery:
         with urllib.request.urlopen(f"{self.endpoint}/seen") as answer:
             return json.loads(answer.read())
 
+    def running(self):
+        """Give how many jobs are under way."""
+        with urllib.request.urlopen(f"{self.endpoint}/running") as answer:
+            return json.loads(answer.read())
+
     def _post(self, path, body):
         with urllib.request.urlopen(f"{self.endpoint}/{path}", data=json.dumps(body).encode()) as answer:
             answer.read()

@@ -1,9 +1,11 @@
 """BigQuery's REST interface in front of a real SQL engine: jobs, pages, parameters, errors and tokens as in the API.
 
 Queries are turned from BigQuery's dialect into DuckDB's and run there. A dataset is a schema. What a test needs beyond
-that goes by the names of datasets: in `slow` queries take a minute, in `failing` they fail after they began, `locked`
+that goes by the names of datasets: in `slow` queries take minutes, in `failing` they fail after they began, `locked`
 is not for this account. `POST /run` takes the owner's own statements, in DuckDB's dialect; `POST /refuse` has the next
 requests answered with a status; `GET /seen` tells what came in.
+
+`GET /running` how many jobs are under way.
 
 Runs on an interpreter of its own (`../snowflake/programs.py`): `python server.py PORT PUBLIC_KEY_FILE`.
 """
@@ -15,6 +17,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import duckdb
 import jwt
@@ -29,7 +32,7 @@ from starlette.routing import Route
 from written import field, row
 
 PAGE_BYTES_MAX = 10 * 1024 * 1024
-SLOW_S = 60
+SLOW_S = 600
 BYTES_PROCESSED = 1_000_000
 STATEMENTS = {exp.Insert: "INSERT", exp.Update: "UPDATE", exp.Delete: "DELETE", exp.Merge: "MERGE", exp.Drop: "DROP"}
 PARAMETERS = {
@@ -96,20 +99,21 @@ class Server:
         self.port, self.public_key = port, public_key
         self.engine = duckdb.connect()
         self.engine.execute("SET TimeZone = 'UTC'")
-        self.jobs, self.by_request, self.tokens = {}, {}, set()
+        for dataset in ("slow", "failing", "locked"):
+            self.engine.execute(f"CREATE SCHEMA {dataset}; CREATE TABLE {dataset}.t (id INTEGER)")
+        self.jobs, self.by_request, self.tokens = {}, {}, {}
         self.seen, self.refusals, self.kept = [], [], set()
 
     async def token(self, request):
         """Give a token for an assertion that the account's key signed (RFC 7523)."""
-        form = {
-            key: value for key, _, value in (pair.partition("=") for pair in (await request.body()).decode().split("&"))
-        }
+        form = parse_qs((await request.body()).decode())
         try:
-            jwt.decode(form["assertion"][0], self.public_key, algorithms=["RS256"], options={"verify_aud": False})
+            signed = jwt.decode(form["assertion"][0], self.public_key, ["RS256"], options={"verify_aud": False})
         except jwt.PyJWTError:
             told = {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}
             return JSONResponse(told, status_code=400)
-        self.tokens.add(token := secrets.token_urlsafe())
+        token = secrets.token_urlsafe()
+        self.tokens[token] = signed["iss"]
         return JSONResponse({"access_token": token, "expires_in": 3600, "token_type": "Bearer"})
 
     async def query(self, request):
@@ -149,6 +153,16 @@ class Server:
         if found is None:
             raise RefusedError(404, "notFound", "Not found: Table")
         return await self._page(found, dict(request.query_params))
+
+    async def rights(self, request):
+        """Tell which of these rights an account has: a writer all of them, others none."""
+        account = self.tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "), "")
+        asked = (await request.json())["permissions"]
+        return JSONResponse({"permissions": asked} if account.startswith("writer@") else {})
+
+    async def running(self, _request):
+        """Tell how many jobs are under way."""
+        return JSONResponse(sum(not job.done.is_set() for job in self.jobs.values()))
 
     async def run(self, request):
         """Run the owner's statements."""
@@ -342,6 +356,8 @@ def main(port, key_file):
     routes = [Route(base + path, _guarded(server, handler), methods=[method]) for method, path, handler in api]
     routes += [
         Route("/token", server.token, methods=["POST"]),
+        Route("/v1/projects/{project}:testIamPermissions", _guarded(server, server.rights), methods=["POST"]),
+        Route("/running", server.running, methods=["GET"]),
         Route("/run", server.run, methods=["POST"]),
         Route("/refuse", server.refuse, methods=["POST"]),
         Route("/seen", server.tell_seen, methods=["GET"]),

@@ -78,6 +78,11 @@ class Snowflake:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/seen") as answer:
             return json.loads(answer.read())
 
+    def running(self):
+        """Give how many statements are under way."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/running") as answer:
+            return json.loads(answer.read())
+
     def _answers(self):
         try:
             self.seen()

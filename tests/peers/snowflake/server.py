@@ -2,7 +2,7 @@
 
 Added to fakesnow: the whole answer to a login, one user and his password, roles and session parameters, results in
 chunks that are fetched from addresses of their own, statements that run apart from their request (`asyncExec`), their
-state, their end by abort or by the session's time limit, and `SYSTEM$WAIT`.
+state, their end by abort or by the session's time limit, and a table `WAITS_90` of one row after so many seconds.
 
 Runs on an interpreter of its own (`programs.py`): `python server.py PORT USER PASSWORD`.
 """
@@ -15,17 +15,19 @@ import json
 import re
 import sys
 import uuid
+from decimal import Decimal
 
 import fakesnow.server as fake
 import pyarrow as pa
 import uvicorn
+from fakesnow.converter import from_binding
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 CHUNK_ROWS = 10_000
-WAIT = re.compile(r"SYSTEM\$WAIT\((\d+)\)", re.IGNORECASE)
+WAIT = re.compile(r'"?\bWAITS_(\d+)\b"?')
 WRONG_LOGIN = {
     "data": {"nextAction": "RETRY_LOGIN", "authnMethod": "USERNAME_PASSWORD", "signInOptions": {}},
     "code": "390100",
@@ -118,6 +120,9 @@ class Server:
             await run_in_threadpool(owner.cursor().execute, sql)
         return Response()
 
+    async def running(self, _request):
+        return JSONResponse(sum(not statement.ended.is_set() for statement in self.by_id.values()))
+
     async def tell_seen(self, _request):
         told, self.seen = self.seen, []
         return JSONResponse(told)
@@ -141,7 +146,7 @@ class Server:
             if int(found[1]) > limit_s:
                 words = f"Statement reached its statement or warehouse timeout of {limit_s} second(s) and was canceled."
                 return _failure(statement, "000630", words)
-            body["sqlText"] = WAIT.sub(f"'waited {found[1]} seconds'", body["sqlText"])
+            body["sqlText"] = WAIT.sub('(SELECT 1 AS "id")', body["sqlText"])
         request._body = json.dumps(body).encode()
         request.scope["headers"] = [one for one in request.scope["headers"] if one[0] != b"content-encoding"]
         answer = json.loads((await fake.query_request(_Again(request))).body)
@@ -197,7 +202,13 @@ async def _json(request):
     return json.loads(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body or b"{}")
 
 
+def _bound(binding):
+    """Give a bound value; fakesnow takes every number for a whole one."""
+    return Decimal(binding["value"]) if binding["type"] == "FIXED" else from_binding(binding)
+
+
 def main(port, user, password):
+    fake.from_binding = _bound
     server = Server(port, user, password)
     app = Starlette(
         routes=[
@@ -211,6 +222,7 @@ def main(port, user, password):
             Route("/monitoring/queries//{id}", server.state, methods=["GET"]),  # With two slashes, as it is asked for.
             Route("/chunks/{id}", server.chunk, methods=["GET"]),
             Route("/run", server.run, methods=["POST"]),
+            Route("/running", server.running, methods=["GET"]),
             Route("/seen", server.tell_seen, methods=["GET"]),
         ]
     )
