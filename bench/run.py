@@ -25,7 +25,9 @@ BENCHES = (
     "rating.py",
     "simulate.py",
     "explain.py",
+    "loaders_mongo.py",
     "loaders_warehouse.py",
+    "loaders.py",
 )
 
 

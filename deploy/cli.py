@@ -130,6 +130,12 @@ def api() -> None:
     _role("api")
 
 
+@app.command()
+def loaders() -> None:
+    """Run dataloaders in the foreground: what is due is read from its source into the log."""
+    _role("loaders")
+
+
 def _role(name: str) -> NoReturn:
     from deploy.roles import run_role
 

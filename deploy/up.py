@@ -147,6 +147,8 @@ async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int,
     if config.spool_dir:
         await supervisor.start("spool", replace(config, kind="spool"), [held.lock])
     await supervisor.start("core", replace(config, kind="core"), [held.lock])
+    if config.loaders is not None and config.loaders.on:
+        await supervisor.start("loaders", replace(config, kind="loaders"), [held.lock])
     for number in range(workers):
         name = "gateway" if workers == 1 else f"gateway {number + 1}"
         gateway = replace(config, kind="gateway", listener=held.listener.fileno())

@@ -214,8 +214,10 @@ _SEATS = {
         one_of([one.value for one in ApplicationSchedule]), "From when the subscription shows a count that was read."
     ),
     "seat_invoicing_schedule": described(
-        one_of(INVOICING_SCHEDULES), "Invoices are live: changes are in that of their period. custom is not served yet."
+        one_of(INVOICING_SCHEDULES),
+        "Invoices are live: changes are in that of their period, with custom in those of an interval.",
     ),
+    "seat_invoicing_interval": described(NEW_INTERVAL, "For the invoicing schedule custom."),
     "charging_method": described(
         one_of(CHARGING_METHODS), "What of the running period is charged for another count; prorata if absent."
     ),

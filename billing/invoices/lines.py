@@ -40,6 +40,7 @@ from billing.subscriptions.upfront import UpfrontKind
 from metering.windows import Window
 
 _NOTHING = Decimal(0)
+_NOTHING_OWED = Fraction(0)
 _WHOLE = Fraction(1)
 
 
@@ -80,7 +81,7 @@ class BilledProduct:
 
 
 def invoice_lines(products: Sequence[BilledProduct], currency: str, share: Fraction) -> list[LineItem]:
-    """Give one line for each product, in order, those without usage included.
+    """Give one line for each product, in order, those without usage included; none for what is billed elsewhere.
 
     `share` is the part of the calendar period that is billed: 1 but for the first period. A change within a period
     gives back at most what the period had charged for its product before.
@@ -91,10 +92,13 @@ def invoice_lines(products: Sequence[BilledProduct], currency: str, share: Fract
     out: list[LineItem] = []
     billed: dict[str, int] = {}
     for product in products:
-        so_far = billed.get(product.agreed.id, 0)
+        agreed = product.agreed
+        begins = agreed.part is None or agreed.part.before is None
+        so_far = 0 if begins else billed.get(agreed.id, 0)
         line = _line(product, currency, share, so_far)
-        billed[product.agreed.id] = so_far + line.signed_amount
-        out.append(line)
+        billed[agreed.id] = so_far + line.signed_amount
+        if not agreed.elsewhere:
+            out.append(line)
     return out
 
 
@@ -178,14 +182,24 @@ def _owed(agreed: SubscriptionProduct, share: Fraction) -> Rated:
 def _changed(agreed: SubscriptionProduct, before: SubscriptionProduct, part: Part, billed: int) -> Rated:
     """Rate what a change adds or gives back: the share of the difference that it makes for a whole period."""
     then, now = before.count, Decimal(0) if part.removed else agreed.count
-    cost = Fraction(0) if part.removed else unrounded(*charged(agreed, None, _WHOLE))
-    amount = round_half_away((cost - unrounded(*charged(before, None, _WHOLE))) * part.share)
+    cost = Fraction(0) if part.removed else _cost_of(agreed, agreed.count)
+    of_uncharged = sum(
+        (_cost_of(before, upper) - _cost_of(before, lower) for lower, upper in part.uncharged), _NOTHING_OWED
+    )
+    more = cost - _cost_of(before, before.count) + (of_uncharged if now < then else -of_uncharged)
+    amount = round_half_away(more * part.share)
     amount = within_int64(max(-billed if part.gives_all_back else amount, -max(billed, 0)))
     with localcontext(MONEY):
         count = abs(now - then) if now != then else now
+        count -= sum((upper - lower for lower, upper in part.uncharged), _NOTHING)
     quantity = count.copy_negate() if amount < 0 else count
     lower, upper = (min(now, then), max(now, then)) if now != then else (_NOTHING, None)
     return signed(amount, quantity, (RatedTier(lower, upper, quantity, amount),))
+
+
+def _cost_of(agreed: SubscriptionProduct, count: Decimal) -> Fraction:
+    """Give what a count costs for a whole period, exactly."""
+    return unrounded(*charged(replace(agreed, count=count), None, _WHOLE))
 
 
 def window_rated(agreed: SubscriptionProduct, usage: WindowUsage) -> Rated:

@@ -128,7 +128,7 @@ def _invoice(stands: Stands, period: OpenPeriod, counted: Mapping[Figure, Counte
             usage_of(stands, period, product, counted),
             line_period(stands, period, product),
         )
-        for product in stands.products(period)
+        for product in stands.rated(period)
     ]
     return Invoice(
         period.invoice_id,

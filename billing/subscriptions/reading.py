@@ -169,7 +169,7 @@ def read_product_terms(reader: Fields, where: str) -> ProductAsked | None:
     most = reader.integer("max_amount", least=0, most=AMOUNT_MAX)
     if least is not None and most is not None and least > most:
         reader.fault("min_amount", "min_above_max", f"is {least}, above the max_amount {most}: lower it")
-    metering, seats = _read_metering(reader), read_seats(reader, where)
+    metering, seats = _read_metering(reader), read_seats(reader)
     book_id, schedule = reader.name("price_book_id"), reader.choice("payment_schedule", PaymentSchedule)
     refuse_prices_twice(reader)
     if product_id is None or interval is None or len(reader.faults) != noted:

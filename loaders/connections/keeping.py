@@ -5,7 +5,7 @@ is written is written only if nobody changed the connection meanwhile.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,11 +15,9 @@ import sqlalchemy as sa
 from loaders.connections.fields import Asked, read_connection
 from loaders.connections.pinging import Pinger, PingsBusyError
 from loaders.connections.registry import (
-    ConnectionUse,
     Pinged,
     Reached,
     StoredConnection,
-    Unused,
     change_address,
     create_connection,
     delete_connection,
@@ -43,15 +41,23 @@ CONNECTIONS_MAX = 200
 RETRY_AFTER_S = 5
 
 
+UseOfConnection = Callable[[sa.Connection, World, str], str | None]
+"""Name what refers to the connection of this id, such as `2 dataloaders`; None when nothing does."""
+
+
+def _unused(_connection: sa.Connection, _world: World, _connection_id: str) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionKeeper:
-    """What connections stand on."""
+    """What connections stand on. `use` tells what stands against deleting one."""
 
     registry: Registry
     keys: Keyring
     pinger: Pinger
     clock: Callable[[], datetime]
-    use: ConnectionUse = field(default_factory=Unused)
+    use: UseOfConnection = _unused
 
     async def create(self, world: World, body: Mapping[str, Any]) -> StoredConnection:
         """Ping what a body asks for, and save it.
@@ -170,7 +176,7 @@ class ConnectionKeeper:
 
     def _delete(self, connection: sa.Connection, world: World, connection_id: str) -> None:
         stored = require_connection(connection, world, connection_id)
-        use = self.use.use_of_connection(connection, stored)
+        use = self.use(connection, world, stored.id)
         if use is not None:
             raise conflict(f"connection {stored.id} is used by {use}: delete that first, or give it another connection")
         delete_connection(connection, stored)

@@ -6,7 +6,7 @@ Every statement names the world: nobody finds, changes or opens what is somebody
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -53,22 +53,6 @@ class Reached:
     address: Address
     shown: Mapping[str, Any]
     pinged: Pinged
-
-
-class ConnectionUse(Protocol):
-    """What stands against deleting a connection."""
-
-    def use_of_connection(self, connection: sa.Connection, stored: StoredConnection, /) -> str | None:
-        """Name what refers to it, such as `2 dataloaders`; None when nothing does."""
-        ...
-
-
-class Unused:
-    """Nothing refers to connections."""
-
-    def use_of_connection(self, _connection: sa.Connection, _stored: StoredConnection, /) -> str | None:
-        """Find nothing."""
-        return None
 
 
 class Connections:

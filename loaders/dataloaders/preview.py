@@ -3,13 +3,13 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import structlog
@@ -19,7 +19,7 @@ from loaders.cursors import start_cursor
 from loaders.dataloaders.fields import placeholders, read_cursor_start, read_query
 from loaders.dataloaders.queries import refused_query
 from loaders.errors import QueryError, SourceDeniedError, SourceError, SourceUnavailableError
-from loaders.provider import Address
+from loaders.reaching import Addresses, OpenSource
 from loaders.rows import EventMaker, RowFault
 from loaders.source import ABSENT, Cell, Page, Parameter, Source
 from metering.http.fields import Fields
@@ -38,23 +38,6 @@ VALUE_CHARACTERS_MAX = 1000
 """A longer value is told in part."""
 
 _log = structlog.get_logger(__name__)
-
-
-class Addresses(Protocol):
-    """Who opens connections."""
-
-    def address_of(self, world: World, connection_id: str) -> Address:
-        """Give how a connection of this world is reached. Blocks.
-
-        Raises:
-            SourceDeniedError: there is no such connection, or its secret does not open.
-            RegistryUnavailableError: the registry does not answer.
-        """
-        ...
-
-
-OpenSource = Callable[[Address], Source]
-"""Give a source that is not connected yet; it knows the operator's policy and limits."""
 
 
 @dataclass(frozen=True, slots=True)

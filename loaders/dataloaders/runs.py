@@ -170,6 +170,13 @@ def hold(
     return Hold.HELD if row.cancel_asked is None else str(row.cancel_asked)
 
 
+def free_all(connection: sa.Connection) -> int:
+    """Let runs be taken at once that somebody held: only where whoever held them is surely gone. Tell how many."""
+    table = dataloader_runs
+    held = table.c.status == RunStatus.PROCESSING.value
+    return connection.execute(table.update().where(held).values(worker=None, held_until=None)).rowcount
+
+
 def release(connection: sa.Connection, run_id: str, worker: str) -> bool:
     """Leave a run to who comes next, who begins it again; it counts as no attempt. Tell whether it was held."""
     table = dataloader_runs
@@ -178,8 +185,8 @@ def release(connection: sa.Connection, run_id: str, worker: str) -> bool:
     return connection.execute(table.update().where(*mine).values(**values)).rowcount == 1
 
 
-def finish(connection: sa.Connection, claimed: Claim, worker: str, end: End, now: datetime) -> bool:
-    """Write how a run ended, with its cursor or with its message, at once; tell whether it was still held.
+def finish(connection: sa.Connection, claimed: Claim, worker: str, end: End, now: datetime) -> RunStatus | None:
+    """Write how a run ended, with its cursor or with its message, at once; gives how, None if it was held no more.
 
     Must be in a transaction that waits for the account.
     """
@@ -193,14 +200,14 @@ def finish(connection: sa.Connection, claimed: Claim, worker: str, end: End, now
     cursor = None if message is not None or end.cursor is None else end.cursor.document()
     values = {**_counted(counts), "rejected": list(counts.rejected), "cursor": cursor, "message": message}
     if not _end(connection, run.id, worker, now, status=status, **values):
-        return False
+        return None
     if message is None:
         same = dataloaders.c.id == dataloader.id, dataloaders.c.definition == dataloader.definition
         saved = {"cursor": cursor, "last_run_at": end.began_at}
         connection.execute(dataloaders.update().where(*same).values(**saved))
     elif end.told:
         _tell(connection, run.id, now)
-    return True
+    return status
 
 
 def find_run(connection: sa.Connection, world: World, dataloader_id: str, run_id: str) -> Run | None:

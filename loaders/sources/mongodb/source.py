@@ -41,10 +41,13 @@ from loaders.sources.mongodb.documents import Documents
 from loaders.sources.mongodb.errors import translated
 from loaders.sources.mongodb.query import Query, parse
 from loaders.sources.mongodb.rights import warnings_of
+from loaders.sources.mongodb.shape import named_fields
 
 COMMENT = "meterline dataloader"
 """What a database's administrator sees beside our queries."""
 COMMAND_NOT_FOUND = 59
+FORGET_S_MAX = 5.0
+"""How long a server may take to forget a result that is not wanted any more."""
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 RawCursor = Cursor[RawBSONDocument] | CommandCursor[RawBSONDocument]
@@ -70,6 +73,7 @@ class MongoSource:
         self._link: _Link | None = None
         self._running = False
         self._cancelled = False
+        self._cursor: RawCursor | None = None
 
     @property
     def quote(self) -> str:
@@ -99,7 +103,10 @@ class MongoSource:
             return min([now, *(datetime.fromtimestamp(one, UTC) for one in written)])
 
     def pages(self, query: str, parameters: Mapping[str, Parameter], *, page_rows_max: int) -> Iterator[Page]:
-        """Run a `find` or an `aggregate`; an empty result has the columns that every query must return."""
+        """Run a `find` or an `aggregate`.
+
+        An empty result has the columns that the query names, or where it names none those that each must return.
+        """
         parsed = parse(query, parameters)
         with self._lock:
             self._running, self._cancelled = True, False
@@ -107,15 +114,18 @@ class MongoSource:
             yield from self._pages(parsed, page_rows_max)
         finally:
             with self._lock:
-                self._running = False
+                self._running, self._cursor = False, None
 
     def cancel(self) -> None:
-        """Cut the connections under the query: the server ends a query whose client is gone."""
+        """Have the server forget the result, and cut the connections: it ends a query whose client is gone."""
         with self._lock:
             if not self._running:
                 return
             self._cancelled = True
             link, self._link = self._link, None
+            cursor = self._cursor
+        if cursor is not None:
+            _closed(cursor)
         if link is not None:
             link.close()
 
@@ -141,8 +151,8 @@ class MongoSource:
                 if number == 0:
                     _check_id(page)
                 yield page
-                if self._cancelled:
-                    raise QueryCancelledError("the query was cancelled")
+            if self._cancelled:  # A cursor that was ended here gives no more documents, which is no end of the result.
+                raise QueryCancelledError("the query was cancelled")
 
     def _sent(
         self, database: Database[Any], query: Query, page_rows_max: int, stack: contextlib.ExitStack
@@ -154,6 +164,8 @@ class MongoSource:
             with pymongo.timeout(seconds):  # The server is told too.
                 cursor = _cursor(database, query, page_rows_max)
                 stack.callback(_closed, cursor)
+                with self._lock:
+                    self._cursor = cursor
                 first = next(cursor, None)
         except NetworkTimeout:
             if time.monotonic() < deadline:
@@ -285,7 +297,7 @@ def _cursor(database: Database[Any], query: Query, page_rows_max: int) -> RawCur
 
 def _closed(cursor: RawCursor) -> None:
     """Have the server forget a cursor: what fails here was ended already, or ends by itself."""
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), pymongo.timeout(FORGET_S_MAX):
         cursor.close()
 
 
@@ -297,7 +309,8 @@ def _nothing(database: Database[Any], query: Query) -> Page:
         names = [query.collection]  # The user may not ask.
     if query.collection not in names:
         raise QueryError(f"the database {database.name} has no collection {query.collection!r}")
-    return Page(tuple(Column(name, "unknown") for name in REQUIRED_COLUMNS), [[] for _ in REQUIRED_COLUMNS], 0)
+    fields = named_fields(query) or REQUIRED_COLUMNS
+    return Page(tuple(Column(name, "unknown") for name in fields), [[] for _ in fields], 0)
 
 
 def _check_id(page: Page) -> None:

@@ -54,7 +54,7 @@ class Use:
 
     by = None
 
-    def use_of_connection(self, _connection, _stored):
+    def __call__(self, _connection, _world, _connection_id):
         return self.by
 
 

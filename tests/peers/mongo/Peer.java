@@ -1,6 +1,7 @@
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
 import de.bwaldvogel.mongo.backend.memory.MemoryBackend;
+import de.bwaldvogel.mongo.bson.Document;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyFactory;
@@ -10,7 +11,7 @@ import java.security.cert.X509Certificate;
 import java.security.spec.PKCS8EncodedKeySpec;
 import java.util.List;
 
-/** A server in memory on a free port of 127.0.0.1, which it prints. For TLS: a key's file (PKCS 8, DER), a certificate's. */
+/** A server in memory on a port of 127.0.0.1; says so once it listens. For TLS: a key's file (PKCS 8, DER) and a certificate's. */
 public final class Peer {
     /** The library says of itself that it is older than what today's drivers speak to. */
     private static final class Recent implements MongoVersion {
@@ -18,18 +19,28 @@ public final class Peer {
         public int getWireVersion() { return 13; }
     }
 
-    public static void main(String[] files) throws Exception {
-        MemoryBackend backend = new MemoryBackend();
+    /** Tells of its cursors as MongoDB does. */
+    private static final class Backend extends MemoryBackend {
+        @Override
+        public Document getServerStatus() {
+            Document open = new Document("open", new Document("total", getCursorRegistry().size()));
+            return super.getServerStatus().append("metrics", new Document("cursor", open));
+        }
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        Backend backend = new Backend();
         backend.version(new Recent());
         MongoServer server = new MongoServer(backend);
-        if (files.length == 2) {
-            byte[] key = Files.readAllBytes(Path.of(files[0]));
+        if (arguments.length == 3) {
+            byte[] key = Files.readAllBytes(Path.of(arguments[1]));
             PrivateKey privateKey = KeyFactory.getInstance("RSA").generatePrivate(new PKCS8EncodedKeySpec(key));
-            try (var certificate = Files.newInputStream(Path.of(files[1]))) {
+            try (var certificate = Files.newInputStream(Path.of(arguments[2]))) {
                 var made = CertificateFactory.getInstance("X.509").generateCertificate(certificate);
                 server.enableSsl(privateKey, null, (X509Certificate) made);
             }
         }
-        System.out.println(server.bind().getPort());
+        server.bind("127.0.0.1", Integer.parseInt(arguments[0]));
+        System.out.println("listening");
     }
 }
