@@ -20,6 +20,7 @@ BENCHES = (
     "consumer.py",
     "end_to_end.py",
     "kafka.py",
+    "loaders_sql.py",
     "read.py",
     "prices.py",
     "rating.py",

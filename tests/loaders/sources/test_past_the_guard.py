@@ -28,12 +28,12 @@ PATIENCE_S = 120
 def _unguarded(address, query, limits=LIMITS):
     """Send a query as a source would if the guard had let it through; give its rows if it came to its end."""
     declare = "DECLARE meterline NO SCROLL CURSOR WITHOUT HOLD FOR "
-    with contextlib.closing(open_source(address, HostPolicy(), limits)) as source, contextlib.suppress(SourceError):
-        with source._asking() as link:
-            if address.provider is Provider.MYSQL:
-                return sum(len(rows) for rows in link.ask(query)[1])
-            link.command(declare + query)
-            return sum(len(rows) for rows in link.fetch("meterline", 1000, 100))
+    source = open_source(address, HostPolicy(), limits)
+    with contextlib.closing(source), contextlib.suppress(SourceError), source._asking() as link:
+        if address.provider is Provider.MYSQL:
+            return sum(len(rows) for rows in link.ask(query)[1])
+        link.command(declare + query)
+        return sum(len(rows) for rows in link.fetch("meterline", 1000, 100))
     return None
 
 
