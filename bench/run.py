@@ -26,6 +26,8 @@ BENCHES = (
     "rating.py",
     "simulate.py",
     "explain.py",
+    "loaders_mongo.py",
+    "loaders.py",
 )
 
 

@@ -121,8 +121,9 @@ subscriptions = sa.Table(
 )
 
 # `price_groups` are the rows that were chosen or agreed when the subscription was made: [{metering_filter, prices}].
-# `metering`: null is the payment interval, billed in full. `seat_aggregator_id` counts connected seats by `seat_terms`;
-# `aggregator_id` is null then, for what is billed is the count.
+# `metering`: null is the payment interval, billed in full; `payment_schedule`: null is the usual of the product's kind.
+# `seat_aggregator_id` counts connected seats by `seat_terms`; `aggregator_id` is null then, for what is billed is the
+# count.
 subscription_products = sa.Table(
     "subscription_products",
     metadata,
@@ -139,6 +140,7 @@ subscription_products = sa.Table(
     sa.Column("min_committed_count", ExactJson),
     sa.Column("price_groups", ExactJson, nullable=False),
     sa.Column("metering", ExactJson),
+    sa.Column("payment_schedule", sa.String(16)),
     sa.Column("seat_aggregator_id", sa.String(64), index=True),
     sa.Column("seat_terms", ExactJson),
 )

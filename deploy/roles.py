@@ -1,4 +1,4 @@
-r"""The parts of the product apart: `meterline gateway`, `meterline consumer`, `meterline api`, any number of each.
+r"""The parts of the product apart: `meterline gateway`, `consumer`, `api` and `loaders`, any number of each.
 
         clients                              Prometheus asks each process
            |
@@ -47,8 +47,8 @@ from metering.registry.keys import check_secret
 from metering.registry.migrate import migrate
 from metering.store.client import Store
 
-ROLES = ("gateway", "consumer", "api")
-PORTS = {"gateway": 8080, "api": 8081, "consumer": 8082}
+ROLES = ("gateway", "consumer", "api", "loaders")
+PORTS = {"gateway": 8080, "api": 8081, "consumer": 8082, "loaders": 8083}
 """Where each listens when METERLINE_PORT does not say."""
 WAIT_S_MIN = 0.2
 WAIT_S_MAX = 5.0
@@ -78,14 +78,14 @@ def check_settings(role: str, settings: Settings) -> None:
         raise SettingError(f"METERLINE_SPOOL_DIR is for gateways: a {role} keeps no spool, so unset it")
     if "METERLINE_REGISTRY_URL" not in settings.given:
         raise SettingError(f"METERLINE_REGISTRY_URL is missing: a {role} shares the registry with the other parts")
-    if role != "gateway" and not settings.store_url.startswith(("http://", "https://")):
+    if role in {"consumer", "api"} and not settings.store_url.startswith(("http://", "https://")):
         raise SettingError(
             f"METERLINE_STORE_URL is missing or no server: a {role} needs http://user:password@host:8123/database, "
             "or https"
         )
     if role == "gateway" and not settings.api_urls:
         raise SettingError("METERLINE_API_URL is missing: a gateway needs to know where APIs are, http://host:8081")
-    if role != "consumer" and not settings.internal_secret:
+    if role in {"gateway", "api"} and not settings.internal_secret:
         raise SettingError(
             f"METERLINE_INTERNAL_SECRET is missing: gateways and APIs know each other by it, and so does this {role}; "
             "make one with `openssl rand -hex 32`"
@@ -247,6 +247,10 @@ def _serve_of(name: str) -> Serve:
         from deploy.consumer_role import serve_consumer
 
         return serve_consumer
+    if name == "loaders":
+        from deploy.loaders_role import serve_loaders_apart
+
+        return serve_loaders_apart
     assert name == "api", name
     from deploy.api_role import serve_api
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from billing.api.invoice_objects import tier_object
+from billing.explained.beyond import Reason
 from billing.explained.lines import ExplainedEvent, ExplainedLine
 from billing.explained.naming import exposed, exposed_keys, name_of, record_of
 from billing.explained.standing import Added
@@ -71,9 +72,7 @@ EXPLAINED_EVENT = object_of(
 )
 _ENTRY = object_of(
     {
-        "reason": one_of(
-            ("first_tier", "commitment", "minimum", "maximum", "figure", "already_billed", "rounding", "not_metered")
-        ),
+        "reason": one_of([reason.value for reason in Reason]),
         "amount": _WHOLE,
         "exact_amount": _EXACT,
         "tiers": _TIERS,

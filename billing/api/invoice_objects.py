@@ -22,19 +22,23 @@ def invoice_object(invoice: Invoice) -> dict[str, Any]:
         "amount_excluding_tax": before_tax,
         "tax_amount": 0,
         "total_amount": before_tax,
-        "line_items": [_line(invoice.id, line) for line in invoice.lines],
+        "line_items": [_line(invoice, line) for line in invoice.lines],
     }
 
 
-def _line(invoice_id: str, line: LineItem) -> dict[str, Any]:
+def _line(invoice: Invoice, line: LineItem) -> dict[str, Any]:
+    start_us, end_us = line.period or (invoice.period_start_us, invoice.period_end_us)
     return {
-        "id": line_item_id(invoice_id, line.key),
+        "id": line_item_id(invoice.id, line.key),
         "name": line.name,
         "product_id": line.product_id,
         "entry_type": line.entry_type.value,
         "units_count": line.units_count,
         "currency": line.currency,
         "amount": line.amount,
+        "period_starts_at": format_instant(start_us),
+        "period_ends_at": format_instant(end_us),
+        "upfront": None if line.upfront is None else line.upfront.value,
         "tiers": [tier_object(tier) for tier in line.tiers],
     }
 

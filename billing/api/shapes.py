@@ -1,6 +1,7 @@
 """What billing's requests and answers look like, as JSON Schema fragments."""
 
 from billing.catalog.credits import GrantMode
+from billing.catalog.groups import GROUPS_MAX
 from billing.catalog.model import ProductStatus, ProductType
 from billing.interval import COUNT_MAX
 from billing.invoices.model import InvoiceStatus
@@ -17,6 +18,7 @@ from billing.subscriptions.seats import (
     RefreshSchedule,
 )
 from billing.subscriptions.updating import APPLICATION_SCHEDULES, PAYMENT_SCHEDULES, TYPES, UPDATES_MAX
+from billing.subscriptions.upfront import PaymentSchedule, UpfrontKind
 from billing.windows import MeteringIntervalType
 from metering.api.aggregator_fields import AGGREGATOR, FILTER
 from metering.http.shapes import (
@@ -78,6 +80,10 @@ ROW = object_of(
 )
 ROWS = array_of(ROW)
 METERING_FILTER = object_of({"name": OPTIONAL_TEXT, "configuration": FILTER}, title="MeteringFilter", required=())
+GROUPS = array_of(object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}))
+NEW_GROUPS = array_of(
+    object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}, required=("prices",)), most=GROUPS_MAX
+)
 _CONFIGURATION_FIELDS = {
     "currency": described(_CURRENCY, "ISO 4217."),
     "countries": described(_optional(array_of(TEXT)), "null is everywhere, [] customers without a country."),
@@ -208,8 +214,10 @@ _SEATS = {
         one_of([one.value for one in ApplicationSchedule]), "From when the subscription shows a count that was read."
     ),
     "seat_invoicing_schedule": described(
-        one_of(INVOICING_SCHEDULES), "Invoices are live: changes are in that of their period. custom is not served yet."
+        one_of(INVOICING_SCHEDULES),
+        "Invoices are live: changes are in that of their period, with custom in those of an interval.",
     ),
+    "seat_invoicing_interval": described(NEW_INTERVAL, "For the invoicing schedule custom."),
     "charging_method": described(
         one_of(CHARGING_METHODS), "What of the running period is charged for another count; prorata if absent."
     ),
@@ -219,6 +227,7 @@ _SEATS = {
     "charge_highest_value": described(BOOLEAN, "A lower count holds from the next period on."),
     "refund_on_decrease": described(BOOLEAN, "A lower count gives back what is left of the period."),
 }
+_SCHEDULE = one_of([schedule.value for schedule in PaymentSchedule])
 _ALIGNMENT = one_of([alignment.value for alignment in BillingCycleAlignment])
 _NEW_PRODUCT_TERMS = {
     "payment_interval": described(NEW_INTERVAL, "Needed, but for products of the plan."),
@@ -230,6 +239,9 @@ _NEW_PRODUCT_TERMS = {
     ),
     "bill_usage_difference": described(BOOLEAN, "Bill what a period adds to its window; not for payment_interval."),
     "price_book_id": described(OPTIONAL_NAME, "Whose prices are asked first; the subscription's when absent."),
+    "payment_schedule": described(
+        _SCHEDULE, "Usage is billed at the end of its period; at the start, by that of the one before, with a true-up."
+    ),
     **_SEATS,
 }
 _NEW_SUBSCRIPTION_PRODUCT = {
@@ -237,6 +249,7 @@ _NEW_SUBSCRIPTION_PRODUCT = {
     **_NEW_PRODUCT_TERMS,
     "prices": described(ROWS, "In place of the catalog's."),
     "price": described(ROW, "In place of the catalog's, for prices of one row."),
+    "price_groups": described(NEW_GROUPS, "In place of the catalog's: a matrix, whose groups take events in order."),
 }
 NEW_SUBSCRIPTION_BODY = request_of(
     {
@@ -346,12 +359,11 @@ SUBSCRIPTION = object_of(
                     "metering_interval": _optional(INTERVAL),
                     "metering_interval_start_at": OPTIONAL_INSTANT,
                     "bill_usage_difference": BOOLEAN,
+                    "payment_schedule": _SCHEDULE,
                     "price_book_id": described(OPTIONAL_TEXT, "Of which its prices are; null is the default catalog."),
                     "price_configuration_ids": described(array_of(TEXT), "From which its prices were taken."),
                     "prices": _optional(ROWS),
-                    "price_groups": _optional(
-                        array_of(object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}))
-                    ),
+                    "price_groups": _optional(GROUPS),
                     **{name: nullable(shape) for name, shape in _SEATS.items()},
                 },
                 title="SubscriptionProduct",
@@ -374,6 +386,7 @@ _UPDATE_FIELDS = {
                 "billing_interval_period": described(TEXT, "In place of payment_interval."),
                 "billing_interval_count": INTEGER,
                 "prices": described(ROWS, "Of an added product, in place of the catalog's; or the new ones."),
+                "price_groups": described(NEW_GROUPS, "In place of prices: a matrix."),
             },
             title="SubscriptionUpdatePayload",
             required=("product_id",),
@@ -416,6 +429,7 @@ UPDATE = object_of(
         "precision": one_of([one.value for one in Precision]),
         "count": _OPTIONAL_NUMBER,
         "prices": _optional(ROWS),
+        "price_groups": described(_optional(GROUPS), "In place of prices, where they are a matrix."),
         "cutoff": described(OPTIONAL_TEXT, "Of a count that was read: up to where usage was counted."),
         "reason": described(one_of([one.value for one in RefreshSchedule], optional=True), "Why it was read."),
         "created_at": INSTANT,
@@ -470,6 +484,12 @@ INVOICE = object_of(
                     "units_count": NUMBER,
                     "currency": TEXT,
                     "amount": INTEGER,
+                    "period_starts_at": described(INSTANT, "Of when the line is: often that of the invoice."),
+                    "period_ends_at": INSTANT,
+                    "upfront": described(
+                        one_of([kind.value for kind in UpfrontKind], optional=True),
+                        "Of usage that is billed upfront: the advance for a period, or the true-up that settles it.",
+                    ),
                     "tiers": array_of(_TIER),
                 },
                 title="LineItem",

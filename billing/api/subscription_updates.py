@@ -14,6 +14,7 @@ from billing.api.shapes import UPDATE, UPDATE_BODY, UPDATES_BODY
 from billing.api.subscriptions import require_subscription
 from billing.catalog.model import Product
 from billing.catalog.registry import find_products
+from billing.catalog.rows import is_matrix
 from billing.subscriptions.agreement import Setting
 from billing.subscriptions.applying import (
     added_product,
@@ -98,6 +99,7 @@ class _Updates:
 def update_object(subscription_id: str, made: _Made) -> dict[str, Any]:
     """Give an update as it goes out."""
     change = made.change
+    matrix = change.groups is not None and is_matrix(change.groups)
     return {
         "id": change.id,
         "subscription_id": subscription_id,
@@ -107,7 +109,8 @@ def update_object(subscription_id: str, made: _Made) -> dict[str, Any]:
         "calculation_method": change.method.value,
         "precision": change.precision.value,
         "count": change.count,
-        "prices": None if change.groups is None else list(change.groups[0].prices),
+        "prices": None if change.groups is None or matrix else list(change.groups[0].prices),
+        "price_groups": [group.document() for group in change.groups or ()] if matrix else None,
         "cutoff": change.cutoff,
         "reason": change.reason,
         "created_at": format_instant(change.created_at),

@@ -24,6 +24,7 @@ from billing.subscriptions.registry import (
     list_subscriptions,
 )
 from billing.subscriptions.seats import FIELDS
+from billing.subscriptions.upfront import PaymentSchedule
 from billing.tables import subscriptions
 from metering.http.app import json_response
 from metering.http.choices import choices_of, values_of
@@ -214,12 +215,19 @@ def _product_object(agreed: SubscriptionProduct, names: Mapping[str, str]) -> di
             None if agreed.metering.starts_us is None else format_instant(agreed.metering.starts_us)
         ),
         "bill_usage_difference": agreed.metering.bill_usage_difference,
+        "payment_schedule": _payment_schedule(agreed).value,
         "price_book_id": agreed.price_book_id,
         "price_configuration_ids": list(agreed.price_configuration_ids),
         "prices": None if matrix else list(agreed.groups[0].prices),
         "price_groups": [group.document() for group in agreed.groups] if matrix else None,
         **(dict.fromkeys(FIELDS) if agreed.seats is None else agreed.seats.terms.document()),
     }
+
+
+def _payment_schedule(agreed: SubscriptionProduct) -> PaymentSchedule:
+    """Give when it is billed: usage at the end, all else at the start, unless it was agreed otherwise."""
+    usual = PaymentSchedule.START if agreed.aggregator_id is None else PaymentSchedule.END
+    return agreed.payment_schedule or usual
 
 
 def _has_status(status: SubscriptionStatus, now: datetime) -> sa.ColumnElement[bool]:

@@ -16,13 +16,14 @@ from billing.catalog.rows import filter_of
 from billing.explained.beyond import Entry, owed_after, owed_as_a_whole, owed_before, owed_without_events
 from billing.explained.running import Running, charged_by_event, running_after
 from billing.explained.standing import NOTHING_ADDED, Added, Standing
-from billing.invoices.asking import Asked, Figure, count_all
+from billing.invoices.asking import Asked, Figure, count_all, figure_of
 from billing.invoices.lines import Counted, WindowUsage, charged, window_rated
 from billing.invoices.model import Invoice, LineItem, line_item_id
 from billing.invoices.open import asked_of, invoices_of, usage_of, windows_of
 from billing.invoices.registry import Stands, read_one
 from billing.pricing import Terms
 from billing.subscriptions.model import SubscriptionProduct
+from billing.subscriptions.upfront import UpfrontKind
 from billing.windows import MeteredWindow
 from metering.aggregation import ADDS_UP, NEEDS_PROPERTY
 from metering.api.asof import AsOf
@@ -173,12 +174,12 @@ def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_u
     for product, line in zip(stands.products(period), invoice.lines, strict=True):
         identity = line_item_id(invoice.id, product.line_key)
         usages = usage_of(stands, period, product, counted)
-        if usages is None:
+        if usages is None or line.upfront is UpfrontKind.ADVANCE:
             lines.append(ExplainedLine(identity, line, product, (), owed_without_events(line)))
             continue
         windows = []
         for metered, usage in zip(windows_of(stands, period, product), usages, strict=True):
-            figure = Figure(product.id, metered.so_far)
+            figure = figure_of(product, metered.so_far)
             events = _events(store, world, cutoffs[figure], asked[figure])
             windows.append(_window(product, asked[figure].aggregator, metered, usage, events))
         lines.append(ExplainedLine(identity, line, product, windows, ()))

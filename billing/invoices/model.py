@@ -9,6 +9,8 @@ from enum import StrEnum
 from billing.interval import Interval
 from billing.pricing import Adjustment, EntryType, RatedTier
 from billing.subscriptions.model import line_key
+from billing.subscriptions.upfront import UpfrontKind
+from metering.windows import Window
 
 _PREFIX, _SUBSCRIPTION_PREFIX = "inv_", "sub_"
 _DIGEST_CHARACTERS = 12
@@ -40,7 +42,8 @@ class InvoiceStatus(StrEnum):
 class LineItem:
     """What one product comes to. `amount` is never below 0: a credit says so in its `entry_type`.
 
-    The amounts of `tiers` add up to `amount`.
+    The amounts of `tiers` add up to `amount`. `period` is of when it is, None that of the invoice; `upfront` says what
+    it is of usage that is billed upfront.
     """
 
     name: str
@@ -51,6 +54,8 @@ class LineItem:
     amount: int
     tiers: Sequence[RatedTier | Adjustment]
     line_suffix: str = ""
+    period: Window | None = None
+    upfront: UpfrontKind | None = None
 
     @property
     def key(self) -> str:

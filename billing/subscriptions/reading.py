@@ -10,6 +10,7 @@ from billing.interval import Interval, read_interval
 from billing.money import AMOUNT_MAX, read_currency
 from billing.periods import BillingCycleAlignment
 from billing.subscriptions.seats import SeatTerms, read_seats
+from billing.subscriptions.upfront import PaymentSchedule
 from billing.windows import MeteringIntervalType
 from metering.decimals import exact_number
 from metering.http.fields import Fields
@@ -33,9 +34,10 @@ class MeteringAsked:
 
 @dataclass(frozen=True, slots=True)
 class ProductAsked:
-    """One product as it was asked for. `prices` are rows that take the place of the catalog's, unread.
+    """One product as it was asked for.
 
-    `count` is None where it was not sent, and `seats` where nothing was sent of it.
+    `prices` are rows that take the place of the catalog's, unread, and `price_groups` those of a matrix. `count` is
+    None where it was not sent, and `seats` where nothing was sent of it.
     """
 
     product_id: str
@@ -48,6 +50,8 @@ class ProductAsked:
     metering: MeteringAsked = MeteringAsked()
     price_book_id: str | None = None
     seats: SeatTerms | None = None
+    payment_schedule: PaymentSchedule | None = None
+    price_groups: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +169,25 @@ def read_product_terms(reader: Fields, where: str) -> ProductAsked | None:
     most = reader.integer("max_amount", least=0, most=AMOUNT_MAX)
     if least is not None and most is not None and least > most:
         reader.fault("min_amount", "min_above_max", f"is {least}, above the max_amount {most}: lower it")
-    metering, seats = _read_metering(reader), read_seats(reader, where)
-    book_id = reader.name("price_book_id")
-    if reader.raw("price") is not None and reader.raw("prices") is not None:
-        reader.fault("price", "contradiction", "stands for prices of one row: send one of the two")
+    metering, seats = _read_metering(reader), read_seats(reader)
+    book_id, schedule = reader.name("price_book_id"), reader.choice("payment_schedule", PaymentSchedule)
+    refuse_prices_twice(reader)
     if product_id is None or interval is None or len(reader.faults) != noted:
         return None
     _refuse_unserved(reader, where)
     _refuse_difference(metering, where)
-    prices = _sent_prices(reader)
-    return ProductAsked(product_id, interval, count, least, most, committed, prices, metering, book_id, seats)
+    prices, groups = _sent_prices(reader), reader.raw("price_groups")
+    return ProductAsked(
+        product_id, interval, count, least, most, committed, prices, metering, book_id, seats, schedule, groups
+    )
+
+
+def refuse_prices_twice(reader: Fields) -> None:
+    """Note where prices are sent in several ways."""
+    if reader.raw("price") is not None and reader.raw("prices") is not None:
+        reader.fault("price", "contradiction", "stands for prices of one row: send one of the two")
+    if reader.raw("price_groups") is not None and (reader.raw("price"), reader.raw("prices")) != (None, None):
+        reader.fault("price_groups", "contradiction", "stands in place of prices: send one of the two")
 
 
 def _sent_prices(reader: Fields) -> Any:

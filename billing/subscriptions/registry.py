@@ -15,6 +15,7 @@ from billing.subscriptions.changes import LIFE_CHANGES, CalculationMethod, Chang
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.reading import SubscriptionAsked
 from billing.subscriptions.seats import ConnectedSeats, RefreshSchedule
+from billing.subscriptions.upfront import PaymentSchedule
 from billing.tables import (
     of,
     owner,
@@ -87,6 +88,7 @@ def insert_product(
         "min_committed_count": one.min_committed_count,
         "price_groups": [group.document() for group in one.groups],
         "metering": one.metering.document(),
+        "payment_schedule": None if one.payment_schedule is None else one.payment_schedule.value,
         "seat_aggregator_id": None if one.seats is None else one.seats.aggregator_id,
         "seat_terms": None if one.seats is None else one.seats.terms.document(),
     }
@@ -259,6 +261,7 @@ def _product(row: Any, taken: Sequence[Any], changes: Sequence[Change]) -> Subsc
         seats=None
         if row.seat_aggregator_id is None
         else ConnectedSeats.from_document(row.seat_aggregator_id, row.seat_terms),
+        payment_schedule=None if row.payment_schedule is None else PaymentSchedule(row.payment_schedule),
     )
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.subscriptions.changes import CalculationMethod, ChangeType, Precision
-from billing.subscriptions.reading import ProductAsked, read_product_terms, read_quantity
+from billing.subscriptions.reading import ProductAsked, read_product_terms, read_quantity, refuse_prices_twice
 from metering.http.fields import Fields
 from metering.http.problem import refused
 
@@ -29,13 +29,17 @@ _QUARTER_MONTHS = 3
 
 @dataclass(frozen=True, slots=True)
 class UpdateAsked:
-    """One update. `product` is what is added; `count` and `prices` (unread rows) are those after the update."""
+    """One update. `product` is what is added; `count` and the prices are those after it.
+
+    These are `prices`, rows, or `price_groups`, a matrix; both unread.
+    """
 
     type: ChangeType
     product_id: str
     product: ProductAsked | None = None
     count: Decimal | None = None
     prices: Any = None
+    price_groups: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +108,19 @@ def _read_update(reader: Fields, where: str) -> UpdateAsked | None:
         count = read_quantity(payload, "count")
         if payload.raw("count") is None:
             payload.fault("count", "required", "is needed: send a number")
-    prices = payload.raw("prices")
-    if kind is ChangeType.UPDATE_PRICES and prices is None:
-        payload.fault("prices", "required", "is needed: send an array of price rows")
+    prices, groups = _read_prices(payload) if kind is ChangeType.UPDATE_PRICES else (None, None)
     if product_id is None or len(reader.faults) != noted:
         return None
-    return UpdateAsked(kind, product_id, product, count, prices if kind is ChangeType.UPDATE_PRICES else None)
+    return UpdateAsked(kind, product_id, product, count, prices, groups)
+
+
+def _read_prices(payload: Fields) -> tuple[Any, Any]:
+    """Give the new prices as rows or as groups, unread."""
+    prices, groups = payload.raw("prices"), payload.raw("price_groups")
+    refuse_prices_twice(payload)
+    if prices is None and groups is None:
+        payload.fault("prices", "required", "is needed: send an array of price rows, or price_groups")
+    return prices, groups
 
 
 def _read_added(reader: Fields, where: str) -> ProductAsked | None:
