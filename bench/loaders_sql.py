@@ -1,7 +1,7 @@
 """How fast rows come out of PostgreSQL and MariaDB: as columns of JSON text, beside a bare fetch by the driver.
 
-    python bench/loaders_sql.py            1 million rows of 6 columns
-    SIZE=10000000 python bench/loaders_sql.py
+    python -m bench.loaders_sql            1 million rows of 6 columns
+    SIZE=10000000 python -m bench.loaders_sql
 
 The servers are real ones, started here on the same machine. A bare fetch takes each row as Python values through the
 driver's own cursor that streams. Goals, for one core of ours: PostgreSQL 250,000 rows/s, MariaDB 120,000, so that
