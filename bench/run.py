@@ -25,6 +25,7 @@ BENCHES = (
     "rating.py",
     "simulate.py",
     "explain.py",
+    "loaders_mongo.py",
     "loaders.py",
 )
 

@@ -3,6 +3,8 @@
 from functools import partial
 from pathlib import Path
 
+import structlog
+
 from deploy.adapters import now
 from deploy.settings import read_keyring, read_source_policy
 from loaders.connections.keeping import ConnectionKeeper
@@ -12,7 +14,10 @@ from loaders.dataloaders.preview import STATEMENT_S_MAX, Previews
 from loaders.dataloaders.registry import use_of_connection
 from loaders.limits import SourceLimits
 from loaders.opening import open_source
+from loaders.secrets.keys import NoKeys
 from metering.registry.engine import Registry
+
+_log = structlog.get_logger(__name__)
 
 
 def make_keeper(registry: Registry, data_dir: Path) -> ConnectionKeeper:
@@ -21,8 +26,11 @@ def make_keeper(registry: Registry, data_dir: Path) -> ConnectionKeeper:
     Raises:
         SettingError: a variable is not usable.
     """
+    keys = read_keyring(data_dir)
+    if isinstance(keys, NoKeys):
+        _log.warning("connections cannot be saved: there is no key to keep their passwords with", remedy=keys.remedy)
     opener = partial(open_source, policy=read_source_policy(), limits=SourceLimits())
-    return ConnectionKeeper(registry, read_keyring(data_dir), Pinger(opener), now, use_of_connection)
+    return ConnectionKeeper(registry, keys, Pinger(opener), now, use_of_connection)
 
 
 def make_previews(keeper: ConnectionKeeper) -> Previews:

@@ -126,7 +126,7 @@ class Typed:
         Raises:
             ApiError: 400 for a key file that is no JSON.
         """
-        document: dict[str, Any] = {"provider": self.provider.value, "name": self.name}
+        document: dict[str, Any] = {"provider": self.provider.value, "name": self.name or None}
         given: dict[str, Any] = {name: text.replace("\r\n", "\n") for name, text in self.fields.items() if text}
         if self.provider in URL_PROVIDERS:
             return {**document, **given}
@@ -138,10 +138,14 @@ class Typed:
 
     def beside(self, error: ApiError) -> Beside:
         """Put what is wrong beside its fields."""
-        renamed = {"credentials": ""}
-        if self.provider is Provider.BIGQUERY:
-            renamed = {"credentials.api_endpoint": "api_endpoint", "credentials": "key_file"}
-        return beside(error.faults, error.message, {"name", *(one.name for one in self.form.fields)}, renamed)
+        faults = [Fault(fault.code, self._field_of(fault.path), fault.message) for fault in error.faults]
+        return beside(faults, error.message, {"name", *(one.name for one in self.form.fields)}, {})
+
+    def _field_of(self, path: Sequence[str | int]) -> Sequence[str | int]:
+        """Name the field that holds what the API found at a path."""
+        inner = path[1:] if path[:1] == ("credentials",) else path
+        in_file = inner != path and self.provider is Provider.BIGQUERY and inner[:1] != ("api_endpoint",)
+        return ("key_file",) if in_file else inner or path
 
 
 def typed(provider: Provider, sent: Mapping[str, str]) -> Typed:

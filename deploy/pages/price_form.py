@@ -173,7 +173,7 @@ def beside(faults: Iterable[Fault], message: str, known: set[str], renamed: Mapp
 
 def _without_path(fault: Fault) -> str:
     """Give the message without the name that stands above the field anyway."""
-    words = fault.message.removeprefix(named(tuple(fault.path))).lstrip(": ")
+    words = fault.message.removeprefix(named(tuple(fault.path))).lstrip(": ").removesuffix(": send a string")
     return words[:1].upper() + words[1:]
 
 

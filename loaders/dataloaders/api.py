@@ -40,7 +40,7 @@ from metering.http.fields import Fields
 from metering.http.filtering import FilterField, Kind, filter_parameters, filters_of
 from metering.http.paging import PARAMETERS, Page, page_of, paged
 from metering.http.problem import ApiError, Fault, conflict, not_found
-from metering.http.reading import read_object
+from metering.http.reading import BODY, read_body, read_object
 from metering.http.route import Call, Route
 from metering.http.scope import Scope
 from metering.http.shapes import page_of as page_shape
@@ -219,7 +219,8 @@ class _Dataloaders:
         return json_response(preview_object(await self._previews.preview(call.world, asked)))
 
     async def run(self, call: Call) -> web.Response:
-        fields = Fields(await read_object(call.request) if call.request.can_read_body else {})
+        call.request[BODY] = await read_body(call.request)  # Who reads it again, finds it there.
+        fields = Fields(await read_object(call.request) if call.request[BODY] else {})
         from_start = bool(fields.boolean("from_start"))
         fields.refuse_faults()
         run = await self._registry.write(begin, call.world, call.path("id"), from_start, self._clock())

@@ -144,15 +144,15 @@ class NoKeys:
 
     def __init__(self, remedy: str) -> None:
         """`remedy` ends the message."""
-        self._remedy = remedy
+        self.remedy = remedy
 
     def newest(self) -> SecretKey:
         """Refuse."""
-        raise KeysError(f"there is no key to keep secrets with: {self._remedy}")
+        raise KeysError(f"there is no key to keep secrets with: {self.remedy}")
 
     def named(self, key_id: str) -> SecretKey:
         """Refuse."""
-        raise KeysError(f"the key {key_id!r} that a secret was kept with is not there: {self._remedy}")
+        raise KeysError(f"the key {key_id!r} that a secret was kept with is not there: {self.remedy}")
 
 
 def _named(keys: Mapping[str, SecretKey], key_id: str, source: str) -> SecretKey:

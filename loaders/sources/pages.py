@@ -1,18 +1,24 @@
 """Put rows of text together to pages that are bounded in rows and in bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from loaders.source import BadValue, Cell, Column, Page
-from loaders.sources.written import Convert
+
+Value = TypeVar("Value")
+"""What a driver gives for a value: text, or bytes."""
 
 CHUNK_ROWS_FIRST = 100
 CHUNK_ROWS_MAX = 2_000
 
 
-class Building:
+class Building(Generic[Value]):
     """A page as it grows."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(
+        self, columns: Sequence[Column], converts: Sequence[Callable[[Sequence[Value | None]], list[Cell]]]
+    ) -> None:
+        self._converts = converts
         self._columns = columns
         self._cells: list[list[Cell]] = [[] for _ in columns]
         self.rows = 0
@@ -23,11 +29,11 @@ class Building:
         """Tell whether some rows more belong into this page."""
         return not self.rows or (self.rows + rows <= page_rows_max and self.bytes < page_bytes_max)
 
-    def add(self, rows: Sequence[tuple[str | None, ...]], converts: Sequence[Convert]) -> None:
+    def add(self, rows: Sequence[Sequence[Value | None]]) -> None:
         """Take rows in."""
         if not rows:
             return
-        for cells, convert, values in zip(self._cells, converts, zip(*rows, strict=True), strict=True):
+        for cells, convert, values in zip(self._cells, self._converts, zip(*rows, strict=True), strict=True):
             more = convert(values)
             cells.extend(more)
             self.bytes += _size(more)

@@ -158,7 +158,7 @@ class PostgresSource:
     ) -> Iterator[Page]:
         """Fetch until a fetch brings less than was asked for. There is always one page."""
         fetch_rows = max(FETCH_ROWS_MAX // page_rows_max, 1) * page_rows_max
-        page, page_bytes_max = Building(columns), self._limits.page_bytes_max
+        page, page_bytes_max = Building(columns, converts), self._limits.page_bytes_max
         given, fetched = False, fetch_rows
         while fetched == fetch_rows:
             fetched = 0
@@ -167,7 +167,7 @@ class PostgresSource:
                 if page.rows and (page.rows + len(rows) > page_rows_max or page.bytes >= self._limits.page_bytes_max):
                     yield page.taken()
                     given = True
-                page.add(rows, converts)
+                page.add(rows)
         if page.rows or not given:
             yield page.taken()
 

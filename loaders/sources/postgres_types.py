@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import msgspec
-
 from loaders.source import BadValue, Cell, Kind
 from loaders.sources import written
+from loaders.sources.documents import documents
 from loaders.sources.written import Convert, Written
 
 JSON_OIDS = frozenset({114, 3802})
@@ -37,7 +36,7 @@ def converter(info: TypeInfo, element: TypeInfo | None, value_bytes_max: int) ->
     if element is not None:
         return _arrays(converter(element, None, value_bytes_max), value_bytes_max)
     if info.oid in JSON_OIDS:
-        return _documents(value_bytes_max)
+        return documents(value_bytes_max)
     return _CONVERTERS.get(info.oid) or written.texts(value_bytes_max)
 
 
@@ -65,35 +64,6 @@ def _bytes(values: Written) -> list[Cell]:
 def _composites(values: Written) -> list[Cell]:
     fault = BadValue("is of a composite type: properties cannot be nested, so select its fields one by one")
     return ["null" if one is None else fault for one in values]
-
-
-def _documents(value_bytes_max: int) -> Convert:
-    """Give JSON that is a plain value or an array of plain values, as it is written."""
-
-    def one_cell(value: str) -> Cell:
-        fault = written.too_long(value, value_bytes_max)
-        if fault is not None:
-            return fault
-        value = value.strip(" \t\n\r")
-        if value[0] == "{":
-            return BadValue("is a JSON object: properties cannot be nested, so select its fields one by one")
-        try:
-            if value[0] == "[":
-                parts = [bytes(one).strip() for one in msgspec.json.decode(value, type=list[msgspec.Raw])]
-                if any(part[:1] in b"[{" for part in parts):
-                    return BadValue(
-                        "is a JSON array of arrays or objects: properties hold plain values and arrays of them"
-                    )
-                for part in parts:
-                    msgspec.json.decode(part, type=str | int | float | bool | None, strict=False)
-                return f"[{','.join(part.decode() for part in parts)}]"
-            if value[0] == '"':
-                return msgspec.json.encode(msgspec.json.decode(value)).decode()
-        except (msgspec.MsgspecError, UnicodeError, ValueError):
-            return BadValue("is JSON that is no valid text: it holds half of a surrogate pair")
-        return value
-
-    return lambda values: ["null" if one is None else one_cell(one) for one in values]
 
 
 def _arrays(convert: Convert, value_bytes_max: int) -> Convert:

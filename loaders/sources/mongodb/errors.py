@@ -27,6 +27,7 @@ PASSING = frozenset(
     {6, 7, 43, 64, 89, 91, 133, 134, 136, 175, 189, 237, 246, 365, 385, 9001, 10107, 11600, 11601, 11602, 13435, 13436}
 )
 """The server was stopped, changed its part in the set, or lost the cursor: the same query may well run next time."""
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 CURSOR_LOST = frozenset({43, 136, 175, 237})
 
 
@@ -36,6 +37,8 @@ def translated(error: Exception) -> SourceError:
         return error
     if isinstance(error, OperationFailure):
         return _of_server(error)
+    if UNTRUSTED in str(error):
+        return SourceDeniedError(f"the server's certificate is not to be trusted: {_words(error)}")
     if isinstance(error, NetworkTimeout):
         return SourceUnavailableError(f"MongoDB gave no answer in time: {_words(error)}")
     if isinstance(error, ServerSelectionTimeoutError):

@@ -59,6 +59,14 @@ CODE = frozenset({"$where", "$function", "$accumulator"})
 
 _PLAIN_STAGES = frozenset({"$limit", "$skip", "$sample", "$sort", "$densify", "$unset", "$count", "$unwind"})
 """Their values are no expressions."""
+_JOINS = {
+    "$lookup": frozenset({"localField", "foreignField", "let", "pipeline", "as"}),
+    "$graphLookup": frozenset(
+        {"startWith", "connectFromField", "connectToField", "as", "maxDepth", "depthField", "restrictSearchWithMatch"}
+    ),
+    "$unionWith": frozenset({"pipeline"}),
+}
+"""Stages that read another collection, with what they take beside its name: no other database may be named."""
 _FIND = frozenset({"projection", "sort", "skip", "limit"})
 _BOTH = frozenset({"hint", "collation", "let", "allowDiskUse"})
 _FILTERS = ("find", "filter", "query")
@@ -210,7 +218,7 @@ class _Binder:
             return {name: self(value, path)}
         if name == "$facet":
             return {name: {key: self.pipeline(one, f"{path}.{key}") for key, one in _fields(value, path)}}
-        if name in {"$lookup", "$graphLookup", "$unionWith"}:
+        if name in _JOINS:
             return {name: self._joined(name, value, path)}
         if name == "$geoNear":
             parts = {key: self(one, f"{path}.{key}", expression=key != "query") for key, one in _fields(value, path)}
@@ -225,10 +233,12 @@ class _Binder:
         for key, one in _fields(value, path):
             if key == source:
                 parts[key] = _collection(one, f"{path}.{key}")
-            elif key == "pipeline":
+            elif key == "pipeline" and key in _JOINS[name]:
                 parts[key] = self.pipeline(one, f"{path}.{key}")
-            else:
+            elif key in _JOINS[name]:
                 parts[key] = self(one, f"{path}.{key}", expression=key in {"let", "startWith"})
+            else:
+                raise QueryError(f"{path} has {key!r}: it takes {', '.join((source, *sorted(_JOINS[name])))}")
         if source not in parts:
             raise QueryError(f"{path} has no {source!r}: it takes the name of a collection")
         return parts

@@ -9,7 +9,7 @@ TYPES = {
     Type.INTEGER: "BIGINT",
     Type.DECIMAL: "DECIMAL(29, 9)",
     Type.FLOAT: "DOUBLE",
-    Type.TEXT: "VARCHAR(16000) COLLATE utf8mb4_bin",
+    Type.TEXT: "LONGTEXT COLLATE utf8mb4_bin",
     Type.BOOLEAN: "BOOLEAN",
     Type.INSTANT: "TIMESTAMP(6) NULL",
     Type.DATE: "DATE",

@@ -13,10 +13,12 @@ from loaders.errors import SourceDeniedError
 from loaders.provider import Address, Provider
 from metering.http.app import build_app
 from metering.http.docs import with_docs
+from metering.http.idempotency import Idempotency
 from metering.http.json import loads
 from metering.http.scope import Scope
 from metering.ids import new_id
 from metering.registry.accounts import create_account
+from metering.registry.answers import RegistryAnswers
 from metering.registry.authenticator import KeyAuthenticator
 from metering.registry.keys import create_key
 from metering.world import Mode, World
@@ -119,7 +121,10 @@ def new_key(registry, account):
 
 @pytest.fixture
 async def client(table, registry, clock):  # noqa: ARG001 - the clock of what is asked, not of keys.
-    app = build_app(table, KeyAuthenticator(registry, lambda: datetime.now(UTC)))
+    def now():
+        return datetime.now(UTC)
+
+    app = build_app(table, KeyAuthenticator(registry, now), [Idempotency(RegistryAnswers(registry, now))])
     async with TestClient(TestServer(app)) as opened:
         yield opened
 
@@ -129,9 +134,9 @@ def api(client, new_key):
     """Ask; gives status and body."""
     own = new_key()
 
-    async def ask(method, path, body=None, *, key=own):
+    async def ask(method, path, body=None, *, key=own, **more):
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **more}
         async with client.request(method, URL(path, encoded=True), data=data, headers=headers) as answer:
             text = await answer.read()
             return answer.status, loads(text) if text else None

@@ -96,6 +96,16 @@ async def test_a_run_that_waits_or_goes_on_is_the_only_one(api, wanted):
     assert (await api("GET", f"{EVERY}/{made['id']}/runs?status=done"))[1]["data"] == []
 
 
+async def test_a_run_is_begun_as_asked_with_an_idempotency_key_too(api, wanted):
+    """What reads the body before the handler takes nothing of it away."""
+    _, made = await api("POST", EVERY, wanted(refresh_interval=None))
+    path, repeated = f"{EVERY}/{made['id']}/run", {"Idempotency-Key": "run-0123456789abcdef"}
+    status, begun = await api("POST", path, {"from_start": True}, **repeated)
+    assert status == 202
+    assert (await api("GET", f"{path}s/{begun['id']}"))[1]["from_start"]
+    assert await api("POST", path, {"from_start": True}, **repeated) == (202, begun)
+
+
 async def test_pausing_leaves_nothing_due_and_resuming_makes_it_due_at_once(api, wanted, clock):
     _, made = await api("POST", EVERY, wanted())
     one = f"{EVERY}/{made['id']}"
