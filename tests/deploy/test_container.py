@@ -101,7 +101,7 @@ def test_each_part_has_what_it_needs():
         for mapping in service.get("ports", ()):
             assert mapping.split(":")[-1] == str(read.port), name
             assert mapping.startswith("127.0.0.1:"), name
-    assert sorted(roles) == ["api", "consumer", "consumer", "gateway", "gateway"]
+    assert sorted(roles) == ["api", "consumer", "consumer", "gateway", "gateway", "loaders"]
     assert not COMPOSE["services"]["api"].get("ports")
 
 
