@@ -216,6 +216,14 @@ async def test_a_cursor_column_that_is_not_there_is_told(means, loader, sources)
     assert 'returns no column "seq"' in run.message
 
 
+async def test_a_result_without_rows_may_lack_the_cursor_column(means, loader, sources):
+    """What documents would have had, nobody can tell."""
+    sources.source.columns, sources.source.rows = COLUMNS, []
+    with means.registry.writing() as connection:
+        update_dataloader(connection, saved(means.registry, loader), {"cursor_column": "seq"}, means.clock())
+    assert (await run_once(means, loader)).status is RunStatus.DONE
+
+
 async def test_customers_are_there_by_name_before_their_events_and_keep_their_names(
     means, loader, sources, registry, clock
 ):
