@@ -26,6 +26,7 @@ BENCHES = (
     "simulate.py",
     "explain.py",
     "loaders_mongo.py",
+    "loaders.py",
 )
 
 

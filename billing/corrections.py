@@ -17,9 +17,9 @@ from billing.marginal.prices import priced_lines
 from billing.money import MONEY
 from billing.subscriptions.model import line_key
 from billing.subscriptions.upfront import settled_at
+from metering.api.asof import AsOf
 from metering.api.seams import Correction
 from metering.http.json import loads
-from metering.position import Cutoff
 from metering.registry.engine import Registry
 from metering.store.client import Store
 from metering.store.explorer import StoredEvent
@@ -39,7 +39,7 @@ class MovedLines:
         self._store = store
 
     async def lines_moved(
-        self, world: World, cutoff: Cutoff, corrections: Sequence[Correction], /
+        self, world: World, at: AsOf, corrections: Sequence[Correction], /
     ) -> list[list[Mapping[str, Any]]]:
         """Give for each correction what lines gained and lost; each version is priced once.
 
@@ -49,14 +49,14 @@ class MovedLines:
         priced: dict[int, _Priced] = {}
         for event in (one for correction in corrections for one in correction):
             if event.position not in priced:
-                priced[event.position] = await self._priced(world, cutoff, event)
+                priced[event.position] = await self._priced(world, at, event)
         return [_moved(priced[before.position], priced[after.position]) for before, after in corrections]
 
-    async def _priced(self, world: World, cutoff: Cutoff, event: StoredEvent) -> _Priced:
+    async def _priced(self, world: World, at: AsOf, event: StoredEvent) -> _Priced:
         counted = CountedEvent(
             event.customer_id, event.event_type, event.record_id, event.timestamp_us, loads(event.record)
         )
-        found = await priced_lines(self._registry, self._store, world, counted, cutoff)
+        found = await priced_lines(self._registry, self._store, world, counted, at)
         return {(line.product.id, line.window, *_billed_in(line, event)): (line, price) for line, price in found}
 
 

@@ -1,7 +1,7 @@
 """Keep price configurations and the prices that they had before. Every function works within one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -130,6 +130,27 @@ def versions_of(connection: sa.Connection, one: PriceConfiguration) -> list[Pric
     since = former[-1].valid_until if former else one.created_at
     assert since is not None
     return [*former, PriceVersion(len(former) + 1, one.group.prices, since, None)]
+
+
+def configurations_at(connection: sa.Connection, product_id: str, moment: datetime) -> list[PriceConfiguration]:
+    """Give the configurations of a product that were for sale at a moment, in their order, at the prices of then.
+
+    For whom they are is what they say now: that has no versions.
+    """
+    table = price_configurations
+    there = sa.and_(
+        table.c.product_id == product_id,
+        table.c.created_at <= moment,
+        sa.or_(table.c.archived_at.is_(None), table.c.archived_at > moment),
+    )
+    found = []
+    for row in connection.execute(table.select().where(there).order_by(table.c.position)).all():
+        one = configuration_of(row)
+        if row.updated_at > moment:
+            held = [version for version in versions_of(connection, one) if version.valid_from <= moment]
+            one = replace(one, group=replace(one.group, prices=tuple(held[-1].prices if held else one.group.prices)))
+        found.append(one)
+    return found
 
 
 def configuration_of(row: Any) -> PriceConfiguration:

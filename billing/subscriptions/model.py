@@ -29,6 +29,20 @@ def line_key(product_id: str, suffix: str) -> str:
     return f"{product_id}/{suffix}" if suffix else product_id
 
 
+def as_known_at(subscription: "Subscription", moment: datetime) -> "Subscription":
+    """Give a subscription that was there at a moment as it was known then: what was made of it since is left out."""
+    products = []
+    for product in subscription.products:
+        if product.added is not None and product.added.created_at > moment:
+            continue
+        if product.removed is not None and product.removed.created_at > moment:
+            product = replace(product, removed=None, until_us=None)  # noqa: PLW2901
+        known = tuple(change for change in product.changes if change.created_at <= moment)
+        products.append(product if len(known) == len(product.changes) else replace(product, changes=known))
+    ended = subscription.cancelled_at
+    return replace(subscription, products=products, cancelled_at=None if ended is None or ended > moment else ended)
+
+
 def _is_change_of(product: "SubscriptionProduct", line: "SubscriptionProduct") -> bool:
     """Tell whether a line is of a change within a period: neither the product itself nor its removal."""
     return any(change.id == line.line_suffix for change in product.changes)
