@@ -28,7 +28,7 @@ import sqlalchemy as sa
 import structlog
 from aiohttp import web
 
-from deploy.adapters import now
+from deploy.clock import now
 from deploy.first_key import bootstrap_key
 from deploy.health import PATHS, Health
 from deploy.log_choice import kafka_answers
