@@ -52,7 +52,12 @@ class MovedLines:
 
     async def _priced(self, world: World, cutoff: Cutoff, event: StoredEvent) -> _Priced:
         counted = CountedEvent(
-            event.customer_id, event.event_type, event.record_id, event.timestamp_us, loads(event.record)
+            event.customer_id,
+            event.event_type,
+            event.record_id,
+            event.timestamp_us,
+            loads(event.record),
+            event.position,
         )
         found = await priced_lines(self._registry, self._store, world, counted, cutoff)
         return {(line.product.id, line.window, _period(line, event)): (line, price) for line, price in found}
