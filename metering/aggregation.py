@@ -165,6 +165,13 @@ def grown(operation: Operation, usage: Usage, event: Brought, window: Window | N
     return settled(operation, _with(operation, parts, event.number, event), usage.count + 1, usage.not_numbers, window)
 
 
+def together(one: Usage, other: Usage) -> Usage:
+    """Put the figures of two parts of what is counted together: of an operation that adds up."""
+    if other.is_nothing:
+        return one
+    return Usage(EXACT.add(one.rated, other.rated), one.count + other.count, one.not_numbers + other.not_numbers)
+
+
 def total_of(aggregator: Aggregator, events: Iterable[Occurrence], window: Window | None = None) -> Usage:
     """Count decoded events in memory, as the store counts them: for previews, and to test the store.
 
