@@ -14,6 +14,7 @@ from billing.catalog.registry import find_product
 from billing.money import minor_digits
 from billing.simulations.jobs import latest_simulations
 from billing.simulations.model import Simulation
+from deploy.pages.matrix_form import conditions_text, fits_form
 from deploy.pages.price_form import COLUMNS, ROWS_MAX, text_of
 from deploy.pages.quantities import minor_money, quantity
 from deploy.pages.sent_form import may_write
@@ -92,11 +93,11 @@ def _read(
     if one is None:
         return None
     aggregator = None if one.aggregator_id is None else find_aggregator(connection, world, one.aggregator_id)
-    shown = [_configuration(connection, world, each) for each in one.configurations[:CONFIGURATIONS_MAX]]
+    shown = [_configuration(connection, world, each, one) for each in one.configurations[:CONFIGURATIONS_MAX]]
     return one, aggregator, shown, latest_simulations(connection, world, one.id)
 
 
-def _configuration(connection: sa.Connection, world: World, one: PriceConfiguration) -> ShownConfiguration:
+def _configuration(connection: sa.Connection, world: World, one: PriceConfiguration, of: Product) -> ShownConfiguration:
     *former, current = versions_of(connection, one)
     former = former[::-1]
     book = None if one.price_book_id is None else find_price_book(connection, world, one.price_book_id)
@@ -109,13 +110,16 @@ def _configuration(connection: sa.Connection, world: World, one: PriceConfigurat
         _version(current, one.currency),
         [_version(each, one.currency) for each in former[:VERSIONS_MAX]],
         max(0, len(former) - VERSIONS_MAX),
-        len(one.group.prices) <= ROWS_MAX,
+        fits_form([each.group for each in of.configurations if each.parameters == one.parameters]),
     )
 
 
 def _filter_name(one: PriceConfiguration) -> str | None:
     where = one.group.metering_filter
-    return None if where is None else where["name"] or "without a name"
+    if where is None:
+        return None
+    said = conditions_text(one.group)
+    return f"{where['name']}: {said}" if where["name"] else said
 
 
 def _version(version: PriceVersion, currency: str) -> ShownVersion:
