@@ -102,7 +102,7 @@ class Groups:
         """Do what the button asks that the form was sent with."""
         verb, _, rest = sent.get("do", "").partition(" ")
         place, _, text = rest.partition(" ")
-        number = int(text[:4]) if text.isascii() and text.isdigit() else 0
+        number = int(text[:4]) if text.isascii() and text.isdigit() else -1
         if place == self.prefix and verb == "add_group":
             return self._with_group()
         if place == self.prefix and verb == "remove_group":

@@ -36,14 +36,14 @@ async def writer(stage, chromium):
         yield arrived
 
 
-async def a_product(stage, name="Calls", rows=TIERS, kind="dynamic", **fields):
-    """Keep a product as the API does."""
+async def a_product(stage, name="Calls", rows=TIERS, kind="dynamic", more=(), **fields):
+    """Keep a product as the API does; `more` are configurations before its own."""
     counted = {}
     if kind == "dynamic":
         aggregator = await stage.aggregator(name=name, entity="api_call", operation=Operation.COUNT)
         counted = {"aggregator_id": aggregator.id}
     price = {"currency": "EUR", "prices": rows, **fields}
-    asked = read_product({"name": name, "type": kind, **counted, "price_configurations": [price]})
+    asked = read_product({"name": name, "type": kind, **counted, "price_configurations": [*more, price]})
     made, _ = await stage.registry.write(make_product, stage.world, asked, NOW, stage.key_id)
     return made
 
