@@ -58,7 +58,8 @@ class ShownConfiguration:
     model: str
     countries: str
     book: str | None
-    filter_name: str | None
+    events: str | None
+    """Which events it prices; None where these are all."""
     current: ShownVersion
     former: Sequence[ShownVersion]
     former_left_out: int
@@ -106,7 +107,7 @@ def _configuration(connection: sa.Connection, world: World, one: PriceConfigurat
         one.group.prices[0]["type"],
         "any" if one.countries is None else ", ".join(one.countries) or "customers without a country",
         book.name if book else one.price_book_id,
-        _filter_name(one),
+        _events_of(one, [each for each in of.configurations if each.parameters == one.parameters]),
         _version(current, one.currency),
         [_version(each, one.currency) for each in former[:VERSIONS_MAX]],
         max(0, len(former) - VERSIONS_MAX),
@@ -114,10 +115,10 @@ def _configuration(connection: sa.Connection, world: World, one: PriceConfigurat
     )
 
 
-def _filter_name(one: PriceConfiguration) -> str | None:
+def _events_of(one: PriceConfiguration, matrix: Sequence[PriceConfiguration]) -> str | None:
     where = one.group.metering_filter
     if where is None:
-        return None
+        return "all others" if len(matrix) > 1 else None
     said = conditions_text(one.group)
     return f"{where['name']}: {said}" if where["name"] else said
 
