@@ -204,6 +204,17 @@ def test_pages_are_asked_for_by_the_page_and_say_who_asks(opened):
             assert "meterline" in command["comment"]
 
 
+def test_what_else_a_query_says_goes_to_the_server_as_it_is(opened):
+    """In a find and in an aggregate."""
+    more = '"hint": {"a": 1}, "collation": {"locale": "fr"}, "let": {"x": 1}, "allowDiskUse": true'
+    with Double(find=first_batch([ROW]), aggregate=first_batch([ROW])) as server:
+        drained(opened(server.url()), f'{{"collection": "orders", "find": {{}}, {more}}}')
+        drained(opened(server.url()), f'{{"collection": "orders", "aggregate": [], {more}}}')
+        for command in (*server.commands("find"), *server.commands("aggregate")):
+            assert (command["hint"], command["collation"]["locale"]) == ({"a": 1}, "fr")
+            assert (command["let"], command["allowDiskUse"]) == ({"x": 1}, True)
+
+
 def replica_set(server, others=(), **told):
     """Give what a member says."""
     me = f"{server.host}:{server.port}"
