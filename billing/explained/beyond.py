@@ -33,6 +33,10 @@ class Reason(StrEnum):
     ROUNDING = "rounding"
     NOT_METERED = "not_metered"
     """A fee, seats or packs: no event stands behind them."""
+    DISCOUNT = "discount"
+    """What a coupon takes off."""
+    ADVANCE = "advance"
+    """Usage that is billed upfront: its events stand behind the true-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ def owed_after(rated: Rated, last: Standing) -> list[Entry]:
 
 
 def owed_without_events(line: LineItem) -> list[Entry]:
-    """Give the one entry of a line that nothing was counted for; none when it is 0."""
+    """Give the one entry of a line that no event of its period stands behind; none when it is 0."""
     amount = line.signed_amount
-    return [Entry(Reason.NOT_METERED, Added(Decimal(amount), amount, (), {}))] if amount else []
+    reason = Reason.NOT_METERED if line.upfront is None else Reason.ADVANCE
+    reason = reason if line.coupon is None else Reason.DISCOUNT
+    return [Entry(reason, Added(Decimal(amount), amount, (), {}))] if amount else []

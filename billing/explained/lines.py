@@ -18,13 +18,14 @@ from billing.explained.beyond import Entry, owed_after, owed_before, owed_for_le
 from billing.explained.figures import RunningFigures
 from billing.explained.running import Running, charged_by_event, running_after, running_figure
 from billing.explained.standing import Added, Standing
-from billing.invoices.asking import Asked, Figure, as_one_event, count_all
+from billing.invoices.asking import Asked, Figure, as_one_event, count_all, figure_of
 from billing.invoices.lines import Counted, WindowUsage, charged, window_rated
 from billing.invoices.model import Invoice, LineItem, line_item_id
 from billing.invoices.open import asked_of, invoices_of, usage_of, windows_of
 from billing.invoices.registry import Stands, read_one
 from billing.pricing import Terms
 from billing.subscriptions.model import SubscriptionProduct
+from billing.subscriptions.upfront import UpfrontKind
 from billing.windows import MeteredWindow
 from metering.aggregation import ADDS_UP, READS_EARLIER, Usage
 from metering.api.asof import AsOf
@@ -61,11 +62,14 @@ class ExplainedWindow:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedLine:
-    """A line and its metering windows, ascending; one that is not metered has none, and `entries` of its own."""
+    """A line and its metering windows, ascending; one that is not metered has none, and `entries` of its own.
+
+    That of a coupon has no product.
+    """
 
     id: str
     line: LineItem
-    product: SubscriptionProduct
+    product: SubscriptionProduct | None
     windows: Sequence[ExplainedWindow]
     entries: Sequence[Entry]
 
@@ -88,6 +92,7 @@ class ExplainedEvent:
     """An event of a line, by what quantity it moves the figure, and what it adds, both on top of those before it."""
 
     line: ExplainedLine
+    product: SubscriptionProduct
     aggregator: StoredAggregator
     counted: CountedEvent
     quantity: Decimal
@@ -166,7 +171,7 @@ def _as_figured(groups: Sequence[PriceGroup], terms: Terms, usages: Sequence[Usa
 def _explain(
     line: ExplainedLine, window: ExplainedWindow, counted: CountedEvent, running: RunningFigures
 ) -> ExplainedEvent:
-    return ExplainedEvent(line, window.aggregator, counted, *running.add(counted))
+    return ExplainedEvent(line, window.product, window.aggregator, counted, *running.add(counted))
 
 
 def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_us: int) -> ExplainedInvoice:
@@ -176,18 +181,24 @@ def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_u
     (invoice,) = invoices_of(stands, counted)
     (period,) = stands.periods
     lines = []
-    for product, line in zip(stands.products(period), invoice.lines, strict=True):
+    of_products = [line for line in invoice.lines if line.coupon is None]
+    for product, line in zip(stands.products(period), of_products, strict=True):
         identity = line_item_id(invoice.id, product.line_key)
         usages = usage_of(stands, period, product, counted)
-        if usages is None:
+        if usages is None or line.upfront is UpfrontKind.ADVANCE:
             lines.append(ExplainedLine(identity, line, product, (), owed_without_events(line)))
             continue
         windows = []
         for metered, usage in zip(windows_of(stands, period, product), usages, strict=True):
-            figure = Figure(product.id, metered.so_far)
+            figure = figure_of(product, metered.so_far)
             events = _events(store, world, cutoffs[figure], asked[figure])
             windows.append(_window(product, asked[figure].aggregator, metered, usage, events))
         lines.append(ExplainedLine(identity, line, product, windows, ()))
+    lines += [
+        ExplainedLine(line_item_id(invoice.id, line.key), line, None, (), owed_without_events(line))
+        for line in invoice.lines
+        if line.coupon is not None
+    ]
     return ExplainedInvoice(invoice, lines)
 
 

@@ -20,8 +20,8 @@ from billing.marginal.registry import Agreed
 from billing.money import MONEY, to_decimal
 from billing.periods import period_holding
 from billing.pricing import EventPrices, settle, unrounded
-from billing.subscriptions.model import Subscription, SubscriptionProduct
-from billing.windows import MeteredWindow, metered_windows
+from billing.subscriptions.model import Subscription, SubscriptionProduct, line_key
+from billing.windows import MeteredWindow, Span, metered_windows
 from metering.aggregation import ADDS_UP, AFTER_ALL, NEEDS_PROPERTY, Occurrence, Usage, plus, value_of
 from metering.filters import matches
 from metering.registry.aggregators import StoredAggregator
@@ -177,6 +177,8 @@ def _metered(event: CountedEvent, subscription: Subscription, product: Subscript
     )
     if period is None:
         return None
+    if product.is_upfront:
+        return MeteredWindow(Span(*period))
     for window in metered_windows(period, product.metering, subscription.life(product)):
         span = window.so_far
         if span.start_us <= event.timestamp_us < span.end_us:
@@ -185,9 +187,10 @@ def _metered(event: CountedEvent, subscription: Subscription, product: Subscript
 
 
 def named_group(product: SubscriptionProduct, group: int) -> Group | None:
-    """Name a group of a matrix, None where there is none; its id is the same as long as the agreement stands."""
+    """Name a group of a matrix, None where there is none; its id is the same as long as these prices hold."""
     if not is_matrix(product.groups):
         return None
-    digest = hashlib.sha256(f"{product.id}/{group}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    segment = product.line_suffix if product.upfront is None else product.upfront.segment
+    digest = hashlib.sha256(f"{line_key(product.id, segment)}/{group}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
     filtered = product.groups[group].metering_filter
     return Group(f"grp_{digest}", None if filtered is None else filtered.get("name"))

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from billing.catalog.groups import read_sent_groups
 from billing.catalog.model import PriceConfiguration, PriceGroup, Product, ProductStatus, ProductType
 from billing.catalog.rows import is_matrix, read_rows
 from billing.catalog.selection import Wanted, choose
@@ -18,6 +19,7 @@ from billing.pricing.rows import named
 from billing.subscriptions.model import SubscriptionProduct
 from billing.subscriptions.reading import MeteringAsked, ProductAsked, SubscriptionAsked, starts_within_reach
 from billing.subscriptions.seats import FIELDS, ConnectedSeats, SeatTerms
+from billing.subscriptions.upfront import PaymentSchedule
 from billing.windows import Metering, MeteringIntervalType
 from metering.http.problem import ApiError, Fault, PathPart, invalid_field, refused
 from metering.ids import new_id
@@ -111,6 +113,7 @@ def agree_product(
         tuple(one.id for one in priced if one.id),
         priced[0].price_book_id,
         seats=seats,
+        payment_schedule=asked.payment_schedule,
     )
 
 
@@ -151,10 +154,10 @@ def _product(path: Sequence[PathPart], asked: ProductAsked, catalog: Mapping[str
 def _priced(
     path: Sequence[PathPart], asked: ProductAsked, product: Product, wanted: Wanted
 ) -> Sequence[PriceConfiguration]:
-    """Give the prices to bill by: those that were sent along, as a configuration without an id, else the catalog's."""
-    if asked.prices is not None:
-        group = PriceGroup(None, read_sent_rows(asked.prices, product.type, (*path, "prices")))
-        return (PriceConfiguration("", wanted.currency, None, None, None, group),)
+    """Give the prices to bill by: those that were sent along, as configurations without an id, else the catalog's."""
+    sent = read_sent(asked.prices, asked.price_groups, product.type, path)
+    if sent is not None:
+        return [PriceConfiguration("", wanted.currency, None, None, None, group) for group in sent]
     chosen = choose(product.configurations, wanted)
     if not chosen:
         message = f"{named(path)}: product {product.id} has no price for {wanted}"
@@ -163,12 +166,18 @@ def _priced(
     return chosen
 
 
-def read_sent_rows(rows: Any, kind: ProductType, path: Sequence[PathPart]) -> tuple[Mapping[str, Any], ...]:
-    """Read price rows that are agreed with one subscription.
+def read_sent(rows: Any, groups: Any, kind: ProductType, path: Sequence[PathPart]) -> Sequence[PriceGroup] | None:
+    """Read prices that are agreed with one subscription, as rows or as groups; None where neither was sent.
 
     Raises:
         ApiError: 400 with every fault.
     """
+    if groups is not None:
+        return read_sent_groups(groups, kind, path)
+    return None if rows is None else (PriceGroup(None, _read_sent_rows(rows, kind, (*path, "prices"))),)
+
+
+def _read_sent_rows(rows: Any, kind: ProductType, path: Sequence[PathPart]) -> tuple[Mapping[str, Any], ...]:
     faults: list[Fault] = []
     read = read_rows(rows, kind, path, faults)
     if faults:
@@ -209,6 +218,9 @@ def _metering(path: Sequence[PathPart], asked: ProductAsked, product: Product, s
     metering, where = asked.metering, named((*path, "metering_interval_type"))
     if metering != MeteringAsked() and product.type is not ProductType.DYNAMIC:
         raise refused(f"{where}: a {product.type} product has no usage to meter: leave it out")
+    if metering != MeteringAsked() and asked.payment_schedule is PaymentSchedule.START:
+        message = "usage that is billed at the start of its period is that of the period: leave it out"
+        raise refused(f"{where}: {message}, or send the payment_schedule end")
     commits = metering.type is MeteringIntervalType.SUBSCRIPTION_COMMITMENT
     if commits and setting.commitment_interval is None:
         raise refused(f"{where}: the subscription is not committed: send its commitment_interval, or another type")

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from billing.catalog.model import PriceGroup, Product
+from billing.catalog.model import Product
 from billing.periods import period_holding
-from billing.subscriptions.agreement import Setting, agree_product, check_terms, instant_of_text, read_sent_rows
+from billing.subscriptions.agreement import Setting, agree_product, check_terms, instant_of_text, read_sent
 from billing.subscriptions.changes import CalculationMethod, Change
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.timeline import at
@@ -133,7 +133,8 @@ def prices_changed(
     Raises:
         ApiError: 400 for bad rows, 422 where usage cannot be told apart by the prices of its time.
     """
-    groups = (PriceGroup(None, read_sent_rows(asked.prices, kind.type, ("payload", "prices"))),)
+    groups = read_sent(asked.prices, asked.price_groups, kind.type, ("payload",))
+    assert groups is not None, "one of them is needed"
     check_terms(("payload",), product.min_committed_count, kind, groups)
     effective_us = change.effective_us
     if product.aggregator_id is not None:
@@ -164,6 +165,12 @@ def _usage_charged_from(change: Change, subscription: Subscription, product: Sub
         return period.start_us
     if change.method is CalculationMethod.DO_NOT_CHARGE:
         return period.end_us if change.effective_us > period.start_us else period.start_us
+    if product.is_upfront and change.effective_us > period.start_us:
+        message = "calculation_method: an advance was billed for all of the period, which cannot be shared out between"
+        message = (
+            f"{message} two prices: send pay_in_full for the whole of it, or do_not_charge to begin with the next one"
+        )
+        raise refused(message)
     standing_then = at(product, change.effective_us)
     clamped = (standing_then.min_amount, standing_then.max_amount, standing_then.min_committed_count)
     if change.effective_us > period.start_us and any(term is not None for term in clamped):

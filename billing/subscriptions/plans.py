@@ -26,6 +26,7 @@ TERMS = (
     "metering_interval_start_at",
     "bill_usage_difference",
     "price_book_id",
+    "payment_schedule",
     *FIELDS,
 )
 """What a plan says of a product, as a subscription does."""
@@ -97,7 +98,7 @@ def _read_products(fields: Fields) -> list[PlanProductAsked] | None:
     seen: set[str] = set()
     out = []
     for index, reader in enumerate(readers):
-        for name in ("price", "prices"):
+        for name in ("price", "prices", "price_groups"):
             if reader.raw(name) is not None:
                 where = f"products[{index}].{name}"
                 raise refused(

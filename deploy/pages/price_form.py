@@ -174,6 +174,7 @@ def beside(faults: Iterable[Fault], message: str, known: set[str], renamed: Mapp
 def _without_path(fault: Fault) -> str:
     """Give the message without the name that stands above the field anyway."""
     words = fault.message.removeprefix(named(tuple(fault.path))).lstrip(": ").removeprefix("metering_filter: ")
+    words = words.removesuffix(": send a string")
     return words[:1].upper() + words[1:]
 
 

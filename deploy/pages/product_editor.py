@@ -20,7 +20,7 @@ from billing.api.products import change_product, make_product
 from billing.catalog.configurations import find_configuration
 from billing.catalog.model import PriceConfiguration, Product, ProductType
 from billing.catalog.price_books import list_price_books
-from billing.catalog.reading import document_of, read_product
+from billing.catalog.reading import read_product
 from billing.catalog.registry import find_product
 from billing.interval import Interval
 from billing.pricing.rows import named
@@ -120,7 +120,7 @@ class Kept:
             if one.id == self.matrix[-1].id:
                 out += [{**group, **plan} for group in typed.configurations()]
             elif one.id not in ids:
-                out.append({"id": one.id, **document_of(one)})
+                out.append({"id": one.id, **one.document()})
         return {"price_configurations": out}
 
 

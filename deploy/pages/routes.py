@@ -9,8 +9,20 @@ from aiohttp import web
 from deploy.pages.assets import STYLESHEET, stylesheet
 from deploy.pages.attempts import Attempts
 from deploy.pages.compare import compare
+from deploy.pages.connections import connection, forget_connection, new_connection, ping_connection
 from deploy.pages.customer import customer
 from deploy.pages.customers import customers
+from deploy.pages.dataloader import (
+    dataloader,
+    dataloader_run,
+    forget_dataloader,
+    pause_dataloader,
+    reload_dataloader,
+    resume_dataloader,
+    run_dataloader,
+)
+from deploy.pages.dataloader_editor import edit_dataloader, new_dataloader
+from deploy.pages.dataloaders import dataloaders
 from deploy.pages.event import event
 from deploy.pages.explorer import explorer
 from deploy.pages.imports import imports, one_import, take_import, template
@@ -49,6 +61,8 @@ def page_routes(services: PageServices) -> list[PageRoute]:
         ("POST", "/sign-in", sign_in(attempts)),
     )
     long_forms = (
+        ("POST", f"/dataloaders/{{id:{_ANY}}}/edit", edit_dataloader),
+        ("POST", "/dataloaders/new", new_dataloader),
         ("POST", "/products/new", new_product),
         ("POST", f"/products/{{id:{_ANY}}}/simulations/new", new_simulation),
         ("POST", f"/products/{{id:{_ANY}}}/prices/{{price:{_ANY}}}", edit_prices),
@@ -76,6 +90,25 @@ def page_routes(services: PageServices) -> list[PageRoute]:
         ("GET", f"/simulations/{{id:{_ANY}}}", simulation),
         ("POST", f"/simulations/{{id:{_ANY}}}/forget", forget_simulation),
         ("GET", f"/products/{{id:{_ANY}}}/prices/{{price:{_ANY}}}", edit_prices),
+        ("GET", "/dataloaders", dataloaders),
+        ("GET", "/dataloaders/new", new_dataloader),
+        ("GET", f"/dataloaders/{{id:{_ANY}}}", dataloader),
+        ("GET", f"/dataloaders/{{id:{_ANY}}}/edit", edit_dataloader),
+        ("POST", f"/dataloaders/{{id:{_ANY}}}/run", run_dataloader),
+        ("POST", f"/dataloaders/{{id:{_ANY}}}/pause", pause_dataloader),
+        ("POST", f"/dataloaders/{{id:{_ANY}}}/resume", resume_dataloader),
+        ("GET", f"/dataloaders/{{id:{_ANY}}}/reload", reload_dataloader),
+        ("POST", f"/dataloaders/{{id:{_ANY}}}/reload", reload_dataloader),
+        ("GET", f"/dataloaders/{{id:{_ANY}}}/forget", forget_dataloader),
+        ("POST", f"/dataloaders/{{id:{_ANY}}}/forget", forget_dataloader),
+        ("GET", f"/dataloaders/{{id:{_ANY}}}/runs/{{run:{_ANY}}}", dataloader_run),
+        ("GET", "/connections/new", new_connection),
+        ("POST", "/connections/new", new_connection),
+        ("GET", f"/connections/{{id:{_ANY}}}", connection),
+        ("POST", f"/connections/{{id:{_ANY}}}", connection),
+        ("POST", f"/connections/{{id:{_ANY}}}/ping", ping_connection),
+        ("GET", f"/connections/{{id:{_ANY}}}/forget", forget_connection),
+        ("POST", f"/connections/{{id:{_ANY}}}/forget", forget_connection),
         ("POST", "/sign-out", sign_out),
     )
     return [

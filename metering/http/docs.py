@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from itertools import groupby
 
@@ -23,7 +23,7 @@ PAGE_HEADERS: Mapping[str, str] = {
 def with_docs(routes: Sequence[Route], version: str) -> list[Route]:
     """Give the routes with two more, which describe all of them; neither needs a key."""
     docs = _Docs(version)
-    every = [
+    docs.routes = [
         *routes,
         Route(
             "GET",
@@ -36,20 +36,23 @@ def with_docs(routes: Sequence[Route], version: str) -> list[Route]:
         ),
         Route("GET", "/docs", None, docs.page, "This description, to read", TAG, answer=TEXT, answer_type="text/html"),
     ]
-    docs.tell(every)
-    return every
+    return docs.routes
 
 
 class _Docs:
+    """Rendered when somebody first asks, and kept."""
+
     def __init__(self, version: str) -> None:
         self._version = version
-        self._document = b""
-        self._page = ""
+        self.routes: list[Route] = []
 
-    def tell(self, routes: Sequence[Route]) -> None:
-        """Render once what is answered from then on."""
-        self._document = json.dumps(describe(routes, self._version), indent=1).encode()
-        self._page = render(routes, self._version)
+    @cached_property
+    def _document(self) -> bytes:
+        return json.dumps(describe(self.routes, self._version), indent=1).encode()
+
+    @cached_property
+    def _page(self) -> str:
+        return render(self.routes, self._version)
 
     async def openapi(self, _call: Call) -> web.Response:
         return web.Response(body=self._document, content_type="application/json")

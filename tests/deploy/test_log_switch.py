@@ -6,20 +6,15 @@ import pytest
 
 from deploy.log_switch import LogSwitchError, follows_local_log
 from deploy.settings import read_settings
-from metering.registry.engine import Registry
 from metering.registry.lanes import open_lane
-from metering.registry.migrate import migrate
 
 LOCAL, OTHER, KAFKA = "log_1", "log_2", "kafka-cluster-topic"
 URL = "kafka://host:9092/topic"
 
 
 @pytest.fixture
-def registry(tmp_path):
-    opened = Registry(f"sqlite:///{tmp_path}/registry.db")
-    migrate(opened)
-    yield opened
-    opened.close()
+def registry(sqlite_registry):
+    return sqlite_registry
 
 
 def decide(registry, data_dir, *applied, url=URL, folder=None):

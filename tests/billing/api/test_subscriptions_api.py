@@ -35,6 +35,7 @@ async def test_a_subscription_comes_back_with_what_was_agreed(shop):
             "metering_interval": None,
             "metering_interval_start_at": None,
             "bill_usage_difference": False,
+            "payment_schedule": "start",
             "price_book_id": None,
             "price_configuration_ids": [product["price_configurations"][0]["id"]],
             "prices": FEE,

@@ -27,9 +27,7 @@ from metering.http.app import build_app
 from metering.http.scope import Scope
 from metering.registry.accounts import create_account
 from metering.registry.authenticator import KeyAuthenticator
-from metering.registry.engine import Registry
 from metering.registry.keys import create_key
-from metering.registry.migrate import migrate
 from metering.store.chains import ChainStore
 from metering.store.explorer import Explorer
 from metering.store.usage import UsageReader
@@ -158,15 +156,12 @@ class Till(Shop):
 
 
 @pytest.fixture
-async def closed_till(tmp_path, store):
+async def closed_till(tmp_path, store, sqlite_registry):
     """Nothing is applied until the test says `consume`."""
-    registry = Registry(f"sqlite:///{tmp_path}/registry.db")
-    migrate(registry)
-    till = Till(registry, store, tmp_path)
+    till = Till(sqlite_registry, store, tmp_path)
     await till.open()
     yield till
     await till.close()
-    registry.close()
 
 
 @pytest.fixture

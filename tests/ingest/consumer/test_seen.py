@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from ingest.consumer.seen import SeenKeys, seen_keys_of
 from metering.store.memory import MemoryVersionStore
@@ -17,6 +18,7 @@ def test_what_was_added_is_never_denied():
     assert seen.maybe(hashes).all()
 
 
+@pytest.mark.slow
 def test_most_of_what_was_not_added_is_told_apart():
     """At the load it is made for, at most two in a hundred look-ups are for nothing."""
     seen = SeenKeys(4_000_000)

@@ -72,6 +72,7 @@ async def share_of_the_quiet(gateway, seconds=3):
     return quiet.count(201) / len(quiet), greedy.count(201) / len(greedy), set(quiet + greedy)
 
 
+@pytest.mark.slow
 async def test_one_account_at_fifty_times_its_share_takes_nothing_from_the_others(start):
     """At least 95 % of what the others send is taken; who sends too much is told when to send again."""
     gateway = await start(writer=SlowLog(), keys=KeysOfAnybody(), waiting=BodyBudget(ROOM_BYTES))
@@ -81,6 +82,7 @@ async def test_one_account_at_fifty_times_its_share_takes_nothing_from_the_other
     assert statuses == {201, 503}
 
 
+@pytest.mark.slow
 async def test_without_shares_the_others_would_starve(start):
     """The measurement above can fail: with room for everybody's bytes but no shares, the log's room is taken."""
     gateway = await start(writer=SlowLog(), keys=KeysOfAnybody(), waiting=BodyBudget(10**9))

@@ -2,20 +2,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from metering.registry.engine import Registry
 from metering.registry.lanes import ForeignLogError, open_lane
-from metering.registry.migrate import migrate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def connection(tmp_path):
-    registry = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
-    migrate(registry)
-    with registry.writing() as opened:
+def connection(sqlite_registry):
+    with sqlite_registry.writing() as opened:
         yield opened
-    registry.close()
 
 
 def test_a_log_that_follows_another_gets_higher_lanes(connection):

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ def test_a_page_is_a_slice_of_what_is_current(  # noqa: PLR0917 - drawn by name.
     assert Explorer(store).count(selection) == len(expected)
 
 
+@pytest.mark.slow
 @slow_store
 @given(histories, cutoff_ends)
 def test_versions_tell_what_became_of_each(store, history, ends):

@@ -77,6 +77,7 @@ def told(store, formula, rows):
     return [None if text is None else Decimal(text) for (text,) in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

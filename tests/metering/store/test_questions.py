@@ -32,6 +32,7 @@ questions = st.lists(
 )
 
 
+@pytest.mark.slow
 @slow_store
 @given(histories, questions)
 def test_asked_together_they_are_answered_as_one_by_one(store, history, asked):
