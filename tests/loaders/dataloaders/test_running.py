@@ -224,6 +224,14 @@ async def test_a_query_that_gives_more_rows_than_may_be_is_ended(means, loader, 
     assert "more than 5500 rows" in run.message
 
 
+async def test_a_result_without_rows_may_lack_the_cursor_column(means, loader, sources):
+    """What documents would have had, nobody can tell."""
+    sources.source.columns, sources.source.rows = COLUMNS, []
+    with means.registry.writing() as connection:
+        update_dataloader(connection, saved(means.registry, loader), {"cursor_column": "seq"}, means.clock())
+    assert (await run_once(means, loader)).status is RunStatus.DONE
+
+
 async def test_customers_are_there_by_name_before_their_events_and_keep_their_names(
     means, loader, sources, registry, clock
 ):
