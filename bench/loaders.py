@@ -8,8 +8,8 @@ Four measurements in the same run, each on one core (the database has the others
 - events alone: pages that lie in memory made into events, judged, their ids told apart;
 - bare append: the same events appended to the local log, each page durable before the next.
 
-The memory is the most that the process had in the end to end run, and may be 300 MiB. What is wanted of a core is told by
-its processor time, so that it holds where others use the machine too. `SIZE=10000000 python -m bench.loaders`
+The memory is the most that the process had in the end to end run, and may be 300 MiB. What is wanted of a core is told
+by its processor time, so that it holds where others use the machine too. `SIZE=10000000 python -m bench.loaders`
 """
 
 import asyncio
@@ -169,9 +169,8 @@ async def main() -> int:
         print(f"  end to end is {speed / together:.0%} of the others in turn, {speed / source:.0%} of the bare source")
         print(f"  memory {memory:,.0f} MiB, {MEMORY_GOAL_MIB} at most")
         reached = of_core >= GOAL_ROWS_S and memory <= MEMORY_GOAL_MIB
-        print(
-            f"  {'reached' if reached else 'MISSED'}: {of_core:,.0f} rows for a second of a core, {GOAL_ROWS_S:,} wanted"
-        )
+        verdict = "reached" if reached else "MISSED"
+        print(f"  {verdict}: {of_core:,.0f} rows for a second of a core, {GOAL_ROWS_S:,} wanted")
         return 0 if reached else 1
 
 
