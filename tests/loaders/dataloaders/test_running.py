@@ -57,6 +57,7 @@ def writer(log):
 def means(registry, writer, sources, clock, tmp_path, monkeypatch):  # noqa: PLR0917
     monkeypatch.setattr(runner, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(work, "RECORD_EVERY_S", 0.05)
+    monkeypatch.setattr(work, "HOLD_EVERY_S", 0.05)
     limits = RunLimits(attempts=3, pause_s_min=0.01, pause_s_max=0.02)
     return Means(registry, writer, sources, sources.open, clock, tmp_path, limits)
 
