@@ -15,12 +15,14 @@ from aiohttp import web
 import billing.api
 import metering.api
 from billing.corrections import MovedLines
+from billing.credits.watcher import CreditWatcher
 from billing.references import BillingReferences
 from billing.seats.refresher import SeatRefresher
 from billing.simulations.runner import SimulationRunner
-from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
+from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes
 from deploy.backup.command import export_route
 from deploy.beside import Work, going_on
+from deploy.clock import now
 from deploy.key_use import flush_use
 from deploy.log_choice import keeper_of, open_before, open_reader, open_writer
 from deploy.metrics import Measured, Scrapers, metrics_route
@@ -196,6 +198,7 @@ def background(core: Core) -> dict[str, Work]:
         "use of keys": partial(flush_use, core.authenticator),
         "thresholds": checker.run,
         "seats": seats.run,
+        "credits": CreditWatcher(core.registry, core.store, core.versions.applied, now).run,
         "simulations": core.simulator.run,
     }
     return works if core.rollups is None else {**works, "rollups": core.rollups.run}
