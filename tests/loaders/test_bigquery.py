@@ -1,11 +1,12 @@
 """BigQuery: what is its own, through Google's client and its REST interface, in front of a stand-in for the service."""
 
+import contextlib
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from loaders.errors import QueryError, SourceDeniedError, SourceUnavailableError
+from loaders.errors import QueryError, SourceDeniedError, SourceError, SourceUnavailableError
 from loaders.hosts import HostPolicy
 from loaders.limits import SourceLimits
 from loaders.provider import Address, Provider
@@ -14,6 +15,7 @@ from loaders.sources.bigquery import open_source
 from loaders.sources.bigquery_login import read_login
 from loaders.sources.bigquery_rows import Field, ResultPage, columns_of_cells, read_page
 from tests.loaders.names import lead_inside
+from tests.loaders.sql.hostile import BIGQUERY
 from tests.peers.bigquery.process import PROJECT, BigQuery
 from tests.peers.keys import new_key
 
@@ -201,6 +203,15 @@ def test_what_bigquery_takes_for_another_statement_never_runs(service, source):
         with pytest.raises(QueryError, match="only a SELECT may run"), source._translated():
             next(source._pages(statement, [], 10))
     assert only_row(source, "SELECT id FROM usage.kept")[0] == {"id": "1"}
+
+
+@pytest.mark.slow
+def test_hostile_queries_change_nothing_past_the_check_either(service, source):
+    service.run('CREATE SCHEMA IF NOT EXISTS "main"', "CREATE OR REPLACE TABLE victim AS SELECT 1 AS id")
+    for query in BIGQUERY:
+        with contextlib.suppress(SourceError), source._translated():
+            list(source._pages(query, [], 10))
+    assert only_row(source, "SELECT COUNT(*) AS n, MAX(id) AS id FROM victim")[0] == {"n": "1", "id": "1"}
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Snowflake: what is its own, through the real driver, in front of a stand-in for the server."""
 
+import contextlib
 import ipaddress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,7 +8,7 @@ from decimal import Decimal
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from loaders.errors import QueryError, SourceDeniedError, SourceUnavailableError
+from loaders.errors import QueryError, SourceDeniedError, SourceError, SourceUnavailableError
 from loaders.hosts import HostPolicy
 from loaders.limits import SourceLimits
 from loaders.provider import Address, Provider
@@ -15,6 +16,7 @@ from loaders.source import BadValue, Kind
 from loaders.sources.snowflake import open_source
 from loaders.sources.snowflake_login import read_login
 from tests.loaders.names import lead_inside
+from tests.loaders.sql.hostile import SNOWFLAKE
 from tests.peers.keys import new_key
 from tests.peers.snowflake.process import Snowflake
 
@@ -157,6 +159,21 @@ def test_a_query_is_sent_where_only_queries_are_taken(snowflake, source):
     assert sent["asyncExec"] is True
     with pytest.raises(QueryError, match="Line 1"), source._translated():
         next(source._pages("SELECT * FROM (\nDELETE FROM t\n)", [], 10))
+
+
+@pytest.mark.slow
+def test_hostile_queries_change_nothing_past_the_check_either(snowflake, source):
+    """The second wall, with what closes its parenthesis too."""
+    snowflake.run("CREATE OR REPLACE TABLE victim AS SELECT 1 AS id")
+    closing = [
+        "SELECT 1); DROP TABLE victim; SELECT (1",
+        "SELECT 1); DELETE FROM victim; --",
+        "SELECT 1) WITH x AS (SELECT 2",
+    ]
+    for query in [*SNOWFLAKE, *closing]:
+        with contextlib.suppress(SourceError), source._translated():
+            list(source._pages(f"SELECT * FROM (\n{query}\n)", [], 10))
+    assert only_row(source, "SELECT COUNT(*) AS n, MAX(id) AS id FROM victim")[0] == {"N": "1", "ID": "1"}
 
 
 @pytest.mark.slow
