@@ -2,8 +2,10 @@
 
 import contextlib
 import ipaddress
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -91,6 +93,26 @@ def test_an_account_is_reached_at_snowflake_and_judged(monkeypatch):
     with pytest.raises(SourceDeniedError, match=r"acme-main\.snowflakecomputing\.com \(10\.1\.2\.3\)"):
         source.ping()
     source.close()
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Knows nothing, as the address of an account that is none."""
+
+    def do_POST(self):
+        self.send_error(404)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.slow
+def test_an_account_that_is_none_is_told():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        there = {"host": "127.0.0.1", "port": server.server_address[1], "protocol": "http"}
+        with pytest.raises(SourceDeniedError, match="no account acme-main"):
+            opened(WHOLE | there).ping()
+        server.shutdown()
 
 
 @pytest.mark.slow
