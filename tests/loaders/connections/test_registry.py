@@ -91,7 +91,8 @@ def test_what_is_deleted_is_gone(registry, world):
 
 
 def test_a_rotation_that_was_stopped_goes_on(registry, world):
-    saved = [save(registry, world) for _ in range(250)]
+    with registry.writing() as connection:
+        saved = [create_connection(connection, world, "w", reached(), KEYS) for _ in range(250)]
     fresh = new_key()
     both = GivenKeys([fresh, KEY], "the test")
 
