@@ -70,12 +70,13 @@ class Sources:
 
     def __init__(self):
         self.known = {}
+        self.url = "postgres://here"
         self.source = ListedSource([a_row(number) for number in range(1, 8)])
 
     def address_of(self, world, connection_id):
         if connection_id not in self.known.get(world, ()):
             raise SourceDeniedError(f"there is no connection {connection_id!r}")
-        return Address(Provider.POSTGRES, url="postgres://here")
+        return Address(Provider.POSTGRES, url=self.url)
 
     def open(self, _address):
         return self.source
