@@ -4,10 +4,11 @@ import asyncio
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 
 from loaders.connections.pinging import PINGS_OF_AN_ACCOUNT_MAX
 from loaders.connections.registry import Connections
-from loaders.secrets.keys import GivenKeys, new_key
+from loaders.secrets.keys import GivenKeys, NoKeys, new_key
 from metering.http.scope import Scope
 from metering.world import Mode, World
 from tests.loaders.connections.databases import denied
@@ -197,8 +198,19 @@ async def test_a_lost_key_is_told_and_the_password_sent_again_mends_it(api):
     api.keys.those = GivenKeys([new_key()], "the test")
     status, told = await api("POST", f"/{made['id']}/ping")
     assert status == 422
-    assert "the test" in told["message"]
+    assert "save the connection again with its password" in told["message"]
+    assert "the test" not in told["message"], "where keys lie is the operator's to know"
     assert (await api("PUT", f"/{made['id']}", {"url": SHOWN}))[0] == 422
     assert (await api("PUT", f"/{made['id']}", {"name": "renamed"}))[0] == 200
     assert (await api("PUT", f"/{made['id']}", {"url": URL}))[0] == 200
     assert (await api("POST", f"/{made['id']}/ping"))[0] == 200
+
+
+async def test_without_any_key_nothing_is_asked_and_the_operator_is_told(api):
+    api.keys.those = NoKeys("set METERLINE_SECRETS_KEY at /private/place")
+    with capture_logs() as logged:
+        status, told = await api("POST", "", POSTGRES)
+    assert status == 503
+    assert "/private/place" not in told["message"]
+    assert api.database.pings == 0
+    assert "/private/place" in logged[0]["reason"]
