@@ -145,7 +145,7 @@ class RunWork:
         """Read all rows, from the beginning."""
         means, claimed = self._means, self._claimed
         self._counts = Counts()
-        reading = Reading(claimed.dataloader, claimed.run.from_start, means.folder, means.limits.ids_max)
+        reading = Reading(claimed.dataloader, claimed.run.from_start, means.folder, means.limits.rows_max)
         reader = Reader(reading, self._source)
         try:
             while (made := await reader.page()) is not None:

@@ -216,6 +216,14 @@ async def test_a_cursor_column_that_is_not_there_is_told(means, loader, sources)
     assert 'returns no column "seq"' in run.message
 
 
+async def test_a_query_that_gives_more_rows_than_may_be_is_ended(means, loader, sources):
+    """By what is kept of a run in memory, and by what one run may put into the log."""
+    sources.source.rows = [a_row(1)] * 6000
+    run = await run_once(replace(means, limits=replace(means.limits, rows_max=5500)), loader)
+    assert (run.status, run.counts.rows_read) == (RunStatus.ERROR, 5000)
+    assert "more than 5500 rows" in run.message
+
+
 async def test_a_result_without_rows_may_lack_the_cursor_column(means, loader, sources):
     """What documents would have had, nobody can tell."""
     sources.source.columns, sources.source.rows = COLUMNS, []
