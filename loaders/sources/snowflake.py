@@ -94,6 +94,10 @@ class SnowflakeSource:
             role = str(connection.role or "").strip('"').upper()
             if role in PRIVILEGED_ROLES:
                 warnings.append(f"the role {role} may change data: use one that may only read what is loaded")
+            if not connection.warehouse:
+                warnings.append(
+                    "no warehouse is in use, and tables cannot be read: name one, or grant the role its use"
+                )
             if self._login.protocol == "http" and not on_this_machine(self._login.host):
                 warnings.append("the connection is not encrypted (protocol http): anyone on the way reads all of it")
             return warnings

@@ -141,6 +141,13 @@ def test_a_session_is_limited_tagged_and_in_utc_and_tells_nobody(snowflake, sour
 
 
 @pytest.mark.slow
+def test_a_session_without_a_warehouse_is_warned_of(snowflake):
+    source = opened(snowflake.credentials | {"warehouse": ""})
+    assert any("warehouse" in warning for warning in source.ping())
+    source.close()
+
+
+@pytest.mark.slow
 def test_a_query_is_sent_where_only_queries_are_taken(snowflake, source):
     snowflake.seen()
     only_row(source, "SELECT 1 AS a")
