@@ -13,27 +13,21 @@ from metering.http.json import loads
 from metering.http.scope import Scope
 from metering.registry.accounts import create_account
 from metering.registry.authenticator import KeyAuthenticator
-from metering.registry.engine import Registry
 from metering.registry.keys import create_key
-from metering.registry.migrate import migrate
 from metering.world import Mode, World
 from tests.loaders.connections.databases import ToldDatabase
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def registry(tmp_path):
-    opened = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
-    migrate(opened)
-    yield opened
-    opened.close()
+def a_world(registry):
+    with registry.writing() as connection:
+        return World(create_account(connection, "acme", NOW).id, Mode.TEST)
 
 
 @pytest.fixture
 def world(registry):
-    with registry.writing() as connection:
-        return World(create_account(connection, "acme", NOW).id, Mode.TEST)
+    return a_world(registry)
 
 
 class Keys:
@@ -89,6 +83,6 @@ class Api:
 
 
 @pytest.fixture
-async def api(registry, world):
-    async with Api(registry, world).served() as opened:
+async def api(sqlite_registry):
+    async with Api(sqlite_registry, a_world(sqlite_registry)).served() as opened:
         yield opened
