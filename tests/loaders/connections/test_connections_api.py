@@ -1,6 +1,8 @@
 """A connection is saved once its database answered, and its secrets never come back."""
 
 import asyncio
+import hashlib
+import json
 import threading
 
 import pytest
@@ -10,6 +12,7 @@ from loaders.connections.pinging import PINGS_OF_AN_ACCOUNT_MAX
 from loaders.connections.registry import Connections
 from loaders.secrets.keys import GivenKeys, NoKeys, new_key
 from metering.http.scope import Scope
+from metering.registry.tables import kept_answers
 from metering.world import Mode, World
 from tests.loaders.connections.databases import denied
 
@@ -214,3 +217,17 @@ async def test_without_any_key_nothing_is_asked_and_the_operator_is_told(api):
     assert "/private/place" not in told["message"]
     assert api.database.pings == 0
     assert "/private/place" in logged[0]["reason"]
+
+
+async def test_a_create_sent_again_makes_one_and_leaves_nothing_to_try_passwords_on(api):
+    """The body's plain hash would let whoever reads the registry try passwords by the million."""
+    body, again = json.dumps(POSTGRES), {"Idempotency-Key": "connect-0123456789"}
+    made = await api("POST", "", POSTGRES, **again)
+    assert await api("POST", "", POSTGRES, **again) == made
+    assert (await api("POST", "", {**POSTGRES, "name": "other"}, **again))[0] == 417
+    assert api.database.pings == 1
+    with api.registry.reading() as connection:
+        (kept,) = connection.execute(kept_answers.select()).all()
+    plain = hashlib.sha256(f"POST /v1/connections\n{body}".encode()).hexdigest()
+    assert kept.fingerprint != plain
+    assert b"hunter2" not in kept.body
