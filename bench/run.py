@@ -21,6 +21,7 @@ BENCHES = (
     "end_to_end.py",
     "kafka.py",
     "read.py",
+    "read_while_ingesting.py",
     "prices.py",
     "rating.py",
     "simulate.py",
