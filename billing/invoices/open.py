@@ -110,8 +110,9 @@ def line_period(stands: Stands, period: OpenPeriod, product: SubscriptionProduct
         return product.upfront.period
     if product.part is not None and product.part.span is not None:
         return product.part.span
-    windows = windows_of(stands, period, product) if product.aggregator_id is not None else []
-    if windows and product.metering.type is not MeteringIntervalType.FULL_DATABASE:
+    own = product.metering.type in {MeteringIntervalType.PAYMENT_INTERVAL, MeteringIntervalType.FULL_DATABASE}
+    windows = [] if own or product.aggregator_id is None else windows_of(stands, period, product)
+    if windows:
         return Window(windows[0].so_far.start_us, windows[-1].so_far.end_us)
     life = stands.subscriptions[period.subscription_id].life(product)
     ends_us = period.window.end_us if life.ends_us is None else min(period.window.end_us, life.ends_us)

@@ -185,8 +185,9 @@ class Subscription:
         for product in self.products:
             if product.payment_interval == interval:
                 lines = self.lines_of(product, period)
-                apart = product.invoiced_apart is not None
-                out += [replace(one, elsewhere=apart and _is_change_of(product, one)) for one in lines]
+                if product.invoiced_apart is not None:
+                    lines = [replace(one, elsewhere=_is_change_of(product, one)) for one in lines]
+                out += lines
             elif product.invoiced_apart == interval:
                 out += self._changes_apart(product, period)
         return out
