@@ -27,6 +27,7 @@ BENCHES = (
     "simulate.py",
     "explain.py",
     "loaders_mongo.py",
+    "loaders_warehouse.py",
     "loaders.py",
 )
 

@@ -181,6 +181,41 @@ subscription_changes = sa.Table(
     sa.Column("reason", sa.String(32)),
 )
 
+# `terms` are a fixed amount and its currency, or a percentage, and for how long; `product_ids` null is all.
+coupons = sa.Table(
+    "coupons",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("terms", ExactJson, nullable=False),
+    sa.Column("product_ids", ExactJson),
+    sa.Column("redemption_limit", sa.Integer),
+    sa.Column("expiration_date", Instant),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Index("ix_coupons_world_created", "account_id", "mode", "created_at", "id"),
+)
+
+# A coupon that a subscription got, as it was then; `removed_from` on it is there no more, as was asked at `removed_at`.
+subscription_coupons = sa.Table(
+    "subscription_coupons",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("subscription_id", sa.String(64), sa.ForeignKey("subscriptions.id"), nullable=False, index=True),
+    sa.Column("coupon_id", sa.String(64), sa.ForeignKey("coupons.id"), nullable=False, index=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("terms", ExactJson, nullable=False),
+    sa.Column("product_ids", ExactJson),
+    sa.Column("effective_at", Instant, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("removal_id", sa.String(64)),
+    sa.Column("removed_from", Instant),
+    sa.Column("removed_at", Instant),
+)
+
 # What was last read of connected seats: `count` up to `cutoff`, null before the first time. At `next_refresh_at` they
 # are read again, null is not by the clock.
 seat_refreshes = sa.Table(

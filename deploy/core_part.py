@@ -18,9 +18,10 @@ from billing.corrections import MovedLines
 from billing.references import BillingReferences
 from billing.seats.refresher import SeatRefresher
 from billing.simulations.runner import SimulationRunner
-from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
+from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes
 from deploy.backup.command import export_route
 from deploy.beside import Work, going_on
+from deploy.clock import now
 from deploy.key_use import flush_use
 from deploy.log_choice import keeper_of, open_before, open_reader, open_writer
 from deploy.metrics import Measured, Scrapers, metrics_route

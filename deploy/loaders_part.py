@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from deploy.adapters import now
 from deploy.beside import going_on
+from deploy.clock import now
 from deploy.loader_settings import LoaderSettings
 from deploy.log_choice import open_writer
 from deploy.parts import PartConfig

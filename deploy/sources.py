@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 
-from deploy.adapters import now
+from deploy.clock import now
 from deploy.settings import read_keyring, read_source_policy
 from loaders.connections.keeping import ConnectionKeeper
 from loaders.connections.pinging import Pinger

@@ -70,14 +70,14 @@ def greatest(column: Column, cells: Sequence[Cell]) -> Cursor | None:
     Raises:
         QueryError: the column's values do not compare.
     """
+    known = [cell for cell in cells if isinstance(cell, str) and cell not in ("null", "")]
+    if not known:
+        return None
     if column.kind is Kind.OTHER:
         raise QueryError(
             f'cursor_column: "{column.name}" is of type {column.type}, which has no order that can be read on from: '
             "choose a column of numbers, timestamps or text, or cast it in the query"
         )
-    known = [cell for cell in cells if isinstance(cell, str) and cell not in ("null", "")]
-    if not known:
-        return None
     if column.kind is Kind.NUMBER:
         return Cursor(Kind.NUMBER, _greatest_number(known))
     if column.kind is Kind.TIMESTAMP:

@@ -37,8 +37,8 @@ class Gate:
         self._expected = base64.b64encode(f"{self.user}:{self.password}".encode())
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS_MAX)
         self.port: int = self._listener.getsockname()[1]
-        self.refused: SourceError | None = None
-        """Why the last host was not reached, if one was not: a driver's own words are of a proxy that nobody knows."""
+        self.refusals: dict[str, SourceError] = {}
+        """Why hosts were not reached, by name: a driver's own words would be of a proxy that nobody knows."""
         self._pinned: dict[tuple[str, int], str] = {}
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -50,6 +50,11 @@ class Gate:
     def url(self) -> str:
         """Give the proxy's address with its password."""
         return f"http://{self.user}:{self.password}@127.0.0.1:{self.port}"
+
+    @property
+    def refused(self) -> SourceError | None:
+        """Give why any of the hosts was not reached, if one was not."""
+        return next(iter(self.refusals.values()), None)
 
     def close(self) -> None:
         """Cut off all connections and take no more; may be called twice and from any thread."""
@@ -87,7 +92,7 @@ class Gate:
                 try:
                     upstream = self._connect(host, port)
                 except SourceError as error:
-                    self.refused = error
+                    self.refusals[host] = error
                     status = b"403 Forbidden" if isinstance(error, SourceDeniedError) else b"503 Service Unavailable"
                     client.sendall(b"HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
                     return

@@ -82,7 +82,7 @@ _ENTRY = object_of(
 EXPLAINED_LINE = object_of(
     {
         "id": TEXT,
-        "product_id": TEXT,
+        "product_id": described(OPTIONAL_TEXT, "null for a coupon."),
         "name": TEXT,
         "currency": TEXT,
         "entry_type": one_of(("debit", "credit")),
@@ -107,7 +107,7 @@ def explained_event_object(
     """Give an event as it goes out."""
     event, line = one.counted.event, one.line
     record, aggregator = record_of(event), one.aggregator
-    group = named_group(line.product, one.counted.group)
+    group = named_group(one.product, one.counted.group)
     shown = exposed(record, exposed_keys(aggregator))
     return {
         "id": event.id,
@@ -126,7 +126,7 @@ def explained_event_object(
         "billing": {
             "invoice_id": invoice_id,
             "invoice_line_item_id": line.id,
-            "product_id": line.product.product_id,
+            "product_id": one.product.product_id,
             "price_name": None if group is None else group.name,
             "price_group": None if group is None else {"id": group.id, "name": group.name},
             "currency": line.line.currency,

@@ -1,5 +1,6 @@
 """What billing's requests and answers look like, as JSON Schema fragments."""
 
+from billing.catalog.coupons import Repeat
 from billing.catalog.credits import GrantMode
 from billing.catalog.groups import GROUPS_MAX
 from billing.catalog.model import ProductStatus, ProductType
@@ -10,14 +11,14 @@ from billing.periods import BillingCycleAlignment
 from billing.pricing import MODELS
 from billing.subscriptions.changes import CalculationMethod, ChangeType, Precision
 from billing.subscriptions.model import SubscriptionStatus
-from billing.subscriptions.reading import PRODUCTS_MAX
+from billing.subscriptions.reading import COUPONS_MAX, PRODUCTS_MAX
 from billing.subscriptions.seats import (
     CHARGING_METHODS,
     INVOICING_SCHEDULES,
     ApplicationSchedule,
     RefreshSchedule,
 )
-from billing.subscriptions.updating import APPLICATION_SCHEDULES, PAYMENT_SCHEDULES, TYPES, UPDATES_MAX
+from billing.subscriptions.updating import APPLICATION_SCHEDULES, PAYMENT_SCHEDULES, TYPES, UPDATES_MAX, CouponUpdate
 from billing.subscriptions.upfront import PaymentSchedule, UpfrontKind
 from billing.windows import MeteringIntervalType
 from metering.api.aggregator_fields import AGGREGATOR, FILTER
@@ -272,6 +273,14 @@ NEW_SUBSCRIPTION_BODY = request_of(
         ),
         "plan_id": described(OPTIONAL_NAME, "The plan whose products and terms it starts with."),
         "price_book_id": described(OPTIONAL_NAME, "Whose prices are asked first; the customer's when absent."),
+        "coupons": array_of(
+            request_of(
+                {"id": NAME, "product_ids": array_of(NAME, most=PRODUCTS_MAX)},
+                title="NewSubscriptionCoupon",
+                required=("id",),
+            ),
+            most=COUPONS_MAX,
+        ),
     },
     title="NewSubscription",
     required=("customer_id", "starts_at"),
@@ -369,6 +378,24 @@ SUBSCRIPTION = object_of(
                 title="SubscriptionProduct",
             )
         ),
+        "coupons": array_of(
+            object_of(
+                {
+                    "id": TEXT,
+                    "name": TEXT,
+                    "discount_amount": nullable(INTEGER),
+                    "currency": OPTIONAL_TEXT,
+                    "discount_percent": _OPTIONAL_NUMBER,
+                    "repeat": one_of([repeat.value for repeat in Repeat]),
+                    "duration_count": nullable(INTEGER),
+                    "duration_period": OPTIONAL_TEXT,
+                    "product_ids": _optional(array_of(TEXT)),
+                    "applied_at": INSTANT,
+                    "removed_at": described(OPTIONAL_INSTANT, "From when on it is there no more."),
+                },
+                title="SubscriptionCoupon",
+            )
+        ),
         "created_at": INSTANT,
         "updated_at": INSTANT,
     },
@@ -377,11 +404,15 @@ SUBSCRIPTION = object_of(
 
 _METHODS = one_of([method.value for method in CalculationMethod])
 _UPDATE_FIELDS = {
-    "type": described(one_of(TYPES), "Coupons are not served yet."),
+    "type": one_of(TYPES),
     "payload": described(
         request_of(
             {
-                "product_id": NAME,
+                "product_id": described(NAME, "Needed, but for coupons."),
+                "coupon_id": described(NAME, "Of add_coupon and remove_coupon."),
+                "product_ids": described(
+                    array_of(NAME, most=PRODUCTS_MAX), "Of add_coupon: whose lines it discounts; all that it is for."
+                ),
                 **_NEW_PRODUCT_TERMS,
                 "billing_interval_period": described(TEXT, "In place of payment_interval."),
                 "billing_interval_count": INTEGER,
@@ -389,7 +420,6 @@ _UPDATE_FIELDS = {
                 "price_groups": described(NEW_GROUPS, "In place of prices: a matrix."),
             },
             title="SubscriptionUpdatePayload",
-            required=("product_id",),
         ),
         "The terms of what is added as in a new subscription; `count` of update_count, `prices` of update_prices.",
     ),
@@ -422,8 +452,10 @@ UPDATE = object_of(
     {
         "id": TEXT,
         "subscription_id": TEXT,
-        "product_id": TEXT,
-        "type": one_of([kind.value for kind in ChangeType]),
+        "product_id": described(OPTIONAL_TEXT, "null for a coupon."),
+        "coupon_id": OPTIONAL_TEXT,
+        "product_ids": described(_optional(array_of(TEXT)), "Whose lines a coupon discounts; null is all."),
+        "type": one_of([kind.value for kind in (*ChangeType, *CouponUpdate)]),
         "effective_at": INSTANT,
         "calculation_method": _METHODS,
         "precision": one_of([one.value for one in Precision]),
@@ -474,12 +506,26 @@ INVOICE = object_of(
         "amount_excluding_tax": INTEGER,
         "tax_amount": INTEGER,
         "total_amount": INTEGER,
+        "discount_amount": described(INTEGER, "What coupons take off, each a line of its own."),
+        "coupons": array_of(
+            object_of(
+                {
+                    "id": TEXT,
+                    "name": TEXT,
+                    "discount_amount": INTEGER,
+                    "discount_percent": _OPTIONAL_NUMBER,
+                    "line_item_ids": described(array_of(TEXT), "The lines that it is about."),
+                },
+                title="InvoiceCoupon",
+            )
+        ),
         "line_items": array_of(
             object_of(
                 {
                     "id": TEXT,
                     "name": TEXT,
-                    "product_id": TEXT,
+                    "product_id": described(OPTIONAL_TEXT, "null for a coupon."),
+                    "coupon_id": OPTIONAL_TEXT,
                     "entry_type": one_of(("debit", "credit")),
                     "units_count": NUMBER,
                     "currency": TEXT,

@@ -32,6 +32,8 @@ class Reason(StrEnum):
     ROUNDING = "rounding"
     NOT_METERED = "not_metered"
     """A fee, seats or packs: no event stands behind them."""
+    DISCOUNT = "discount"
+    """What a coupon takes off."""
     ADVANCE = "advance"
     """Usage that is billed upfront: its events stand behind the true-up."""
 
@@ -83,4 +85,5 @@ def owed_without_events(line: LineItem) -> list[Entry]:
     """Give the one entry of a line that no event of its period stands behind; none when it is 0."""
     amount = line.signed_amount
     reason = Reason.NOT_METERED if line.upfront is None else Reason.ADVANCE
+    reason = reason if line.coupon is None else Reason.DISCOUNT
     return [Entry(reason, Added(Decimal(amount), amount, (), {}))] if amount else []

@@ -65,11 +65,14 @@ class ExplainedWindow:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedLine:
-    """A line and its metering windows, ascending; one that is not metered has none, and `entries` of its own."""
+    """A line and its metering windows, ascending; one that is not metered has none, and `entries` of its own.
+
+    That of a coupon has no product.
+    """
 
     id: str
     line: LineItem
-    product: SubscriptionProduct
+    product: SubscriptionProduct | None
     windows: Sequence[ExplainedWindow]
     entries: Sequence[Entry]
 
@@ -92,6 +95,7 @@ class ExplainedEvent:
     """An event of a line, the quantity that it brings, and what it adds on top of those before it."""
 
     line: ExplainedLine
+    product: SubscriptionProduct
     aggregator: StoredAggregator
     counted: CountedEvent
     quantity: Decimal
@@ -161,7 +165,7 @@ def _explain(line: ExplainedLine, window: ExplainedWindow, counted: CountedEvent
     if window.aggregator.operation in NEEDS_PROPERTY:
         quantity = counted.value or _ZERO  # What is no number adds nothing.
     added = running.add(counted.group, quantity) if window.adds_up else NOTHING_ADDED
-    return ExplainedEvent(line, window.aggregator, counted, quantity, added)
+    return ExplainedEvent(line, window.product, window.aggregator, counted, quantity, added)
 
 
 def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_us: int) -> ExplainedInvoice:
@@ -171,7 +175,8 @@ def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_u
     (invoice,) = invoices_of(stands, counted)
     (period,) = stands.periods
     lines = []
-    for product, line in zip(stands.products(period), invoice.lines, strict=True):
+    of_products = [line for line in invoice.lines if line.coupon is None]
+    for product, line in zip(stands.products(period), of_products, strict=True):
         identity = line_item_id(invoice.id, product.line_key)
         usages = usage_of(stands, period, product, counted)
         if usages is None or line.upfront is UpfrontKind.ADVANCE:
@@ -183,6 +188,11 @@ def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_u
             events = _events(store, world, cutoffs[figure], asked[figure])
             windows.append(_window(product, asked[figure].aggregator, metered, usage, events))
         lines.append(ExplainedLine(identity, line, product, windows, ()))
+    lines += [
+        ExplainedLine(line_item_id(invoice.id, line.key), line, None, (), owed_without_events(line))
+        for line in invoice.lines
+        if line.coupon is not None
+    ]
     return ExplainedInvoice(invoice, lines)
 
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from billing.invoices.asking import Asked, Figure, count_all, figure_of
 from billing.invoices.begun import OpenPeriod
+from billing.invoices.discounts import discount_lines
 from billing.invoices.lines import BilledProduct, Counted, WindowUsage, invoice_lines, nothing_counted
 from billing.invoices.model import Invoice, InvoiceStatus
 from billing.invoices.registry import Stands, Wanted, read_one, read_page
@@ -130,6 +131,9 @@ def _invoice(stands: Stands, period: OpenPeriod, counted: Mapping[Figure, Counte
         )
         for product in stands.rated(period)
     ]
+    lines = invoice_lines(billed, subscription.currency, days.share)
+    coupons = subscription.discounts(period.window, period.interval)
+    lines += discount_lines(lines, coupons, subscription.currency, period.window)
     return Invoice(
         period.invoice_id,
         InvoiceStatus.OPEN,
@@ -139,5 +143,5 @@ def _invoice(stands: Stands, period: OpenPeriod, counted: Mapping[Figure, Counte
         subscription.currency,
         period.window.start_us,
         period.window.end_us,
-        invoice_lines(billed, subscription.currency, days.share),
+        lines,
     )

@@ -14,6 +14,7 @@ from billing.catalog.model import PriceGroup
 from billing.interval import Interval
 from billing.periods import BillingCycleAlignment, Cycle, days_owed, period_holding
 from billing.subscriptions.changes import Change
+from billing.subscriptions.coupons import AppliedCoupon
 from billing.subscriptions.seats import ApplicationSchedule, ConnectedSeats
 from billing.subscriptions.timeline import Part, at, billed_in, segments
 from billing.subscriptions.upfront import PaymentSchedule, Upfront, upfront_lines
@@ -132,6 +133,20 @@ class Subscription:
     billing_cycle_alignment: BillingCycleAlignment = BillingCycleAlignment.CALENDAR_PERIOD
     plan_id: str | None = None
     price_book_id: str | None = None
+    coupons: Sequence[AppliedCoupon] = ()
+
+    def discounts(self, period: Window, interval: Interval) -> list[AppliedCoupon]:
+        """Give the coupons of a period's invoice, in the order in which they came."""
+        return [
+            coupon
+            for coupon in self.coupons
+            if coupon.discounts(period, interval, self._first_discounted(coupon), microseconds(self.starts_at))
+        ]
+
+    def _first_discounted(self, coupon: AppliedCoupon) -> Cycle:
+        """Give the cycle of the invoices that a coupon for once is of: those of the first product that it is for."""
+        wanted = [one for one in self.products if coupon.product_ids is None or one.product_id in coupon.product_ids]
+        return self.cycle((wanted or self.products)[0].payment_interval)
 
     def cycle(self, interval: Interval) -> Cycle:
         """Give the cycle of the periods of an interval."""

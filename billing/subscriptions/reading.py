@@ -18,6 +18,7 @@ from metering.http.problem import refused
 from metering.timestamps import EARLIEST_US, LATEST_US
 
 PRODUCTS_MAX = 100
+COUPONS_MAX = 20
 _STRATEGY = "start_date"
 _ISO_MAX = 64
 
@@ -55,6 +56,14 @@ class ProductAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class CouponAsked:
+    """A coupon as it was asked for; `product_ids` None are all that it is for."""
+
+    coupon_id: str
+    product_ids: Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriptionAsked:
     """A subscription as it was asked for. `starts_at` is text that may mean a date in the customer's time zone."""
 
@@ -67,6 +76,7 @@ class SubscriptionAsked:
     billing_cycle_alignment: BillingCycleAlignment = BillingCycleAlignment.CALENDAR_PERIOD
     plan_id: str | None = None
     price_book_id: str | None = None
+    coupons: Sequence[CouponAsked] = ()
 
     @property
     def price_book_ids(self) -> set[str]:
@@ -90,7 +100,7 @@ def read_subscription(body: Mapping[str, Any]) -> SubscriptionAsked:
     plan_id, price_book_id = fields.name("plan_id"), fields.name("price_book_id")
     strategy = fields.name("activation_strategy")
     alignment = fields.choice("billing_cycle_alignment", BillingCycleAlignment)
-    products = _read_products(fields)
+    products, coupons = _read_products(fields), _read_coupons(fields)
     fields.refuse_faults()
     if strategy not in {None, _STRATEGY}:
         raise refused(f"activation_strategy: {strategy!r:.40} is not served yet: send start_date")
@@ -106,7 +116,20 @@ def read_subscription(body: Mapping[str, Any]) -> SubscriptionAsked:
         alignment or BillingCycleAlignment.CALENDAR_PERIOD,
         plan_id,
         price_book_id,
+        coupons,
     )
+
+
+def read_coupon(reader: Fields, name: str) -> CouponAsked | None:
+    """Read a coupon whose id is in the field `name`; None once a fault was noted."""
+    coupon_id = reader.name(name, required=True)
+    product_ids = reader.names("product_ids", items_max=PRODUCTS_MAX)
+    return None if coupon_id is None else CouponAsked(coupon_id, product_ids)
+
+
+def _read_coupons(fields: Fields) -> list[CouponAsked]:
+    read = [read_coupon(reader, "id") for reader in fields.items("coupons", items_max=COUPONS_MAX) or ()]
+    return [one for one in read if one is not None]
 
 
 def read_quantity(fields: Fields, name: str) -> Decimal | None:

@@ -12,6 +12,7 @@ from billing.interval import Interval
 from billing.periods import BillingCycleAlignment
 from billing.subscriptions.agreement import Agreement
 from billing.subscriptions.changes import LIFE_CHANGES, CalculationMethod, Change, ChangeType, Precision
+from billing.subscriptions.coupons import AppliedCoupon, coupons_of
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.reading import SubscriptionAsked
 from billing.subscriptions.seats import ConnectedSeats, RefreshSchedule
@@ -179,7 +180,9 @@ def _with_products(connection: sa.Connection, rows: Iterable[Any]) -> list[Subsc
     changed = changes_of(connection, by_subscription)
     for row in connection.execute(products):
         by_subscription[row.subscription_id].append(_product(row, taken.get(row.id, ()), changed.get(row.id, [])))
-    return [_subscription(row, by_subscription[row.id]) for row in found]
+    worlds = {World(row.account_id, Mode(row.mode)) for row in found}
+    coupons = {name: own for world in worlds for name, own in coupons_of(connection, world, by_subscription).items()}
+    return [_subscription(row, by_subscription[row.id], coupons.get(row.id, ())) for row in found]
 
 
 def changes_of(
@@ -265,7 +268,7 @@ def _product(row: Any, taken: Sequence[Any], changes: Sequence[Change]) -> Subsc
     )
 
 
-def _subscription(row: Any, products: Sequence[SubscriptionProduct]) -> Subscription:
+def _subscription(row: Any, products: Sequence[SubscriptionProduct], coupons: Sequence[AppliedCoupon]) -> Subscription:
     return Subscription(
         row.id,
         World(row.account_id, Mode(row.mode)),
@@ -282,4 +285,5 @@ def _subscription(row: Any, products: Sequence[SubscriptionProduct]) -> Subscrip
         BillingCycleAlignment(row.billing_cycle_alignment or BillingCycleAlignment.CALENDAR_PERIOD),
         row.plan_id,
         row.price_book_id,
+        coupons,
     )

@@ -3,17 +3,34 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from billing.subscriptions.changes import CalculationMethod, ChangeType, Precision
-from billing.subscriptions.reading import ProductAsked, read_product_terms, read_quantity, refuse_prices_twice
+from billing.subscriptions.reading import (
+    CouponAsked,
+    ProductAsked,
+    read_coupon,
+    read_product_terms,
+    read_quantity,
+    refuse_prices_twice,
+)
 from metering.http.fields import Fields
 from metering.http.problem import refused
 
 UPDATES_MAX = 20
 APPLICATION_SCHEDULES = ("immediately", "scheduled")
 PAYMENT_SCHEDULES = ("immediately", "next_invoice")
-TYPES = (*(kind.value for kind in ChangeType), "add_item", "remove_item", "add_coupon", "remove_coupon")
+
+
+class CouponUpdate(StrEnum):
+    """What an update does to coupons."""
+
+    ADD_COUPON = "add_coupon"
+    REMOVE_COUPON = "remove_coupon"
+
+
+TYPES = (*(kind.value for kind in ChangeType), "add_item", "remove_item", *(kind.value for kind in CouponUpdate))
 _ISO_MAX = 64
 _OLD_NAMES = {"add_item": ChangeType.ADD_PRODUCT.value, "remove_item": ChangeType.REMOVE_PRODUCT.value}
 _OF_ADDED = {
@@ -29,7 +46,7 @@ _QUARTER_MONTHS = 3
 
 @dataclass(frozen=True, slots=True)
 class UpdateAsked:
-    """One update. `product` is what is added; `count` and the prices are those after it.
+    """One update of a product. `product` is what is added; `count` and the prices are those after it.
 
     These are `prices`, rows, or `price_groups`, a matrix; both unread.
     """
@@ -43,10 +60,18 @@ class UpdateAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class CouponUpdateAsked:
+    """One update of a coupon."""
+
+    type: CouponUpdate
+    coupon: CouponAsked
+
+
+@dataclass(frozen=True, slots=True)
 class UpdatesAsked:
     """Updates that are made together. `apply_at` is text, as a subscription's start is; None is now."""
 
-    updates: Sequence[UpdateAsked]
+    updates: Sequence[UpdateAsked | CouponUpdateAsked]
     apply_at: str | None
     method: CalculationMethod
     precision: Precision
@@ -78,7 +103,7 @@ def read_updates(body: Mapping[str, Any], *, several: bool) -> UpdatesAsked:
     )
 
 
-def _read_several(fields: Fields) -> list[UpdateAsked | None]:
+def _read_several(fields: Fields) -> list[UpdateAsked | CouponUpdateAsked | None]:
     readers = fields.items("updates", items_max=UPDATES_MAX)
     if not readers:
         if not fields.raw("updates"):
@@ -87,7 +112,7 @@ def _read_several(fields: Fields) -> list[UpdateAsked | None]:
     return [_read_update(reader, f"updates[{index}].payload") for index, reader in enumerate(readers)]
 
 
-def _read_update(reader: Fields, where: str) -> UpdateAsked | None:
+def _read_update(reader: Fields, where: str) -> UpdateAsked | CouponUpdateAsked | None:
     """Read one update; None once a fault was noted."""
     noted = len(reader.faults)
     sent = _one_of(reader, "type", TYPES, required=True)
@@ -96,8 +121,9 @@ def _read_update(reader: Fields, where: str) -> UpdateAsked | None:
         reader.fault("payload", "required", "is needed: send an object with a product_id")
     if sent is None or payload is None:
         return None
-    if sent in {"add_coupon", "remove_coupon"}:
-        raise refused(f"{where}: coupons are not served yet: leave the update out")
+    if sent in {kind.value for kind in CouponUpdate}:
+        coupon = read_coupon(payload, "coupon_id")
+        return None if coupon is None else CouponUpdateAsked(CouponUpdate(sent), coupon)
     kind = ChangeType(_OLD_NAMES.get(sent, sent))
     product_id = payload.name("product_id", required=True)
     product: ProductAsked | None = None

@@ -96,7 +96,7 @@ def shown_line(invoice_id: str, line: LineItem) -> ShownLine:
     sign = -1 if is_credit else 1
     tiers = [_tier(tier, sign, line.currency) for tier in line.tiers]
     return ShownLine(
-        id=line_item_id(invoice_id, line.product_id),
+        id=line_item_id(invoice_id, line.key),
         name=line.name,
         is_credit=is_credit,
         units=quantity(line.units_count),

@@ -101,7 +101,7 @@ def opened_line(
 
 def _event(one: ExplainedEvent, versions: Mapping[tuple[str, str], int], digits: int) -> ShownEvent:
     event = one.counted.event
-    group = named_group(one.line.product, one.counted.group)
+    group = named_group(one.product, one.counted.group)
     return ShownEvent(
         name=name_of(one.aggregator, event, record_of(event)),
         record_id=event.record_id,

@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-import structlog
 
 from loaders.columns import missing_columns
+from loaders.connections.secret_parts import hide_secrets
 from loaders.cursors import start_cursor
 from loaders.dataloaders.fields import placeholders, read_cursor_start, read_query
 from loaders.dataloaders.queries import refused_query
@@ -36,8 +36,6 @@ RETRY_AFTER_S = 5
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 VALUE_CHARACTERS_MAX = 1000
 """A longer value is told in part."""
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +103,15 @@ class Previews:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _preview(self, world: World, asked: Asked, sources: list[Source]) -> Previewed:
+        address = self._addresses.address_of(world, asked.connection_id)
         try:
-            source = self._open(self._addresses.address_of(world, asked.connection_id))
+            source = self._open(address)
             sources.append(source)
             with closing(source):
                 page = next(iter(source.pages(asked.query, _parameters(asked), page_rows_max=ROWS)))
                 return Previewed(_first_rows(page), source.quote)
-        except SourceError:
-            raise
+        except SourceError as error:
+            raise type(error)(hide_secrets(str(error), address)) from None
         except StopIteration:
             raise QueryError("the source gave no columns") from None
 

@@ -132,7 +132,7 @@ class Reader:
         at = next((index for index, column in enumerate(page.columns) if column.name == name), None)
         if at is not None:
             return greatest(page.columns[at], page.cells[at])
-        if first:
+        if first and page.rows:  # Without a row, documents tell nothing of their fields.
             raise QueryError(f'cursor_column: the query returns no column "{name}": return it, or name another')
         return None  # Documents without this field.
 

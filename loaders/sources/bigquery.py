@@ -194,13 +194,9 @@ class BigQuerySource:
                 return answer.status_code == requests.codes.ok and bool(answer.json().get("permissions"))
         except (requests.RequestException, auth.GoogleAuthError):
             return False
-        finally:
-            if self._gate is not None:
-                self._gate.refused = None
 
     def _worth_a_retry(self, error: Exception) -> bool:
-        gate = self._gate
-        if self._cancelled.is_set() or gate is None or isinstance(gate.refused, SourceDeniedError):
+        if self._cancelled.is_set() or isinstance(self._refused(), SourceDeniedError):
             return False
         return isinstance(error, _PASSING) or _reason(error) in _UNAVAILABLE
 
@@ -324,7 +320,7 @@ class BigQuerySource:
     def _translated(self) -> Iterator[None]:
         """Turn what the client raises into our errors; connections that are no use any more are not used again."""
         if self._gate is not None:
-            self._gate.refused = None
+            self._gate.refusals.clear()
         try:
             yield
         except _ERRORS as error:
@@ -336,8 +332,15 @@ class BigQuerySource:
             self._forget()
             raise
 
+    def _refused(self) -> SourceError | None:
+        """Give why a host that matters was not reached; the client asks others, too, and does without their answers."""
+        gate = self._gate
+        if gate is None:
+            return None
+        return next((gate.refusals[host] for host in self._login.hosts if host in gate.refusals), None)
+
     def _translate(self, error: Exception) -> SourceError:
-        refused = self._gate.refused if self._gate is not None else None
+        refused = self._refused()
         if self._cancelled.is_set():
             return QueryCancelledError("the query was cancelled")
         if refused is not None:

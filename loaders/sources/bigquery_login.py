@@ -44,6 +44,12 @@ class Login:
         return self.endpoint.startswith("http://") and not on_this_machine(urlsplit(self.endpoint).hostname or "")
 
     @property
+    def hosts(self) -> tuple[str, str]:
+        """Give the hosts without which nothing goes: of the interface, and of tokens."""
+        tokens = TOKENS if self.endpoint == API else self.endpoint
+        return urlsplit(self.endpoint).hostname or "", urlsplit(tokens).hostname or ""
+
+    @property
     def rights(self) -> str:
         """Give where it is asked what the account may do."""
         return RIGHTS if self.endpoint == API else self.endpoint

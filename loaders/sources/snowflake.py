@@ -44,10 +44,10 @@ from loaders.sql.query import Dialect, read_only
 _LOOK_S_MIN, _LOOK_S_MAX = 0.02, 2.0
 _TIMEOUTS, _CANCELLED = {630, 684, 613}, 604
 _NO_RIGHT = {3001}
-_SESSION_GONE = {390_110, 390_111, 390_112, 390_113, 390_114, 390_115, 390_195}
+_SESSION_GONE = {390_104, 390_110, 390_111, 390_112, 390_113, 390_114, 390_115, 390_195}
 """A session or its token that ran out: another login helps."""
 _OPENING, _CLOSING = "SELECT * FROM (\n", "\n)"
-_LINE = re.compile(r"\bline (\d+)")
+_LINE = re.compile(r"\b([Ll]ine) (\d+)")
 _KINDS = {
     "FIXED": Kind.NUMBER,
     "REAL": Kind.NUMBER,
@@ -205,7 +205,7 @@ class SnowflakeSource:
     def _translated(self) -> Iterator[None]:
         """Turn the driver's errors into ours; a session that is no use any more is not used again."""
         if self._gate is not None:
-            self._gate.refused = None
+            self._gate.refusals.clear()
         try:
             yield
         except (Error, pa.ArrowException, OSError) as error:
@@ -247,7 +247,7 @@ class SnowflakeSource:
 
 
 def _before_it_was_wrapped(line: re.Match[str]) -> str:
-    return f"line {max(1, int(line[1]) - 1)}"
+    return f"{line[1]} {max(1, int(line[2]) - 1)}"
 
 
 def _column(described: Any) -> Column:

@@ -108,7 +108,9 @@ def read_login(credentials: Mapping[str, Any]) -> Login:
     protocol = credentials.get("protocol") or "https"
     if protocol not in {"https", "http"}:
         raise SourceDeniedError(f"credentials.protocol is {protocol!r}: it can be https or http")
-    port = credentials.get("port") or (443 if protocol == "https" else 80)
+    port = credentials.get("port", "")
+    if port in {None, ""}:
+        port = 443 if protocol == "https" else 80
     if isinstance(port, str) and port.isdecimal():
         port = int(port)
     if not isinstance(port, int) or not 1 <= port <= 65_535:

@@ -6,12 +6,15 @@ take a slower way. The quoted name may begin at the closing quote of a text, whi
 `:,]}` can do; it may be the end of a longer name, from an escaped quote on; and the store's own reading of a value
 passes over a closing quote behind an escaped backslash.
 
-What clients send is bound as parameters, never pasted. Expressions are named in a WITH clause, each once.
+What clients send is bound as parameters, never pasted. Expressions are named, each once. The store copies what a name
+of a WITH clause stands for wherever the name stands, and planning takes longer the longer the statement: so where a
+name stands several times, names are columns of a subquery (`Expressions.over`), and planned once.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -35,6 +38,13 @@ _STRING = r'"(?:[^"\\]|\\.)*"'
 _ARRAY = rf"\[(?:{_STRING}|[^\]\x22])*\]"
 _VALUE = rf"(?:{_STRING}|{_ARRAY}|[^\[\]\x22,}}]+)"
 _ELEMENT = rf"{_STRING}|[^\[\],\x22]+"
+_COMMA = ",\n    "
+_OVER = """
+FROM (
+    SELECT event_type, customer_id, timestamp, record_id, position,
+        {definitions}
+    {current})
+"""
 
 
 class Expressions:
@@ -42,12 +52,21 @@ class Expressions:
 
     def __init__(self) -> None:
         self.parameters: dict[str, Any] = {}
-        self._names: dict[tuple[str, str], str] = {}
+        self._names: dict[tuple[str, Hashable], str] = {}
         self._definitions: list[str] = []
 
     def clause(self) -> str:
         """Give the WITH clause that defines every name handed out so far; empty when there is none."""
-        return "WITH\n    " + ",\n    ".join(self._definitions) if self._definitions else ""
+        return "WITH\n    " + _COMMA.join(self._definitions) if self._definitions else ""
+
+    def over(self, current: str) -> str:
+        """Give FROM in which every name handed out so far is a column, beside those that tell an event's place.
+
+        `current` is FROM and WHERE of the events. What is not asked for is not worked out.
+        """
+        return (
+            _OVER.format(definitions=_COMMA.join(self._definitions), current=current) if self._definitions else current
+        )
 
     def bind(self, kind: str, value: Any) -> str:
         """Bind a value and give its placeholder."""
@@ -55,10 +74,23 @@ class Expressions:
         self.parameters[name] = value
         return f"{{{name}:{kind}}}"
 
+    def named(self, kind: str, what: Hashable, define: Callable[[], str]) -> str:
+        """Give the name of an expression, which `define` gives the first time that it is asked for.
+
+        `what` tells it apart from others of its kind. It may stand on names that were handed out before.
+        """
+        name = self._names.get((kind, what))
+        if name is None:
+            definition = define()
+            name = self._names[kind, what] = f"{kind}_{len(self._names)}"
+            self._definitions.append(f"{definition} AS {name}")
+        return name
+
     def raw(self, prop: str) -> str:
         """Give the name of a property's raw JSON text, empty when the property is absent."""
-        if ("raw", prop) in self._names:
-            return self._names["raw", prop]
+        return self.named("raw", prop, partial(self._cut_out, prop))
+
+    def _cut_out(self, prop: str) -> str:
         escaped = _json(prop)[1:-1]
         pattern = rf'^\{{(?:{_STRING}:{_VALUE},)*?"{re.escape(escaped)}":({_VALUE})'
         definition = f"extract(properties, {self.bind('String', pattern)})"
@@ -66,23 +98,27 @@ class Expressions:
             exceptions = self.bind("Array(String)", ['\\"' + escaped + '":', '\\\\"'])
             cut_out = f"simpleJSONExtractRaw(properties, {self.bind('String', escaped)})"
             definition = f"if(multiSearchAny(properties, {exceptions}), {definition}, {cut_out})"
-        return self._named("raw", prop, definition)
+        return definition
 
     def number(self, prop: str) -> str:
         """Give the name of a property's exact number, NULL for what is none."""
-        definition = number_of_text("record_id") if prop == "id" else number_of_raw(self.raw(prop))
-        return self._named("number", prop, definition)
+        return self.named(
+            "number", prop, lambda: number_of_text("record_id") if prop == "id" else number_of_raw(self.raw(prop))
+        )
 
     def distinct(self, prop: str) -> str:
         """Give the name of the text that tells a property's value from others, NULL for null, an array and nothing.
 
         It is the text as JSON has it, without quotes: minimal JSON writes a text in one way only.
         """
+        return self.named("distinct", prop, partial(self._told_apart, prop))
+
+    def _told_apart(self, prop: str) -> str:
         if prop == "id":
-            return self._named("distinct", prop, "toNullable(record_id)")
+            return "toNullable(record_id)"
         raw = self.raw(prop)
         text = f"if(startsWith({raw}, '\"'), substring({raw}, 2, length({raw}) - 2), {raw})"
-        return self._named("distinct", prop, f"if({raw} IN ('', 'null') OR startsWith({raw}, '['), NULL, {text})")
+        return f"if({raw} IN ('', 'null') OR startsWith({raw}, '['), NULL, {text})"
 
     @staticmethod
     def encoded(text: str) -> str:
@@ -108,13 +144,6 @@ class Expressions:
         if prop == "id":
             return f"has({self.bind('Array(String)', [text_of(value) for value in values])}, record_id)"
         return self._equals(prop, values)
-
-    def _named(self, kind: str, prop: str, definition: str) -> str:
-        name = self._names.get((kind, prop))
-        if name is None:
-            name = self._names[kind, prop] = f"{kind}_{len(self._names)}"
-            self._definitions.append(f"{definition} AS {name}")
-        return name
 
     def _equals(self, prop: str, values: Sequence[Scalar]) -> str:
         """Compare raw texts with every raw text that is equal to a wanted value, and numbers where these are endless.

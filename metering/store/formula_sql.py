@@ -47,24 +47,27 @@ _FUNCTIONS: Mapping[Function, Callable[[str], str]] = {
 
 
 def worth(formula: Formula, expressions: Expressions) -> str:
-    """Give the expression of what a row is worth: Nullable(Decimal256(18)), NULL for no number."""
-    units = _units(expressions, formula.root)
-    return f"(toDecimal256({units}, {DECIMALS_MAX}) / toDecimal256('{UNIT}', 0))"
+    """Give the name of what a row is worth: Nullable(Decimal256(18)), NULL for no number."""
+    return expressions.named(
+        "worth", formula.text, lambda: f"reinterpret({_units(expressions, formula.root)}, 'Decimal256({DECIMALS_MAX})')"
+    )
 
 
 def _units(expressions: Expressions, node: Numeric) -> str:
     units = partial(_units, expressions)
     if isinstance(node, Number):
-        return f"toNullable(toInt256({expressions.bind('String', str(int(EXACT.scaleb(node.value, DECIMALS_MAX))))}))"
+        return expressions.bind("Nullable(Int256)", str(_units_of(node)))
     if isinstance(node, Property):
-        return f"toInt256({expressions.number(node.name)} * toDecimal256('{UNIT}', 0))"
+        return f"reinterpret({expressions.number(node.name)}, 'Int256')"
     if isinstance(node, Negative):
         return f"negate({units(node.of)})"
     if isinstance(node, Arithmetic):
-        return _limited(_put_together(node.sign, units(node.left), units(node.right)))
+        if node.sign is Sign.OVER and isinstance(node.right, Number):
+            return _over(units(node.left), _units_of(node.right))
+        return _put_together(node.sign, units(node.left), units(node.right))
     if isinstance(node, Round):
         step = 10 ** (DECIMALS_MAX - node.decimals)
-        return _limited(f"{_rounded(units(node.of), step)} * toInt256('{step}')")
+        return _rounded(units(node.of), step, times=step) if step > 1 else units(node.of)
     if isinstance(node, Call):
         return _FUNCTIONS[node.function](", ".join(map(units, node.arguments)))
     branches = [f"{_met(expressions, condition)}, {units(then)}" for condition, then in node.branches]
@@ -88,19 +91,36 @@ def _met(expressions: Expressions, node: Conditional) -> str:
     return f"ifNull({units(node.left)} {node.comparison.value} {units(node.right)}, 0)"
 
 
+def _units_of(number: Number) -> int:
+    return int(EXACT.scaleb(number.value, DECIMALS_MAX))
+
+
 def _put_together(sign: Sign, left: str, right: str) -> str:
     if sign is Sign.TIMES:
         return _rounded(f"{left} * {right}", UNIT)
     if sign is Sign.OVER:
         half_up = "intDivOrZero(abs(n) * 2 + abs(d), abs(d) * 2)"
         quotient = f"if(d = 0, NULL, toInt256({half_up}) * sign(n) * sign(d))"
-        return f"arrayMap((n, d) -> {quotient}, [{left} * {_UNIT}], [{right}])[1]"
-    return f"({left} {sign.value} {right})"
+        return _limited(f"arrayMap((n, d) -> {quotient}, [{left} * {_UNIT}], [{right}])[1]")
+    return _limited(f"({left} {sign.value} {right})")
 
 
-def _rounded(units: str, step: int) -> str:
-    """Divide by a step, half away from zero."""
-    return _of(units, f"intDiv(n + sign(n) * toInt256('{step // 2}'), toInt256('{step}'))")
+def _over(units: str, divisor: int) -> str:
+    """Divide by a number of the formula; twice of both, so that the half of an odd one is whole."""
+    if divisor == 0:
+        return _NONE
+    twice = 2 * UNIT if divisor > 0 else -2 * UNIT
+    return _rounded(f"{units} * toInt256('{twice}')", 2 * abs(divisor))
+
+
+def _rounded(units: str, step: int, *, times: int = 1) -> str:
+    """Divide by an even step, half away from zero, and multiply; NULL when it comes to the limit."""
+    half = f"toInt256('{step // 2}')"
+    # The first that would be rounded up to the limit.
+    beyond = f"toInt256('{LIMIT // times * step - step // 2}')"
+    back = "" if times == 1 else f" * toInt256('{times}')"
+    rounded = f"intDiv(n + sign(n) * {half}, toInt256('{step}')){back}"
+    return _of(units, f"if(n > -{beyond} AND n < {beyond}, {rounded}, NULL)")
 
 
 def _limited(units: str) -> str:

@@ -108,10 +108,17 @@ def unique_text(text: str) -> str:
 
 def matched_by(aggregator: Aggregator, expressions: Expressions, *, one_type: bool) -> str:
     """Give the condition of a row that counts; where all rows are of the aggregator's type, its filter alone."""
-    where = expressions.condition(aggregator.where)
+    where = aggregator.where
     if one_type:
-        return where
-    return f"(event_type = {expressions.bind('String', aggregator.entity)} AND {where})"
+        return (
+            expressions.named("matched", repr(where), lambda: expressions.condition(where)) if where.conditions else "1"
+        )
+
+    def of_type() -> str:
+        return f"(event_type = {expressions.bind('String', aggregator.entity)} AND {expressions.condition(where)})"
+
+    # By how it reads: true, "1" and 1 are equal, and not the same condition.
+    return expressions.named("matched", (aggregator.entity, repr(where)), of_type)
 
 
 def value(aggregator: Aggregator, expressions: Expressions) -> str:

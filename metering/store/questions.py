@@ -7,15 +7,17 @@ timestamp, so windows may overlap, and a customer with several ids is one figure
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from metering.aggregation import READS_EARLIER, Aggregator, Usage, no_usage
 from metering.filters import Filter
 from metering.position import Cutoff
 from metering.store.client import Store
-from metering.store.current import CURRENT_SETTINGS, Selection
+from metering.store.current import Selection
 from metering.store.expressions import Expressions
 from metering.store.measures import Told, figure, figure_columns, matched_by
+from metering.store.once import ONCE, select_once
 from metering.store.usage import first_group
 from metering.windows import Window
 from metering.world import World
@@ -24,7 +26,6 @@ QUESTIONS_MAX = 500
 """So many are asked in one statement; more take several."""
 
 _ANSWERS = """
-{with_clause}
 SELECT
     arrayJoin(arrayMap(
         window -> window.1,
@@ -32,10 +33,10 @@ SELECT
             window -> {begun} AND toUnixTimestamp64Micro(timestamp) < window.3,
             arrayZip({numbers}[{customer}], {starts}[{customer}], {ends}[{customer}])))) AS question,
     {group} AS group_index,
-    {figures}
-{current}
+    {figures},
+    {once}
+{counted}
 GROUP BY question, group_index
-{settings}
 """
 
 
@@ -105,8 +106,9 @@ def _answer(store: Store, counting: Counting, questions: Sequence[Question]) -> 
     matched = matched_by(aggregator, expressions, one_type=True)
     figures = figure_columns(aggregator, matched, expressions, Told(since, counting.known))
     group = first_group(groups, expressions)
-    sql = _ANSWERS.format(
-        with_clause=expressions.clause(),
+    statement = partial(
+        _ANSWERS.format,
+        once=ONCE,
         begun="1" if earlier else "window.2 <= toUnixTimestamp64Micro(timestamp)",
         customer=f"transform(customer_id, {ids}, {order}, toUInt32(0))",
         numbers=numbers,
@@ -114,11 +116,13 @@ def _answer(store: Store, counting: Counting, questions: Sequence[Question]) -> 
         ends=ends,
         group=group,
         figures=figures,
-        current=selection.current(),
-        settings=CURRENT_SETTINGS,
     )
+
+    def over(current: str) -> str:
+        return statement(counted=expressions.over(current))
+
     answers = [[no_usage(aggregator.operation)] * len(groups) for _ in questions]
-    for number, group_index, *columns in store.select(sql, {**selection.parameters(), **expressions.parameters}):
+    for number, group_index, *columns in select_once(store, over, selection, expressions.parameters):
         if group_index >= 0:
             window = Window(questions[number].start_us, questions[number].end_us)
             answers[number][group_index] = figure(aggregator.operation, columns, window)

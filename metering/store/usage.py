@@ -1,7 +1,8 @@
 """Read figures from the store: totals, series, customers and groups, each event once, as of a cut-off.
 
-Every question is one statement over the current versions (`metering.store.current`): what is filtered and added up is
-worked out where the rows are, and only figures travel. Calls block; async callers go through `Store.run`.
+Every question is one statement over the current versions (`metering.store.current`), asked again where a replay wrote
+some of them twice (`metering.store.once`): what is filtered and added up is worked out where the rows are, and only
+figures travel. Calls block; async callers go through `Store.run`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from metering.store.current import CURRENT_SETTINGS, Selection
 from metering.store.expressions import Expressions
 from metering.store.levels import levels
 from metering.store.measures import COLUMNS, Told, figure, figure_columns, matched_by, value, weight
+from metering.store.once import ONCE, select_once
 from metering.windows import Window
 from metering.world import World
 
@@ -35,37 +37,29 @@ _BEFORE = -1
 """The key of what lies before the first window of a series."""
 
 _TOTALS = """
-{with_clause}
-SELECT {figures}
-{current}
-{settings}
+SELECT {figures}, {once}
+{counted}
 """
 
 _BY_KEY = """
-{with_clause}
-SELECT {key} AS key, {figures}
-{current}
+SELECT {key} AS key, {figures}, {once}
+{counted}
 GROUP BY key
-{settings}
 """
 
 _BY_CUSTOMER_AND_GROUP = """
-{with_clause}
-SELECT customer_id, {key} AS key, {figures}
-{current}
+SELECT customer_id, {key} AS key, {figures}, {once}
+{counted}
 GROUP BY customer_id, key
-{settings}
 """
 
 _BY_PROPERTY = """
-{with_clause}
-SELECT {key} AS key, {figures}
-{current}
-  AND {matched}
+SELECT {key} AS key, {figures}, {once}
+{counted}
+WHERE {matched}
 GROUP BY key
 ORDER BY key
 LIMIT {{most:UInt64}}
-{settings}
 """
 
 _VALUES = """
@@ -80,11 +74,11 @@ LIMIT {{page:UInt64}}
 """
 
 _SPANS = """
-SELECT toString(event_type), toUnixTimestamp64Micro(min(timestamp)), toUnixTimestamp64Micro(max(timestamp)), count()
-{current}
+SELECT toString(event_type), toUnixTimestamp64Micro(min(timestamp)), toUnixTimestamp64Micro(max(timestamp)), count(),
+       {once}
+{counted}
 GROUP BY event_type
 ORDER BY event_type
-{settings}
 """
 
 
@@ -261,7 +255,15 @@ class UsageReader:
             matched = expressions.condition(aggregator.where)
             position = {"after_us": after_us, "after_id": after_id, "page": VALUES_PAGE}
             expressions.parameters.update(position)
-            rows = self._select(_VALUES, scope.of(aggregator.entity), expressions, number=number, matched=matched)
+            selection = scope.of(aggregator.entity)
+            sql = _VALUES.format(
+                with_clause=expressions.clause(),
+                number=number,
+                current=selection.current(),
+                matched=matched,
+                settings=CURRENT_SETTINGS,
+            )
+            rows = self._store.select(sql, {**selection.parameters(), **expressions.parameters})
             for timestamp_us, record_id, number in rows:
                 yield PlacedValue(timestamp_us, record_id, Decimal(plain(Decimal(number or "0"))))
             if len(rows) < VALUES_PAGE:
@@ -303,11 +305,10 @@ class UsageReader:
     def _select(
         self, statement: str, selection: Selection, expressions: Expressions, **parts: str
     ) -> Sequence[Sequence[Any]]:
-        sql = statement.format(
-            with_clause=expressions.clause(), current=selection.current(), settings=CURRENT_SETTINGS, **parts
-        )
-        parameters: Mapping[str, Any] = {**selection.parameters(), **expressions.parameters}
-        return self._store.select(sql, parameters)
+        def over(current: str) -> str:
+            return statement.format(counted=expressions.over(current), once=ONCE, **parts)
+
+        return select_once(self._store, over, selection, expressions.parameters)
 
 
 def _parts(asked: Sequence[int], weights: Sequence[int]) -> Iterator[list[int]]:

@@ -5,6 +5,8 @@ import asyncio
 import psycopg
 import pytest
 
+from loaders.secrets.keys import new_key
+from tests.pipeline.apart import KEY, Apart
 from tests.pipeline.product import Client, Product
 
 pytestmark = pytest.mark.slow
@@ -93,6 +95,29 @@ async def test_a_loader_that_is_killed_in_its_midst_loses_and_doubles_nothing(tm
             assert 'meterline_dataloader_runs_total{status="done"}' in metrics
     finally:
         assert product.stop() in {0, None}
+
+
+async def test_processes_apart_share_runs_out_and_take_over_what_one_leaves(tmp_path, database, kafka, clickhouse):
+    """Several loaders' runs, each once; the process that has one is told to stop in its midst."""
+    environment = {"METERLINE_SECRETS_KEY": new_key().text, "METERLINE_LOADERS_OF_CONNECTION": "4"}
+    one = {"gateways": 1, "consumers": 1, "apis": 1, "loaders": 2}
+    with Apart(tmp_path, kafka, clickhouse.url, environment=environment, **one) as apart:
+        async with Client(apart.gateways[0], KEY) as client:
+            made = [await a_loader(client, database, event_type=f"call {n}") for n in range(4)]
+            runs = [await begun(client, loader) for loader in made]
+            await until(client, made[0], runs[0], lambda run: run["rows_accepted"] or run["ended_at"])
+            assert await asyncio.to_thread(apart.loaders[0].stop) == 0
+            ended = [
+                await until(client, loader, run, lambda run: run["ended_at"])
+                for loader, run in zip(made, runs, strict=True)
+            ]
+            assert {(run["status"], run["rows_accepted"], run["attempts"]) for run in ended} == {("done", ROWS, 1)}
+            body = {"name": "all", "entity": "call 0", "operation": "sum", "property": "amount"}
+            counted = await client.call("POST", "/v1/aggregators", body)
+            assert await figures(client, [counted["id"]]) == [ROWS * 5 / 4]
+            samples = await asyncio.to_thread(apart.loaders[1].metrics)
+            assert int(samples['meterline_dataloader_runs_total{status="done"}']) >= 1
+            assert samples['meterline_up{part="loaders"}'] == "1"
 
 
 async def _text(client, path):

@@ -111,7 +111,9 @@ def _column(name: str, kinds: set[type], known: Column | None) -> Column:
     if known is not None and known.type != "null":
         found.add(known.type)
     if not found:
-        return Column(name, "null")
+        return Column(
+            name, "null", Kind.TEXT
+        )  # Nothing to compare, which is no reason to refuse the column as a cursor.
     if len(found) == 1:
         (kind,) = found
         return Column(name, kind, _KINDS.get(kind, Kind.OTHER))

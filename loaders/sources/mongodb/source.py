@@ -34,7 +34,7 @@ from loaders.errors import (
 from loaders.hosts import HostPolicy
 from loaders.limits import SourceLimits
 from loaders.provider import Address
-from loaders.source import REQUIRED_COLUMNS, Column, Page, Parameter
+from loaders.source import REQUIRED_COLUMNS, Column, Kind, Page, Parameter
 from loaders.sources.mongodb.address import MongoAddress, read_address
 from loaders.sources.mongodb.connecting import Gate, pool_of
 from loaders.sources.mongodb.documents import Documents
@@ -310,7 +310,7 @@ def _nothing(database: Database[Any], query: Query) -> Page:
     if query.collection not in names:
         raise QueryError(f"the database {database.name} has no collection {query.collection!r}")
     fields = named_fields(query) or REQUIRED_COLUMNS
-    return Page(tuple(Column(name, "unknown") for name in fields), [[] for _ in fields], 0)
+    return Page(tuple(Column(name, "unknown", Kind.TEXT) for name in fields), [[] for _ in fields], 0)
 
 
 def _check_id(page: Page) -> None:

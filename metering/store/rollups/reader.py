@@ -11,7 +11,7 @@ from metering.aggregation import Aggregator, Operation, Usage, no_usage
 from metering.errors import QueryLimitError
 from metering.position import Cutoff
 from metering.store.client import Store
-from metering.store.current import CURRENT_SETTINGS, Selection
+from metering.store.current import MONTHS_APART, Selection
 from metering.store.explorer import Explorer
 from metering.store.rollups.definition import Definition, adds_up
 from metering.store.rollups.keeper import RollupKeeper
@@ -101,7 +101,7 @@ class RolledUpReader(UsageReader):
 
     def _instants(self, selection: Selection) -> tuple[int, int]:
         ((first_us, last_us),) = self._store.select(
-            _INSTANTS.format(current=selection.current(final=False), settings=CURRENT_SETTINGS), selection.parameters()
+            _INSTANTS.format(current=selection.current(final=False), settings=MONTHS_APART), selection.parameters()
         )
         return first_us, last_us
 

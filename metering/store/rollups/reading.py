@@ -17,7 +17,7 @@ from metering.decimals import plain
 from metering.position import Cutoff
 from metering.store.changes import Changes
 from metering.store.client import Store
-from metering.store.current import CURRENT_SETTINGS, Selection
+from metering.store.current import MONTHS_APART, Selection
 from metering.store.expressions import Expressions
 from metering.store.rollups.definition import Definition
 from metering.store.rollups.manifest import Manifest
@@ -115,7 +115,7 @@ def answer(store: Store, question: Question, manifest: Manifest) -> Answer | Non
     figures: dict[Any, Usage] = {}
     sealed = changed = 0
     is_count = question.definition.aggregator.operation is Operation.COUNT
-    for seal, name, total, count, not_numbers, of_changes in store.select(f"{sql}{CURRENT_SETTINGS}", parameters):
+    for seal, name, total, count, not_numbers, of_changes in store.select(f"{sql}{MONTHS_APART}", parameters):
         changed += of_changes
         if seal:
             sealed = count
@@ -131,7 +131,7 @@ def extent(store: Store, definition: Definition, cutoff: Cutoff, manifest: Manif
     if statement is None:
         return None
     sql, parameters = statement
-    rows = store.select(_EXTENT.format(answer=sql, settings=CURRENT_SETTINGS), parameters)
+    rows = store.select(_EXTENT.format(answer=sql, settings=MONTHS_APART), parameters)
     found = {bool(seal): (first_us, last_us, count) for seal, first_us, last_us, count, _ in rows}
     sealed = found.get(True, (0, 0, 0))[2]
     changed = sum(row[-1] for row in rows)

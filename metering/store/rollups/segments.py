@@ -14,7 +14,7 @@ from typing import Any
 from metering.position import Cutoff
 from metering.store.changes import Changes
 from metering.store.client import Store
-from metering.store.current import CURRENT_SETTINGS, Selection
+from metering.store.current import MONTHS_APART, Selection
 from metering.store.expressions import Expressions
 from metering.store.rollups.definition import Definition
 from metering.store.rollups.manifest import Manifest, Segment, kept
@@ -208,7 +208,7 @@ class _Draft:
         expressions = Expressions()
         parts = parts_of(self._definition.aggregator, expressions, sign)
         texts = {"with_clause": expressions.clause(), "slice": slice_of(), "parts": parts, "rows": rows}
-        self._write(_INSERT, {**changes.parameters(), **expressions.parameters}, settings=CURRENT_SETTINGS, **texts)
+        self._write(_INSERT, {**changes.parameters(), **expressions.parameters}, settings=MONTHS_APART, **texts)
 
     def _write(self, statement: str, parameters: Mapping[str, Any] | None = None, **texts: str) -> None:
         self._statements += 1

@@ -72,6 +72,7 @@ SIMULATED = (1, 4, 6)
 GROUPS = [{"metering_filter": VISA, "prices": BULK}, {"metering_filter": None, "prices": GRADUATED}]
 OVERRIDDEN = {("b", number): {"price_groups": GROUPS} for number in (1, 13, 15)}
 """Prices of a subscription's own, by customer and place in `SOLD`."""
+COUPONS = [{"discount_percent": 12.5}, {"discount_amount": 333, "currency": "EUR"}]
 FEBRUARY, MARCH = "start_date=2026-02-01&end_date=2026-03-01", "start_date=2026-03-01&end_date=2026-04-01"
 START = datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -99,7 +100,10 @@ async def a_world(shop, seed):
         more = {"price_book_id": book["id"]} if name == "c" else {}
         customers.append(await shop.customer(external_id=name, **more))
         own = [(made, {**terms, **OVERRIDDEN.get((name, at), {})}) for at, (made, terms) in enumerate(products)]
-        await shop.subscription(customers[-1], *own, starts_at="2026-02-01")
+        coupons = COUPONS if name == "a" else []
+        made = [await shop.made("/v1/coupons", {"name": "c", "repeat": "forever", **one}) for one in coupons]
+        applied = [{"id": one["id"]} for one in made]
+        await shop.subscription(customers[-1], *own, starts_at="2026-02-01", coupons=applied)
     ids = [one for customer in customers for one in (customer["id"], customer["external_id"])]
     for number in range(40):
         versions = [an_event(rng) for _ in range(rng.choice([1, 1, 1, 2, 3]))]

@@ -36,11 +36,14 @@ async def test_a_month_of_usage_is_one_open_invoice_with_its_tiers(shop):
         "amount_excluding_tax": 236000,
         "tax_amount": 0,
         "total_amount": 236000,
+        "discount_amount": 0,
+        "coupons": [],
         "line_items": [
             {
                 "id": invoice["line_items"][0]["id"],
                 "name": "Calls",
                 "product_id": product["id"],
+                "coupon_id": None,
                 "entry_type": "debit",
                 "units_count": 63,
                 "currency": "EUR",

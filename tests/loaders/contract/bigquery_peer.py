@@ -3,7 +3,8 @@
 from loaders.provider import Address, Provider
 from tests.loaders.contract.literals import literal
 from tests.loaders.contract.peer import Type
-from tests.peers.bigquery.process import PROJECT, BigQuery, new_key
+from tests.peers.bigquery.process import PROJECT, BigQuery
+from tests.peers.keys import new_key
 
 TYPES = {
     Type.INTEGER: "BIGINT",

@@ -22,7 +22,7 @@ from metering.registry.answers import RegistryAnswers
 from metering.registry.authenticator import KeyAuthenticator
 from metering.registry.keys import create_key
 from metering.world import Mode, World
-from tests.loaders.sources import NOON, ListedSource, a_row
+from tests.loaders.listed_source import NOON, ListedSource, a_row
 
 _names = itertools.count()
 
@@ -70,12 +70,13 @@ class Sources:
 
     def __init__(self):
         self.known = {}
+        self.url = "postgres://here"
         self.source = ListedSource([a_row(number) for number in range(1, 8)])
 
     def address_of(self, world, connection_id):
         if connection_id not in self.known.get(world, ()):
             raise SourceDeniedError(f"there is no connection {connection_id!r}")
-        return Address(Provider.POSTGRES, url="postgres://here")
+        return Address(Provider.POSTGRES, url=self.url)
 
     def open(self, _address):
         return self.source

@@ -1,13 +1,16 @@
 """What clients may ask of dataloaders, and what they are told."""
 
+import asyncio
+import threading
+
 import pytest
 
 from loaders.dataloaders.tables import dataloaders
-from loaders.errors import QueryError
+from loaders.errors import QueryError, SourceUnavailableError
 from loaders.source import Column, Kind
 from metering.world import Mode, World
 from tests.loaders.dataloaders.conftest import make_account, make_connection
-from tests.loaders.sources import a_row
+from tests.loaders.listed_source import a_row
 
 EVERY = "/v1/dataloaders"
 
@@ -184,3 +187,27 @@ async def test_the_scopes_are_those_of_reading_and_writing(table):
     scopes = {(route.method, route.path): route.scope.value for route in table if "dataloaders" in route.path}
     assert {scope for (method, _), scope in scopes.items() if method == "GET"} == {"read"}
     assert {scope for (method, _), scope in scopes.items() if method != "GET"} == {"write"}
+
+
+async def test_a_preview_tells_no_password(api, wanted, sources):
+    """Whatever a driver says of its address."""
+
+    def refuse(_):
+        raise SourceUnavailableError("postgres://me:s3cret-word@here does not answer")
+
+    sources.url, sources.source.before = "postgres://me:s3cret-word@here/db", refuse
+    status, answer = await api("POST", f"{EVERY}/preview", wanted())
+    assert status == 422
+    assert "s3cret-word" not in answer["message"]
+
+
+async def test_previews_that_are_too_many_are_told_to_come_back(api, wanted, sources):
+    """Two of an account may be under way."""
+    held = threading.Event()
+    sources.source.before = lambda _: held.wait(120)
+    asked = [asyncio.create_task(api("POST", f"{EVERY}/preview", wanted())) for _ in range(2)]
+    while len(sources.source.asked) < 2:
+        await asyncio.sleep(0.01)
+    status, _ = await api("POST", f"{EVERY}/preview", wanted())
+    held.set()
+    assert (status, [one[0] for one in await asyncio.gather(*asked)]) == (429, [200, 200])

@@ -15,7 +15,7 @@ from loaders.dataloaders.model import RunStatus, Trigger
 from loaders.dataloaders.registry import create_dataloader, delete_dataloader, find_dataloader, update_dataloader
 from loaders.dataloaders.runs import begin_due, begin_run, claim, list_runs
 from loaders.errors import QueryError, SourceDeniedError, SourceUnavailableError
-from loaders.running import work
+from loaders.running import runner, work
 from loaders.running.limits import RunLimits
 from loaders.running.reading import BEGINNING
 from loaders.running.runner import LoaderRunner
@@ -25,7 +25,7 @@ from metering.http.json import loads
 from metering.registry.customers import resolve
 from metering.registry.engine import Registry
 from metering.registry.outbox import list_messages
-from tests.loaders.sources import COLUMNS, NOON, ListedSource, a_row
+from tests.loaders.listed_source import COLUMNS, NOON, ListedSource, a_row
 
 WAIT_S_MAX = 120
 
@@ -54,7 +54,9 @@ def writer(log):
 
 
 @pytest.fixture
-def means(registry, writer, sources, clock, tmp_path):
+def means(registry, writer, sources, clock, tmp_path, monkeypatch):  # noqa: PLR0917
+    monkeypatch.setattr(runner, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(work, "RECORD_EVERY_S", 0.05)
     limits = RunLimits(attempts=3, pause_s_min=0.01, pause_s_max=0.02)
     return Means(registry, writer, sources, sources.open, clock, tmp_path, limits)
 
@@ -212,6 +214,14 @@ async def test_a_cursor_column_that_is_not_there_is_told(means, loader, sources)
     async with going_on(means):
         run = await until(lambda: (one := ended(means.registry, loader)) and one.trigger is Trigger.MANUAL and one)
     assert 'returns no column "seq"' in run.message
+
+
+async def test_a_result_without_rows_may_lack_the_cursor_column(means, loader, sources):
+    """What documents would have had, nobody can tell."""
+    sources.source.columns, sources.source.rows = COLUMNS, []
+    with means.registry.writing() as connection:
+        update_dataloader(connection, saved(means.registry, loader), {"cursor_column": "seq"}, means.clock())
+    assert (await run_once(means, loader)).status is RunStatus.DONE
 
 
 async def test_customers_are_there_by_name_before_their_events_and_keep_their_names(

@@ -10,9 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-
+from tests.peers.keys import new_key
 from tests.peers.ports import free_port
 from tests.peers.snowflake.programs import peer_python
 
@@ -93,6 +91,10 @@ class BigQuery:
         """Have the next requests answered with these."""
         self._post("refuse", statuses)
 
+    def forgive(self):
+        """Answer again."""
+        self._post("refuse", [])
+
     def seen(self):
         """Give what requests came in since it was last asked: [method, path, query], and configurations of jobs."""
         with urllib.request.urlopen(f"{self.endpoint}/seen") as answer:
@@ -113,13 +115,3 @@ class BigQuery:
         except (urllib.error.URLError, OSError):
             return False
         return True
-
-
-def new_key():
-    """Make a key pair: the private half in PEM as text, the public one in bytes."""
-    key = rsa.generate_private_key(65_537, 2048)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return private.decode(), public

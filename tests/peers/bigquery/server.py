@@ -16,6 +16,7 @@ import secrets
 import sys
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -44,6 +45,8 @@ PARAMETERS = {
     "TIMESTAMP": "TIMESTAMPTZ",
     "DATETIME": "TIMESTAMP",
 }
+
+SIZES = {exp.DataType.Type.DECIMAL: PARAMETERS["NUMERIC"], exp.DataType.Type.BIGDECIMAL: PARAMETERS["BIGNUMERIC"]}
 
 
 class RefusedError(Exception):
@@ -171,8 +174,8 @@ class Server:
         return Response()
 
     async def refuse(self, request):
-        """Have the next requests answered with these statuses."""
-        self.refusals += await request.json()
+        """Have the next requests answered with these statuses, and no others."""
+        self.refusals = await request.json()
         return Response()
 
     async def tell_seen(self, _request):
@@ -232,7 +235,6 @@ class Server:
         job.statement = next((name for kind, name in STATEMENTS.items() if isinstance(tree, kind)), "SELECT")
         if isinstance(tree, exp.Create):
             job.statement = f"CREATE_{tree.kind}"
-        given = {one["name"]: one for one in query.get("queryParameters", [])}
         for table in tree.find_all(exp.Table):
             if table.db == "locked":
                 words = f"Access Denied: Table {job.project}:locked.{table.name}: User has no permission to query it"
@@ -242,17 +244,8 @@ class Server:
         if limit is not None and int(limit) < BYTES_PROCESSED:
             words = f"Query exceeded limit for bytes billed: {limit}. {BYTES_PROCESSED} or higher required."
             raise RefusedError(400, "bytesBilledLimitExceeded", words)
-
-        def bound(node):
-            if not isinstance(node, exp.Parameter):
-                return node
-            name = node.this.name
-            if name not in given:
-                raise RefusedError(400, "invalidQuery", f"Query parameter '{name}' not found at [1:1]")
-            kind, value = given[name]["parameterType"]["type"], given[name]["parameterValue"].get("value")
-            return exp.cast(exp.Literal.string(value), exp.DataType.build(PARAMETERS[kind], dialect="duckdb"))
-
-        return tree.transform(bound)
+        given = {one["name"]: one for one in query.get("queryParameters", [])}
+        return tree.transform(partial(_meant, given))
 
     def _described(self, tree):
         sql = tree.sql(dialect="duckdb")
@@ -266,7 +259,7 @@ class Server:
                 name = words.split('"')[1]
                 words = f"Unrecognized name: {name} at [1:{tree.sql(dialect='bigquery').find(name) + 1}]"
             raise RefusedError(400, "invalidQuery", words) from None
-        return {"fields": [field(*one) for one in zip(found.columns, found.types, strict=True)]} if found else None
+        return {"fields": [field(*one) for one in zip(found.columns, found.types, strict=True)]}
 
     async def _run(self, job, tree):
         try:
@@ -329,6 +322,19 @@ class Server:
         head = JSONResponse(told).body[:-1]
         body = b"".join([head, b',"rows":[', ",".join(rows[:kept]).encode(), b"]}"])
         return Response(body, media_type="application/json")
+
+
+def _meant(given, node):
+    """Give what a type or a parameter is in the engine."""
+    if isinstance(node, exp.DataType) and node.this in SIZES and not node.expressions:
+        return exp.DataType.build(SIZES[node.this], dialect="duckdb")
+    if not isinstance(node, exp.Parameter):
+        return node
+    name = node.this.name
+    if name not in given:
+        raise RefusedError(400, "invalidQuery", f"Query parameter '{name}' not found at [1:1]")
+    kind, value = given[name]["parameterType"]["type"], given[name]["parameterValue"].get("value")
+    return exp.cast(exp.Literal.string(value), exp.DataType.build(PARAMETERS[kind], dialect="duckdb"))
 
 
 def _guarded(server, handler):

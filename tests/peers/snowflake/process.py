@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from tests.peers.keys import new_key
 from tests.peers.ports import free_port
 from tests.peers.snowflake.programs import peer_python
 
@@ -27,6 +28,8 @@ class Snowflake:
         self.folder = Path(tempfile.mkdtemp(prefix="snowflake-"))
         self.port = free_port()
         self.process = None
+        self.private_key, public_key = new_key()
+        (self.folder / "key.pem").write_bytes(public_key)
 
     @property
     def credentials(self):
@@ -44,7 +47,7 @@ class Snowflake:
 
     def start(self):
         """Start it, empty, and wait until it answers."""
-        command = [*TIED, str(peer_python()), str(SCRIPT), str(self.port), USER, PASSWORD]
+        command = [*TIED, str(peer_python()), str(SCRIPT), str(self.port), USER, PASSWORD, str(self.folder / "key.pem")]
         with (self.folder / "out").open("ab") as output:
             self.process = subprocess.Popen(
                 command,
@@ -77,6 +80,11 @@ class Snowflake:
         """Give what logins and statements came in since it was last asked."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/seen") as answer:
             return json.loads(answer.read())
+
+    def tell_parts_at(self, host):
+        """Name this host in addresses of parts of results."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/parts", data=json.dumps(host).encode()) as answer:
+            answer.read()
 
     def running(self):
         """Give how many statements are under way."""

@@ -1,10 +1,11 @@
 """Snowflake's REST interface in front of fakesnow: what its own server leaves out, as the connector 5.x asks for it.
 
-Added to fakesnow: the whole answer to a login, one user and his password, roles and session parameters, results in
-chunks that are fetched from addresses of their own, statements that run apart from their request (`asyncExec`), their
-state, their end by abort or by the session's time limit, and a table `WAITS_90` of one row after so many seconds.
+Added to fakesnow: the whole answer to a login, one user with a password and a key, roles and session parameters,
+results in chunks that are fetched from addresses of their own, statements that run apart from their request
+(`asyncExec`), their state, their end by abort or by the session's time limit, and a table `WAITS_90` of one row after
+so many seconds.
 
-Runs on an interpreter of its own (`programs.py`): `python server.py PORT USER PASSWORD`.
+Runs on an interpreter of its own (`programs.py`): `python server.py PORT USER PASSWORD PUBLIC_KEY_FILE`.
 """
 
 import asyncio
@@ -16,9 +17,12 @@ import re
 import sys
 import uuid
 from decimal import Decimal
+from pathlib import Path
 
 import fakesnow.server as fake
+import jwt
 import pyarrow as pa
+import pyarrow.compute as pc
 import uvicorn
 from fakesnow.converter import from_binding
 from starlette.applications import Starlette
@@ -36,6 +40,12 @@ WRONG_LOGIN = {
     "headers": None,
 }
 
+WRONG_TOKEN = WRONG_LOGIN | {
+    "data": {"nextAction": "RETRY_LOGIN"},
+    "code": "390144",
+    "message": "JWT token is invalid.",
+}
+
 
 class Statement:
     """One that was sent, until its result is fetched."""
@@ -51,7 +61,9 @@ class Statement:
 class Server:
     """What is known of sessions, statements and chunks."""
 
-    def __init__(self, port, user, password):
+    def __init__(self, port, user, password, public_key):
+        self.public_key = public_key
+        self.port = port
         self.address = f"http://127.0.0.1:{port}"
         self.user, self.password = user, password
         self.sessions = {}
@@ -62,7 +74,11 @@ class Server:
     async def log_in(self, request):
         body = await _json(request)
         data = body["data"]
-        if data.get("LOGIN_NAME", "").upper() != self.user.upper() or data.get("PASSWORD") != self.password:
+        known = data.get("LOGIN_NAME", "").upper() == self.user.upper()
+        if data.get("AUTHENTICATOR") == "SNOWFLAKE_JWT":
+            if not known or not self._signed(data.get("TOKEN", "")):
+                return JSONResponse(WRONG_TOKEN)
+        elif not known or data.get("PASSWORD") != self.password:
             return JSONResponse(WRONG_LOGIN)
         answer = json.loads((await fake.login_request(request)).body)
         role = request.query_params.get("roleName") or "PUBLIC"
@@ -70,8 +86,16 @@ class Server:
         answer["data"] |= {"masterValidityInSeconds": 14_400}
         answer["data"]["sessionInfo"] |= {"roleName": role, "warehouseName": request.query_params.get("warehouse")}
         self.sessions[answer["data"]["token"]] = data.get("SESSION_PARAMETERS", {})
-        self.seen.append({"login": data | {"PASSWORD": "***"}, "query": dict(request.query_params)})
+        self.seen.append({"login": data | {"PASSWORD": "***", "TOKEN": "***"}, "asked": dict(request.query_params)})
         return JSONResponse(answer)
+
+    def _signed(self, token):
+        """Tell whether the user's key signed a token for himself."""
+        try:
+            told = jwt.decode(token, self.public_key, ["RS256"])
+        except jwt.PyJWTError:
+            return False
+        return told["sub"].endswith(f".{self.user.upper()}")
 
     async def query(self, request):
         body = await _json(request)
@@ -120,6 +144,10 @@ class Server:
             await run_in_threadpool(owner.cursor().execute, sql)
         return Response()
 
+    async def parts_at(self, request):
+        self.address = f"http://{await request.json()}:{self.port}"
+        return Response()
+
     async def running(self, _request):
         return JSONResponse(sum(not statement.ended.is_set() for statement in self.by_id.values()))
 
@@ -161,6 +189,8 @@ class Server:
         if not data.get("rowsetBase64"):
             return
         table = pa.ipc.open_stream(base64.b64decode(data["rowsetBase64"])).read_all()
+        table = _with_nulls_outside(table)
+        data["rowsetBase64"] = base64.b64encode(_stream(table)).decode()
         if table.num_rows <= CHUNK_ROWS:
             return
         data["rowsetBase64"] = base64.b64encode(_stream(table.slice(0, CHUNK_ROWS))).decode()
@@ -182,6 +212,18 @@ class _Again:
 
     async def body(self):
         return self._body
+
+
+def _with_nulls_outside(table):
+    """Give a table whose absent instants are absent, as Snowflake has it; fakesnow's have absent parts."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_struct(field.type) and table.num_rows:
+            column = table.column(place).combine_chunks()
+            parts = [pc.fill_null(part, 0) for part in column.flatten()]
+            absent = pc.is_null(column.flatten()[0])
+            whole = pa.StructArray.from_arrays(parts, fields=list(field.type), mask=absent)
+            table = table.set_column(place, field, whole)
+    return table
 
 
 def _stream(table):
@@ -207,9 +249,9 @@ def _bound(binding):
     return Decimal(binding["value"]) if binding["type"] == "FIXED" else from_binding(binding)
 
 
-def main(port, user, password):
+def main(port, user, password, key_file):
     fake.from_binding = _bound
-    server = Server(port, user, password)
+    server = Server(port, user, password, Path(key_file).read_bytes())
     app = Starlette(
         routes=[
             Route("/session/v1/login-request", server.log_in, methods=["POST"]),
@@ -222,6 +264,7 @@ def main(port, user, password):
             Route("/monitoring/queries//{id}", server.state, methods=["GET"]),  # With two slashes, as it is asked for.
             Route("/chunks/{id}", server.chunk, methods=["GET"]),
             Route("/run", server.run, methods=["POST"]),
+            Route("/parts", server.parts_at, methods=["POST"]),
             Route("/running", server.running, methods=["GET"]),
             Route("/seen", server.tell_seen, methods=["GET"]),
         ]
@@ -230,4 +273,4 @@ def main(port, user, password):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -139,7 +139,7 @@ def test_later_pages_have_all_columns_of_earlier_ones():
         ([1, None], "int", Kind.NUMBER),
         ([NOON, None], "date", Kind.TIMESTAMP),
         (["a", 1], "mixed", Kind.OTHER),
-        ([None], "null", Kind.OTHER),
+        ([None], "null", Kind.TEXT),
         ([ObjectId()], "objectId", Kind.TEXT),
         ([True], "bool", Kind.OTHER),
     ],

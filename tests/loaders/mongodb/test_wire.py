@@ -7,6 +7,10 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+import dns.message
+import dns.rdatatype
+import dns.resolver
+import dns.rrset
 import pytest
 
 from loaders.errors import (
@@ -308,3 +312,63 @@ def test_a_server_that_talks_nonsense_is_unavailable(opened, hello):
     """No exception of the driver comes through."""
     with Double(hello=hello) as server, pytest.raises(SourceError):
         opened(server.url(), connect_s_max=0.5).ping()
+
+
+class NameServer:
+    """Answers what a test gives it, over UDP: `{("name.", "SRV"): "text of a record"}`."""
+
+    def __init__(self, records):
+        self._records = records
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.settimeout(0.02)
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self.resolver = dns.resolver.Resolver(configure=False)
+        self.resolver.nameservers = ["127.0.0.1"]
+        self.resolver.port = self._socket.getsockname()[1]
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ending.set()
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self):
+        while not self._ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                asked, sender = self._socket.recvfrom(4096)
+                answer = dns.message.make_response(dns.message.from_wire(asked))
+                (question,) = answer.question
+                kind = dns.rdatatype.to_text(question.rdtype)
+                record = self._records.get((question.name.to_text(), kind))
+                if record:
+                    answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, record))
+                self._socket.sendto(answer.to_wire(), sender)
+
+
+def test_a_host_of_the_name_systems_is_judged_where_it_is_dialled(opened, monkeypatch):
+    """`mongodb+srv`: the records name hosts, and those stand where they like."""
+    policy = HostPolicy(private=False, allow=(ipaddress.ip_network("127.0.0.1/32"),))
+    resolve = socket.getaddrinfo
+    stands_at = {}
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **more: resolve(stands_at.get(host, host), *rest, **more)
+    )
+    with Double() as server:
+        inner = Listener("127.0.0.2", server.port)
+        record = f"0 0 {server.port} db.cluster.example."
+        with NameServer({("_mongodb._tcp.cluster.example.", "SRV"): record}) as names:
+            monkeypatch.setattr(dns.resolver, "default_resolver", names.resolver)
+            url = "mongodb+srv://cluster.example/shop?tls=false"
+            stands_at["db.cluster.example"] = "127.0.0.1"
+            opened(url, policy).ping()
+            stands_at["db.cluster.example"] = "127.0.0.2"
+            with pytest.raises(SourceDeniedError, match=r"db\.cluster\.example"):
+                opened(url, policy, connect_s_max=0.5).ping()
+        assert server.connections
+    assert not inner.was_dialled()
+    inner.close()

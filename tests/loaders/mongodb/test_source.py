@@ -13,7 +13,7 @@ from loaders.limits import SourceLimits
 from loaders.opening import open_source
 from loaders.provider import Address, Provider
 from loaders.source import ABSENT
-from tests.loaders.sources.mongodb.test_query import HOSTILE
+from tests.loaders.mongodb.test_query import HOSTILE
 from tests.peers.mongo.server import Mongo
 
 pytestmark = pytest.mark.slow
