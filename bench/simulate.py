@@ -26,7 +26,6 @@ from metering.registry.engine import Registry
 from metering.registry.migrate import migrate as migrate_registry
 from metering.store.client import Store
 from metering.store.migrations import migrate
-from metering.timestamps import microseconds
 from metering.world import Mode, World
 
 EVENTS = int(os.environ.get("SIZE", "5000000"))
