@@ -30,6 +30,7 @@ from billing.subscriptions.agreement import agree
 from billing.subscriptions.model import SubscriptionProduct
 from billing.subscriptions.reading import read_subscription
 from billing.subscriptions.registry import create_subscription
+from metering.api.asof import AsOf
 from metering.http.paging import Page
 from metering.position import Cutoff, Position
 from metering.registry.accounts import create_account
@@ -127,11 +128,11 @@ def whole_lines():
     return len(invoice_lines(billed, "EUR", Fraction(1)))
 
 
-def sell(connection, world, subscribed):
-    """Make so many subscriptions, each of a customer of its own."""
+def sell(connection, world, subscribed, operation="sum", prop="amount"):
+    """Make so many subscriptions to a figure, each of a customer of its own."""
     account = create_account(connection, "bench", NOW)
     connection.exec_driver_sql(f"UPDATE accounts SET id = '{world.account_id}' WHERE id = '{account.id}'")
-    fields = {"name": "n", "entity": "call", "operation": "sum", "property": "amount"}
+    fields = {"name": "n", "entity": "call", "operation": operation, "property": prop}
     aggregator = create_aggregator(connection, world, fields, NOW)
     sent = {
         "name": "Calls",
@@ -157,25 +158,37 @@ def sell(connection, world, subscribed):
     return product, aggregator
 
 
+# Every 50th event comes again at the same instant, if it is asked for, and its first version loses.
 _EVENTS = """
 INSERT INTO events
 SELECT 'acc_bench', 'prod', 'call', concat('cus_', toString(number % {customers:UInt64})),
        fromUnixTimestamp64Micro(toInt64(1706745600000000 + number * {step:Int64}), 'UTC'),
-       hex(sipHash128(number)), bitShiftLeft(toUInt64(1), 48) + number, false,
+       hex(sipHash128(number)), bitShiftLeft(toUInt64(1), 48) + number * 2 + again, false,
        concat('{"amount":', toString(number % 97), '.25,"card":"', ['visa', 'other'][number % 2 + 1], '"}'),
        fromUnixTimestamp64Micro(toInt64(1706745600000000 + number * {step:Int64}), 'UTC')
 FROM numbers({first:UInt64}, {count:UInt64})
+ARRAY JOIN if(number % 50 = 0, {versions:Array(UInt8)}, [0]) AS again
+"""
+_SUPERSEDED = """
+INSERT INTO superseded
+SELECT 'acc_bench', 'prod', 'call', concat('cus_', toString(number % {customers:UInt64})),
+       fromUnixTimestamp64Micro(toInt64(1706745600000000 + number * {step:Int64}), 'UTC'),
+       hex(sipHash128(number)), bitShiftLeft(toUInt64(1), 48) + number * 2 AS loser, loser + 1
+FROM numbers({first:UInt64}, {count:UInt64})
+WHERE number % 50 = 0
 """
 
 
-def fill(store, customers, events, span_us):
-    """Write events over the customers and a span of time from February 2024 on."""
+def fill(store, customers, events, span_us, *, corrected=False):
+    """Write events over the customers and a span of time from February 2024 on; on demand 2 in 100 twice."""
     migrate(store)
     at_once = 1_000_000
     for first in range(0, events, at_once):
-        count = min(at_once, events - first)
-        parameters = {"customers": customers, "step": span_us // events, "first": first, "count": count}
+        parameters = {"customers": customers, "step": span_us // events}
+        parameters |= {"first": first, "count": min(at_once, events - first), "versions": [0, 1] if corrected else [0]}
         store.command(_EVENTS, parameters)
+        if corrected:
+            store.command(_SUPERSEDED, parameters)
 
 
 async def invoices(registry, store, world):
@@ -183,7 +196,7 @@ async def invoices(registry, store, world):
     began = time.perf_counter()
     for skip in range(0, min(SIZE, 1_000), PAGE):
         found, total = await list_open_invoices(
-            registry, store, world, wanted=Wanted(), page=Page(PAGE, skip), cutoff=CUTOFF, now=NOW
+            registry, store, world, wanted=Wanted(), page=Page(PAGE, skip), as_of=AsOf(CUTOFF), now=NOW
         )
         assert (len(found), total) == (min(PAGE, SIZE), SIZE)
     taken = time.perf_counter() - began
@@ -191,7 +204,7 @@ async def invoices(registry, store, world):
     print(f"  a page of {PAGE}: {taken / pages * 1000:.0f} ms", flush=True)
     began, cpu = time.perf_counter(), time.process_time()
     found, _ = await list_open_invoices(
-        registry, store, world, wanted=Wanted(), page=Page(SIZE, 0), cutoff=CUTOFF, now=NOW
+        registry, store, world, wanted=Wanted(), page=Page(SIZE, 0), as_of=AsOf(CUTOFF), now=NOW
     )
     whole, cpu = time.perf_counter() - began, time.process_time() - cpu
     amount = sum(one.amount_excluding_tax for one in found)
