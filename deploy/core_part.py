@@ -291,7 +291,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         *internal_routes(core.progress),
         gateway_route(pricing),
         *dead_letter_routes(core.replayer),
-        status_route(core.store, core.progress),
+        status_route(core.store, core.progress, core.registry),
         export_route(core.store, core.progress),
     ]
     return [*with_docs(public, VERSION), *internal]
