@@ -58,8 +58,8 @@ CREATE TABLE calls AS SELECT gen_random_uuid() AS id, 'cus_' || n % 1000 AS cust
 class One:
     """The one connection."""
 
-    def __init__(self, url: str):
-        self.address = Address(Provider.POSTGRES, url=url)
+    def __init__(self, address: Address):
+        self.address = address
 
     def address_of(self, _world: World, _connection_id: str) -> Address:
         """Give it."""
@@ -115,28 +115,27 @@ async def bare_append(made: list, folder: Path) -> float:
     return speed
 
 
-def a_loader(registry: Registry) -> Dataloader:
+def a_loader(registry: Registry, provider: Provider, query: str) -> Dataloader:
     """Give a dataloader whose run waits."""
     now = datetime.now(UTC)
     with registry.writing() as connection:
         world = World(create_account(connection, "bench", now).id, Mode.PROD)
         owner = {"account_id": world.account_id, "mode": world.mode.value, "created_at": now, "updated_at": now}
-        values = {"id": "con_1", "provider": "postgres", "name": "bench", "shown": {}, "secret": "", "warnings": []}
+        values = {"id": "con_1", "provider": provider, "name": "bench", "shown": {}, "secret": "", "warnings": []}
         connection.execute(connections.insert().values(**owner, **values))
-        fields = {"connection_id": "con_1", "event_type": "call", "query": QUERY}
+        fields = {"connection_id": "con_1", "event_type": "call", "query": query}
         loader = create_dataloader(connection, world, fields, now)
         begin_run(connection, loader, Trigger.MANUAL, now)
     return loader
 
 
-async def end_to_end(address: Address, folder: Path) -> tuple[float, float]:
+async def end_to_end(address: Address, folder: Path, query: str = QUERY, rows: int = ROWS) -> tuple[float, float]:
     """Have the run worked on."""
     registry = Registry(f"sqlite:///{folder}/registry.db")
     migrate(registry)
-    loader = a_loader(registry)
+    loader = a_loader(registry, address.provider, query)
     writer = await LocalLogWriter.open(folder / "log")
-    addresses = One(address.url)
-    means = Means(registry, writer, addresses, opened, lambda: datetime.now(UTC), folder)
+    means = Means(registry, writer, One(address), opened, lambda: datetime.now(UTC), folder)
     began, cpu = time.perf_counter(), time.process_time()
     running = asyncio.create_task(LoaderRunner(means).run())
     while True:
@@ -144,8 +143,8 @@ async def end_to_end(address: Address, folder: Path) -> tuple[float, float]:
         (run,), _ = await registry.read(partial(list_runs, take=1, skip=0), loader.world, loader.id)
         if run.ended_at is not None:
             break
-    assert (run.status, run.counts.rows_accepted) == ("done", ROWS), run
-    speeds = told("end to end", ROWS, began, cpu)
+    assert (run.status, run.counts.rows_accepted) == ("done", rows), run
+    speeds = told("end to end", rows, began, cpu)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await writer.close()

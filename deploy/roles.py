@@ -35,10 +35,11 @@ from deploy.log_choice import kafka_answers
 from deploy.metrics import Scrapers
 from deploy.part_config import part_config
 from deploy.parts import run
-from deploy.settings import SettingError, Settings
+from deploy.settings import KEY_VARIABLES, SettingError, Settings
 from deploy.store_choice import open_store
 from deploy.supervisor import listen
 from ingest.errors import IngestError, LogUnavailableError
+from loaders.secrets.key_file import NAME as KEY_FILE
 from metering.errors import UnavailableError
 from metering.http.app import SECURITY_HEADERS, error_response
 from metering.http.problem import ApiError
@@ -89,6 +90,11 @@ def check_settings(role: str, settings: Settings) -> None:
         raise SettingError(
             f"METERLINE_INTERNAL_SECRET is missing: gateways and APIs know each other by it, and so does this {role}; "
             "make one with `openssl rand -hex 32`"
+        )
+    if role == "loaders" and not (settings.given & KEY_VARIABLES or (settings.data_dir / KEY_FILE).exists()):
+        raise SettingError(
+            "METERLINE_SECRETS_KEY is missing: loaders open passwords with the key that APIs have, id:base64; "
+            "make one with `meterline secrets new-key`"
         )
     if settings.bootstrap_api_key is not None:
         try:

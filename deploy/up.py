@@ -26,7 +26,7 @@ from deploy.metrics import KINDS, RESTART_CELLS
 from deploy.part_config import part_config
 from deploy.parts import PartConfig
 from deploy.run_dir import make_run_dir
-from deploy.settings import SettingError, Settings, read_keyring
+from deploy.settings import KEY_VARIABLES, SettingError, Settings, read_keyring
 from deploy.spool_folder import SpoolLeftError, remember_spool
 from deploy.supervisor import Supervisor, listen
 from ingest.errors import IngestError
@@ -224,7 +224,7 @@ def _check_spool(settings: Settings) -> None:
 def _make_key_file(settings: Settings) -> None:
     """Give the installation a key of its own to keep passwords with, unless one is given; refuse keys that are none."""
     try:
-        if not settings.given & {"METERLINE_SECRETS_KEY", "METERLINE_SECRETS_KEY_FILE"}:
+        if not settings.given & KEY_VARIABLES:
             make_key_file(settings.data_dir / KEY_FILE)
         read_keyring(settings.data_dir).newest()
     except (KeysError, SettingError) as error:

@@ -40,6 +40,8 @@ class ProviderForm:
     example: str = ""
 
 
+_A_NUMBER = "maximum_bytes_billed"
+_BESIDE_THE_FILE = frozenset({"project", "location", "api_endpoint", _A_NUMBER})
 _SECRET = frozenset({"password", "private_key", "private_key_passphrase", "key_file"})
 
 FORMS: Mapping[Provider, ProviderForm] = {
@@ -73,14 +75,16 @@ FORMS: Mapping[Provider, ProviderForm] = {
     Provider.BIGQUERY: ProviderForm(
         "BigQuery",
         [
-            FormField(
-                "key_file", "Key file of the service account, the whole JSON", '{"type": "service_account", …}', "area"
-            ),
-            FormField(
-                "api_endpoint", "Address of the API, where it is another", "https://bigquery.googleapis.com", rare=True
-            ),
+            FormField("key_file", "Key file of the service account", '{"type": "service_account", …}', "area"),
+            FormField("project", "Project that pays, where it is another", rare=True),
+            FormField("location", "Location", "EU", rare=True),
+            FormField("maximum_bytes_billed", "Bytes that one query may bill", rare=True),
+            FormField("api_endpoint", "Address of the API", "https://bigquery.googleapis.com", rare=True),
         ],
-        ["The service account needs the roles BigQuery Job User, and BigQuery Data Viewer on the data sets."],
+        [
+            "Paste the whole file.",
+            "The service account needs the roles BigQuery Job User, and BigQuery Data Viewer on the data sets.",
+        ],
     ),
     Provider.SNOWFLAKE: ProviderForm(
         "Snowflake",
@@ -144,7 +148,7 @@ class Typed:
     def _field_of(self, path: Sequence[str | int]) -> Sequence[str | int]:
         """Name the field that holds what the API found at a path."""
         inner = path[1:] if path[:1] == ("credentials",) else path
-        in_file = inner != path and self.provider is Provider.BIGQUERY and inner[:1] != ("api_endpoint",)
+        in_file = inner != path and self.provider is Provider.BIGQUERY and inner[0] not in _BESIDE_THE_FILE
         return ("key_file",) if in_file else inner or path
 
 
@@ -160,15 +164,16 @@ def as_kept(stored: StoredConnection) -> Typed:
 
 
 def _service_account(given: Mapping[str, str], kept: StoredConnection | None) -> dict[str, Any]:
-    endpoint = {"api_endpoint": given["api_endpoint"]} if "api_endpoint" in given else {}
+    others = {
+        name: as_number(given[name]) if name == _A_NUMBER else given[name] for name in given.keys() & _BESIDE_THE_FILE
+    }
     if "key_file" not in given:
-        before = {} if kept is None else {**kept.shown["credentials"], "api_endpoint": None}
-        return {**before, **endpoint}
+        before = {} if kept is None else kept.shown["credentials"]
+        return {**{name: value for name, value in before.items() if name not in _BESIDE_THE_FILE}, **others}
     try:
         found = json.loads(given["key_file"])
     except ValueError as error:
         raise invalid_field("key_file", "json", f"key_file: is no JSON ({error}): paste the whole file") from None
     if not isinstance(found, dict):
-        fault = Fault("type", ("key_file",), "key_file: is no JSON object: paste the whole file")
-        raise ApiError(400, fault.message, (fault,))
-    return {**found, **endpoint}
+        raise invalid_field("key_file", "type", "key_file: is no JSON object: paste the whole file")
+    return {**found, **others}

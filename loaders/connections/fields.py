@@ -31,6 +31,9 @@ from metering.timestamps import format_instant
 
 KEY_CHARACTERS_MAX = 20_000
 SECRET_CHARACTERS_MAX = 1_000
+BYTES_BILLED_MAX = 1 << 60
+_OURS_OF_BIGQUERY = ("project", "location")
+"""Who pays, and where the data are; beside what stands in the key's file."""
 
 _ACCOUNT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,253}[A-Za-z0-9])?")
 _HOST = re.compile(r"[\w.:\[\]-]{1,253}")
@@ -158,8 +161,9 @@ def _bigquery(fields: Fields) -> dict[str, Any]:
         "project_id": fields.name("project_id", required=True),
         "client_email": fields.name("client_email", required=True),
         "private_key": _key(fields, "private_key"),
-        **{name: fields.name(name) for name in ("private_key_id", "client_id", "universe_domain")},
+        **{name: fields.name(name) for name in ("private_key_id", "client_id", "universe_domain", *_OURS_OF_BIGQUERY)},
         **{name: _http_url(fields, name) for name in ("token_uri", "api_endpoint")},
+        "maximum_bytes_billed": fields.integer("maximum_bytes_billed", least=1, most=BYTES_BILLED_MAX),
     }
 
 
@@ -219,13 +223,15 @@ _HELP = (
     "sent back as *** they stay as they are, as long as nothing that says where they go is changed."
 )
 _CREDENTIALS = (
-    "bigquery: the service account's key file, and api_endpoint where it is another. snowflake: account, user, "
+    "bigquery: the service account's key file; project, location, maximum_bytes_billed, api_endpoint where they are "
+    "other than usual. snowflake: account, user, "
     "password or private_key (and private_key_passphrase), warehouse, database, schema, role, host, port, protocol."
 )
 _SECRET: Shape = {**OPTIONAL_TEXT, "maxLength": SECRET_CHARACTERS_MAX}
 _CREDENTIAL_FIELDS: Mapping[str, Shape] = {
     **dict.fromkeys(("type", "project_id", "client_email", "private_key_id", "client_id"), OPTIONAL_NAME),
-    **dict.fromkeys(("universe_domain", "token_uri", "api_endpoint"), OPTIONAL_NAME),
+    **dict.fromkeys(("universe_domain", "token_uri", "api_endpoint", *_OURS_OF_BIGQUERY), OPTIONAL_NAME),
+    "maximum_bytes_billed": nullable(bounded(INTEGER, 1, BYTES_BILLED_MAX)),
     **dict.fromkeys(("account", "user", "warehouse", "database", "schema", "role", "host"), OPTIONAL_NAME),
     "protocol": one_of(("https", "http"), optional=True),
     "port": nullable(bounded(INTEGER, 1, 65_535)),

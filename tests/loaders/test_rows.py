@@ -12,7 +12,7 @@ from loaders.errors import QueryError
 from loaders.met_ids import MetIds
 from loaders.rows import EventMaker
 from loaders.source import ABSENT, BadValue, Column, Kind
-from tests.loaders.sources import COLUMNS, a_page, a_row
+from tests.loaders.listed_source import COLUMNS, a_page, a_row
 
 
 def made_of(rows, columns=COLUMNS, met=None):

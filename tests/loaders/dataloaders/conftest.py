@@ -22,7 +22,7 @@ from metering.registry.answers import RegistryAnswers
 from metering.registry.authenticator import KeyAuthenticator
 from metering.registry.keys import create_key
 from metering.world import Mode, World
-from tests.loaders.sources import NOON, ListedSource, a_row
+from tests.loaders.listed_source import NOON, ListedSource, a_row
 
 _names = itertools.count()
 

@@ -10,7 +10,7 @@ from loaders.errors import QueryError, SourceUnavailableError
 from loaders.source import Column, Kind
 from metering.world import Mode, World
 from tests.loaders.dataloaders.conftest import make_account, make_connection
-from tests.loaders.sources import a_row
+from tests.loaders.listed_source import a_row
 
 EVERY = "/v1/dataloaders"
 

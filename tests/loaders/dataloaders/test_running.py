@@ -25,7 +25,7 @@ from metering.http.json import loads
 from metering.registry.customers import resolve
 from metering.registry.engine import Registry
 from metering.registry.outbox import list_messages
-from tests.loaders.sources import COLUMNS, NOON, ListedSource, a_row
+from tests.loaders.listed_source import COLUMNS, NOON, ListedSource, a_row
 
 WAIT_S_MAX = 120
 
