@@ -61,6 +61,8 @@ def page_routes(services: PageServices) -> list[PageRoute]:
         ("POST", "/sign-in", sign_in(attempts)),
     )
     long_forms = (
+        ("POST", f"/dataloaders/{{id:{_ANY}}}/edit", edit_dataloader),
+        ("POST", "/dataloaders/new", new_dataloader),
         ("POST", "/products/new", new_product),
         ("POST", f"/products/{{id:{_ANY}}}/simulations/new", new_simulation),
         ("POST", f"/products/{{id:{_ANY}}}/prices/{{price:{_ANY}}}", edit_prices),
