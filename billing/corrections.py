@@ -54,7 +54,12 @@ class MovedLines:
 
     async def _priced(self, world: World, at: AsOf, event: StoredEvent) -> _Priced:
         counted = CountedEvent(
-            event.customer_id, event.event_type, event.record_id, event.timestamp_us, loads(event.record)
+            event.customer_id,
+            event.event_type,
+            event.record_id,
+            event.timestamp_us,
+            loads(event.record),
+            event.position,
         )
         found = await priced_lines(self._registry, self._store, world, counted, at)
         return {(line.product.id, line.window, *_billed_in(line, event)): (line, price) for line, price in found}

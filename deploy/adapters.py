@@ -68,7 +68,14 @@ class BillingPricer:
         Raises:
             QueryLimitError: there is too much to count for one answer.
         """
-        counted = CountedEvent(event.customer_id, event.event_type, event.record_id, event.timestamp_us, event.record)
+        counted = CountedEvent(
+            event.customer_id,
+            event.event_type,
+            event.record_id,
+            event.timestamp_us,
+            event.record,
+            event.position,
+        )
         return [_event_price(one) for one in await marginal_prices(self._registry, self._store, world, counted, cutoff)]
 
     async def customer_of(self, world: World, subscription_id: str) -> str | None:

@@ -50,7 +50,7 @@ EXPLAINED_EVENT = object_of(
         "customer_id": described(TEXT, "As it was sent."),
         "record_id": TEXT,
         "properties": described(ANY_OBJECT, "The aggregator's exposed_event_keys, all when it names none."),
-        "quantity": described(NUMBER, "What it brings to the units of the line."),
+        "quantity": described(NUMBER, "By what it moves the units of the line, on top of those before it."),
         "received_at": INSTANT,
         "versions": object_of({"count": INTEGER, "href": TEXT}),
         "billing": object_of(
@@ -141,7 +141,6 @@ def explained_event_object(
 def explained_line_object(one: ExplainedLine) -> dict[str, Any]:
     """Give a line as it goes out."""
     line = one.line
-    summed = [window for window in one.windows if window.adds_up]
     return {
         "id": one.id,
         "product_id": line.product_id,
@@ -153,8 +152,8 @@ def explained_line_object(one: ExplainedLine) -> dict[str, Any]:
         "tiers": [tier_object(tier) for tier in line.tiers],
         "events": {
             "count": one.events_count,
-            "amount": sum(window.last.amount - window.begun.amount for window in summed),
-            "exact_amount": _sum(MONEY.subtract(window.last.exact, window.begun.exact) for window in summed),
+            "amount": sum(window.last.amount - window.begun.amount for window in one.windows),
+            "exact_amount": _sum(MONEY.subtract(window.last.exact, window.begun.exact) for window in one.windows),
         },
         "windows": [
             {

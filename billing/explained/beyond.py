@@ -1,7 +1,8 @@
 """What a line owes beyond its events, so that events and these entries add up to it. Pure.
 
-What stands before the first event is owed by the terms: a first tier paid in full, a commitment, a minimum. What stands
-after the last is the rounding, and what was billed before. A line without events is one entry.
+What stands before the first event is owed by the terms: a first tier paid in full, a commitment, a minimum; or it is a
+level that lasts from before the metering window. What stands after the last is the rounding, and what was billed
+before. A line without events is one entry.
 """
 
 from collections.abc import Sequence
@@ -26,8 +27,8 @@ class Reason(StrEnum):
     COMMITMENT = "commitment"
     MINIMUM = "minimum"
     MAXIMUM = "maximum"
-    FIGURE = "figure"
-    """A figure that is no sum of what events bring, such as a maximum: no single event adds it."""
+    EARLIER_LEVEL = "earlier_level"
+    """Of a weighted sum: changes before the metering window, which go on to weigh in it."""
     ALREADY_BILLED = "already_billed"
     ROUNDING = "rounding"
     NOT_METERED = "not_metered"
@@ -64,9 +65,9 @@ def owed_before(groups: Sequence[PriceGroup], terms: Terms) -> list[Entry]:
     return entries
 
 
-def owed_as_a_whole(begun: Standing, last: Standing) -> list[Entry]:
-    """Give what is owed for a figure to which events do not add up: all that lies between its beginning and its end."""
-    return [] if begun == last else [Entry(Reason.FIGURE, added(begun, last))]
+def owed_for_level(begun: Standing, level: Standing) -> list[Entry]:
+    """Give what a level from before the metering window is owed for, beyond what is owed without any event."""
+    return [] if begun == level else [Entry(Reason.EARLIER_LEVEL, added(begun, level))]
 
 
 def owed_after(rated: Rated, last: Standing) -> list[Entry]:

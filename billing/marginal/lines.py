@@ -22,7 +22,7 @@ from billing.periods import period_holding
 from billing.pricing import EventPrices, settle, unrounded
 from billing.subscriptions.model import Subscription, SubscriptionProduct, line_key
 from billing.windows import MeteredWindow, Span, metered_windows
-from metering.aggregation import ADDS_UP, NEEDS_PROPERTY, Occurrence, Usage, plus, value_of
+from metering.aggregation import ADDS_UP, AFTER_ALL, NEEDS_PROPERTY, Occurrence, Usage, plus, value_of
 from metering.filters import matches
 from metering.registry.aggregators import StoredAggregator
 from metering.store.usage import PlacedValue
@@ -92,7 +92,8 @@ def marginal_price(event: CountedEvent, line: TouchedLine, others: Others) -> Ma
     """Give what an event adds to a line, on top of what else was counted for it."""
     aggregator = line.aggregator.counted()
     usages = list(others.usages)
-    occurrence = Occurrence(event.record, event.timestamp_us)
+    position = AFTER_ALL if event.position is None else event.position
+    occurrence = Occurrence(event.record, event.timestamp_us, position)
     usages[line.group] = plus(aggregator, usages[line.group], occurrence, line.window)
     without = _counted(line, others.usages, _values(line, others.usages, others.values))
     values = None if others.values is None else _values_with(event, others.values, _value(event, line.aggregator))

@@ -5,6 +5,7 @@ Each step blocks for as long as one statement, or a moment of rating, so that wh
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import pairwise
 
 from billing.catalog.model import PriceGroup
@@ -13,8 +14,8 @@ from billing.invoices.lines import Counted
 from billing.simulations.model import Asked, Outcome
 from billing.simulations.parties import Had, Parties
 from billing.simulations.rating import Tariff, Tariffs, rated
-from billing.simulations.usage import Counter, added_up
-from metering.aggregation import Usage, no_usage
+from billing.simulations.usage import Counter
+from metering.aggregation import Usage, no_usage, together
 from metering.position import Cutoff
 from metering.ranges import Range
 from metering.registry.aggregators import StoredAggregator
@@ -63,7 +64,9 @@ class Work:
                 counter = counters[aggregator_id]
                 divided = _divided(aggregator_id, groups, ways) if counter.adds_up else None
                 if divided in counted:
-                    counted[way] = {customer: [added_up(usages)] for customer, usages in counted[divided].items()}
+                    counted[way] = {
+                        customer: [reduce(together, usages)] for customer, usages in counted[divided].items()
+                    }
                 else:
                     counted[way] = counter.totals(window, groups)
                 yield 80 * (number * len(ways) + at + 1) // (len(windows) * len(ways))

@@ -1,6 +1,6 @@
 """Open invoices for a page: asked for once, formatted, and missed without breaking the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from billing.money import minor_digits
 from billing.pricing import Adjustment, EntryType, RatedTier
 from deploy.pages.clock_text import period_text
 from deploy.pages.invoices import OpenInvoices
+from deploy.pages.paths import invoice_path
 from deploy.pages.quantities import money, quantity
 from deploy.pages.serving import Visit
 from metering.errors import QueryLimitError, UnavailableError
@@ -58,6 +59,11 @@ class ShownInvoice:
     period: str
     lines: Sequence[ShownLine]
     total: str
+
+    @property
+    def paths(self) -> Mapping[str, str]:
+        """Give by the id of each line the address at which it is opened."""
+        return {line.id: invoice_path(self.id, line=line.id) + "#line" for line in self.lines}
 
 
 async def ask_open_invoices(visit: Visit, cutoff: Cutoff, customers: Sequence[Customer]) -> OpenInvoices | None:

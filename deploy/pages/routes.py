@@ -34,7 +34,7 @@ from deploy.pages.product_editor import edit_prices, new_product
 from deploy.pages.products import products
 from deploy.pages.services import PageServices
 from deploy.pages.serving import for_everybody, for_signed_in
-from deploy.pages.sign_in import show_sign_in, sign_in, sign_out
+from deploy.pages.sign_in import hold_form, show_sign_in, sign_in, sign_out
 from deploy.pages.simulation import forget_simulation, simulation
 from deploy.pages.simulation_form import new_simulation
 from deploy.pages.templating import add_templates
@@ -60,6 +60,15 @@ def page_routes(services: PageServices) -> list[PageRoute]:
         ("GET", "/sign-in", show_sign_in),
         ("POST", "/sign-in", sign_in(attempts)),
     )
+    long_forms = (
+        ("POST", f"/dataloaders/{{id:{_ANY}}}/edit", edit_dataloader),
+        ("POST", "/dataloaders/new", new_dataloader),
+        ("POST", "/products/new", new_product),
+        ("POST", f"/products/{{id:{_ANY}}}/simulations/new", new_simulation),
+        ("POST", f"/products/{{id:{_ANY}}}/prices/{{price:{_ANY}}}", edit_prices),
+        ("POST", "/dataloaders/new", new_dataloader),
+        ("POST", f"/dataloaders/{{id:{_ANY}}}/edit", edit_dataloader),
+    )
     shown_to_signed_in = (
         ("GET", "/", overview),
         ("GET", "/compare", compare),
@@ -78,20 +87,15 @@ def page_routes(services: PageServices) -> list[PageRoute]:
         ("GET", f"/invoices/{{id:{_ANY}}}/events", invoice_events()),
         ("GET", "/products", products),
         ("GET", "/products/new", new_product),
-        ("POST", "/products/new", new_product),
         ("GET", f"/products/{{id:{_ANY}}}", product),
         ("GET", f"/products/{{id:{_ANY}}}/simulations/new", new_simulation),
-        ("POST", f"/products/{{id:{_ANY}}}/simulations/new", new_simulation),
         ("GET", f"/simulations/{{id:{_ANY}}}", simulation),
         ("POST", f"/simulations/{{id:{_ANY}}}/forget", forget_simulation),
         ("GET", f"/products/{{id:{_ANY}}}/prices/{{price:{_ANY}}}", edit_prices),
-        ("POST", f"/products/{{id:{_ANY}}}/prices/{{price:{_ANY}}}", edit_prices),
         ("GET", "/dataloaders", dataloaders),
         ("GET", "/dataloaders/new", new_dataloader),
-        ("POST", "/dataloaders/new", new_dataloader),
         ("GET", f"/dataloaders/{{id:{_ANY}}}", dataloader),
         ("GET", f"/dataloaders/{{id:{_ANY}}}/edit", edit_dataloader),
-        ("POST", f"/dataloaders/{{id:{_ANY}}}/edit", edit_dataloader),
         ("POST", f"/dataloaders/{{id:{_ANY}}}/run", run_dataloader),
         ("POST", f"/dataloaders/{{id:{_ANY}}}/pause", pause_dataloader),
         ("POST", f"/dataloaders/{{id:{_ANY}}}/resume", resume_dataloader),
@@ -118,6 +122,10 @@ def page_routes(services: PageServices) -> list[PageRoute]:
         *(
             PageRoute(method, path, for_signed_in(services, handler), signed_in=True)
             for method, path, handler in shown_to_signed_in
+        ),
+        *(
+            PageRoute(method, path, for_signed_in(services, handler, hold_form), signed_in=True)
+            for method, path, handler in long_forms
         ),
     ]
 

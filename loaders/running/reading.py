@@ -98,7 +98,8 @@ class Reader:
         self._stopped.set()
         self._room.release()
         if self._source is not None and not self._ended.done():
-            await asyncio.to_thread(self._source.cancel)
+            cancelling = asyncio.create_task(asyncio.to_thread(self._source.cancel))
+            await asyncio.wait({cancelling}, timeout=_END_WAIT_S_MAX)
         await asyncio.wait({self._ended}, timeout=_END_WAIT_S_MAX)
         if self._ended.done() and not self._ended.cancelled():
             self._ended.exception()  # Looked at, so that it is not reported as forgotten.

@@ -74,6 +74,7 @@ _ERRORS = (
     TypeError,
     LookupError,
     OSError,
+    RecursionError,
 )
 
 

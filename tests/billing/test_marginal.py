@@ -84,7 +84,7 @@ def figure_of(operation, events, following, window):
     if operation is Operation.AVERAGE:
         parts = (sum(numbers, start=Decimal(0)),)
     elif operation is Operation.LATEST:
-        parts = (usage.total, max((event.timestamp_us for event in events), default=None))
+        parts = (usage.total, *max(((one.timestamp_us, one.position) for one in occurrences), default=(None, None)))
     elif operation is Operation.UNIQUE:
         texts = [distinct_text(event.record, aggregator) for event in events]
         parts = (usage.total, Decimal(texts.count(distinct_text(following.record, aggregator))))

@@ -13,13 +13,15 @@ from billing.marginal.model import CountedEvent
 from billing.marginal.prices import marginal_prices
 from metering.store.chains import ChainStore
 from metering.timestamps import microseconds
-from tests.billing.api.conftest import NOW
+from tests.billing.api.conftest import NOW, OPEN
 from tests.billing.api.test_simulations import begun, ended, running
+from tests.metering.api.conftest import Usage
 
 pytestmark = pytest.mark.slow
 YEAR = {"period": "years", "count": 1}
 YEARLY = {"metering_interval_type": "custom", "metering_interval": YEAR, "bill_usage_difference": True}
 EVER = {"metering_interval_type": "subscription_duration", "bill_usage_difference": True}
+FOR_GOOD = {"metering_interval_type": "full_database"}
 VISA = {"name": "visa", "configuration": {"fields": [{"property": "card", "operator": "equals", "value": "visa"}]}}
 GRADUATED = [
     {"type": "volume", "from": 0, "to": 10, "amount": 50},
@@ -61,9 +63,18 @@ SOLD = [
     ({"operation": "sum", "property": "n"}, BULK, EVER),
     ({"operation": "sum", "property": "n"}, EACH, EVER),
     ({"operation": "max", "property": "n"}, GRADUATED, YEARLY),
-    ({"operation": "sum", "property": "n"}, GRADUATED, {"metering_interval_type": "full_database"}),
+    ({"operation": "sum", "property": "n"}, GRADUATED, FOR_GOOD),
     ({"operation": "sum", "property": "n"}, GRADUATED, {"payment_schedule": "start", "min_committed_count": 5}),
     ({"operation": "count"}, MATRIX, {"payment_schedule": "start", "min_amount": 30}),
+    ({"operation": "max", "property": "n"}, EACH, {}),
+    ({"operation": "average", "property": "n"}, EACH, EVER),
+    ({"operation": "unique", "property": "card"}, MATRIX, {}),
+    ({"operation": "weighted_sum", "property": "n"}, MATRIX, {}),
+    ({"operation": "weighted_sum", "property": "n", "allow_negative_values": True}, IN_FULL, {"min_amount": 30}),
+    ({"operation": "unique", "property": "n"}, GRADUATED, FOR_GOOD),
+    ({"operation": "weighted_sum", "formula_sql": "n / 3"}, GRADUATED, FOR_GOOD),
+    ({"operation": "weighted_sum", "property": "n"}, EACH, YEARLY),
+    ({"operation": "min", "formula_sql": "n * n"}, EACH, {"max_amount": 12}),
 ]
 UPFRONT = (20, 21)
 """Places in `SOLD`: billed when the period starts, settled in the next."""
@@ -83,7 +94,7 @@ def an_event(rng):
     return START + timedelta(hours=rng.randrange(24 * 46)), record
 
 
-async def a_world(shop, seed):
+async def a_world(shop, seed, events=40):
     """Sell everything to three customers, two by the catalog and one by a price book, and use it."""
     rng = random.Random(seed)
     book = await shop.made("/v1/price-books", {"name": "partners"})
@@ -105,7 +116,7 @@ async def a_world(shop, seed):
         applied = [{"id": one["id"]} for one in made]
         await shop.subscription(customers[-1], *own, starts_at="2026-02-01", coupons=applied)
     ids = [one for customer in customers for one in (customer["id"], customer["external_id"])]
-    for number in range(40):
+    for number in range(events):
         versions = [an_event(rng) for _ in range(rng.choice([1, 1, 1, 2, 3]))]
         version = None
         for moment, record in versions:
@@ -173,6 +184,8 @@ async def adds_up(shop, invoice):
         for line in explained["lines"]:
             own = [one["billing"] for one in events if one["billing"]["invoice_line_item_id"] == line["id"]]
             assert sum(Decimal(one[column]) for one in (*own, *line["entries"])) == line["signed_amount"]
+            assert sum(Decimal(one[column]) for one in own) == line["events"][column]
+    return explained["lines"], events
 
 
 async def previewed(shop, rows, total, **terms):
@@ -268,3 +281,64 @@ async def test_an_event_costs_what_it_adds_to_the_invoice(shop, registry, store,
         cost = {price.product_id: price.amount for price in prices}
         for name, old in before.items():
             assert abs(after[name] - old - cost[name]) < 1, (record, old, after[name], cost[name])
+
+
+async def test_events_that_come_in_one_after_the_other_cost_what_the_invoice_says_of_each(shop, registry, store):
+    """What it was told to cost when it came in is what its line is opened into, of every figure and model."""
+    products, (customer, *_) = await a_world(shop, 1, events=0)
+    rng, told = random.Random(7), {}
+    for number in range(14):
+        moment, record = START + timedelta(days=3 * number, hours=rng.randrange(60)), an_event(rng)[1]
+        sent = {"customer_id": customer["id"], "timestamp_us": microseconds(moment), "record_id": f"e{number:02}"}
+        (version,) = await shop.usage.add(shop.api.world, {**sent, "properties": msgspec.json.encode(record)})
+        at = CountedEvent(
+            sent["customer_id"],
+            "call",
+            sent["record_id"],
+            sent["timestamp_us"],
+            {"id": sent["record_id"], **record},
+            version.position,
+        )
+        cutoff = await ChainStore(store).applied()
+        for price in await marginal_prices(registry, store, shop.api.world, at, cutoff):
+            told[price.product_id, sent["record_id"], f"{moment:%Y-%m}"] = price.amount
+    differences = {product["id"] for product, terms in products if terms.get("bill_usage_difference")}
+    for_good = {product["id"] for product, terms in products if terms is FOR_GOOD}
+    upfront = {products[number][0]["id"] for number in UPFRONT}
+    compared = set()
+    for invoice in await shop.invoices(f"&customer_id={customer['id']}"):
+        month = invoice["period_starts_at"][:7]
+        passed_over = differences if month == "2026-03" else for_good
+        for event in (await adds_up(shop, invoice))[1]:
+            own = event["billing"]
+            used_in = event["timestamp"][:7]
+            if own["product_id"] in upfront or (own["product_id"] not in passed_over and used_in == month):
+                compared.add(own["product_id"])
+                assert own["exact_amount"] == told[own["product_id"], event["record_id"], month], event
+    assert compared == {product["id"] for product, _ in products} - upfront
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+async def test_of_equal_times_an_events_price_goes_by_where_it_came_in(shop, registry, store, seed):
+    """Through two lanes, in the order of the lanes or against it: what a price says is what the invoice does."""
+    customer = await shop.customer()
+    latest = await shop.aggregator(operation="latest", property="n")
+    await shop.subscription(customer, await shop.product(OPEN, aggregator_id=latest["id"]))
+    lanes = [shop.usage, Usage(store)]
+    random.Random(seed).shuffle(lanes)
+    await lanes[0].add(shop.api.world, _at_noon(customer, "first", 3))
+    (before,) = await shop.invoices()
+    (version,) = await lanes[1].add(shop.api.world, _at_noon(customer, "second", 8))
+    cutoff = await ChainStore(store).applied()
+    record = {"id": "second", "n": 8}
+    event = CountedEvent(customer["id"], "call", "second", version.timestamp_us, record, version.position)
+    (price,) = await marginal_prices(registry, store, shop.api.world, event, cutoff)
+    (after,) = await shop.invoices()
+    moved = after["total_amount"] - before["total_amount"]
+    assert price.amount == moved == (25 if lanes[0] is shop.usage else 0)
+
+
+def _at_noon(customer, record_id, n):
+    properties = msgspec.json.encode({"n": n})
+    noon = microseconds(datetime(2026, 3, 10, 12, tzinfo=UTC))
+    return {"customer_id": customer["id"], "timestamp_us": noon, "record_id": record_id, "properties": properties}
