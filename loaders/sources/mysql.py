@@ -165,6 +165,9 @@ class MySqlSource:
                     yield page.taken()
                     given = True
                 page.add(part)
+                if page.rows == page_rows_max:
+                    yield page.taken()
+                    given = True
         if page.rows or not given:
             yield page.taken()
 
