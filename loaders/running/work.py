@@ -46,6 +46,8 @@ RECORD_EVERY_S = 1.0
 HOLD_EVERY_S = 3.0
 """So soon a run learns that somebody wants it to end."""
 NAMED_MAX = 100_000
+NAMED_AT_ONCE = 2_000
+"""For more at once the registry would read the ids of all customers."""
 PAUSE_S_MIN = 0.1
 PAUSE_S_MAX = 5.0
 
@@ -175,12 +177,12 @@ class RunWork:
 
     async def _name(self, names: Mapping[str, str]) -> None:
         """See to it that customers are there by name before their events are: names are taken on creation only."""
-        new = {customer: name for customer, name in names.items() if customer not in self._named}
-        if not new:
-            return
+        new = [customer for customer in names if customer not in self._named]
         means, world = self._means, self._claimed.run.world
-        change = partial(ensure_customers, names=new)
-        await _until_available(lambda: means.registry.write(change, world, list(new), means.clock()))
+        change = partial(ensure_customers, names=names)
+        for start in range(0, len(new), NAMED_AT_ONCE):
+            some = new[start : start + NAMED_AT_ONCE]
+            await _until_available(partial(means.registry.write, change, world, some, means.clock()))
         if len(self._named) > NAMED_MAX:
             self._named.clear()
         self._named.update(new)
