@@ -234,7 +234,8 @@ credit_accounts = sa.Table(
     sa.Index("ix_credit_accounts_owner", "customer_id", "product_id", unique=True),
 )
 
-# What was topped up, and what clients retained; usage and grants follow from events and subscriptions.
+# What was topped up or bought, and what clients retained; usage and grants follow from events and subscriptions. What
+# was bought for an `amount` is in the invoices of a subscription.
 credit_transactions = sa.Table(
     "credit_transactions",
     metadata,
@@ -246,6 +247,10 @@ credit_transactions = sa.Table(
     sa.Column("expires_at", Instant),
     sa.Column("event_id", sa.String(255)),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("amount", sa.BigInteger),
+    sa.Column("currency", sa.String(3)),
+    sa.Column("subscription_id", sa.String(64), index=True),
+    sa.Column("product_id", sa.String(64)),
     sa.Index("ix_credit_transactions_account_key", "account_key", "created_at"),
 )
 

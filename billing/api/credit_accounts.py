@@ -8,14 +8,19 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from aiohttp import web
 
+from billing.api.refusals import answered
 from billing.api.services import Services
+from billing.catalog.configurations import find_configuration
 from billing.catalog.credits import credit_aggregators
 from billing.catalog.model import ProductStatus, ProductType
 from billing.catalog.registry import find_product
+from billing.catalog.rows import prices_of
 from billing.credits.accounts import (
     CreditAccount,
+    Price,
     count_transactions,
     find_account,
+    insert_purchase,
     insert_retained,
     insert_topup,
     list_accounts,
@@ -24,8 +29,15 @@ from billing.credits.accounts import (
 )
 from billing.credits.balances import Held, count_movements, read_held
 from billing.credits.ledger import Incoming, Movement, MovementKind, Retained, balance_of
+from billing.invoices.begun import outline_of
+from billing.invoices.model import invoice_id
+from billing.money import AMOUNT_MAX
+from billing.pricing import UnitPrices, rate
+from billing.subscriptions.agreement import check_packs, pack_of
+from billing.subscriptions.model import Subscription, SubscriptionProduct, SubscriptionStatus
 from billing.subscriptions.reading import read_quantity
-from billing.tables import credit_accounts
+from billing.subscriptions.registry import list_subscriptions
+from billing.tables import credit_accounts, subscriptions
 from metering.aggregation import ADDS_UP
 from metering.api.asof import PARAMETER, AsOf, as_of_with_definitions
 from metering.api.customers import require_customer
@@ -38,6 +50,7 @@ from metering.http.route import Call, Route
 from metering.http.scope import Scope
 from metering.http.shapes import (
     INSTANT,
+    INTEGER,
     NAME,
     NUMBER,
     OPTIONAL_INSTANT,
@@ -45,6 +58,7 @@ from metering.http.shapes import (
     OPTIONAL_NUMBER,
     OPTIONAL_TEXT,
     TEXT,
+    bounded,
     described,
     nullable,
     object_of,
@@ -59,6 +73,7 @@ from metering.world import World
 from metering.zones import zone_named
 
 TAG = "Credits"
+SUBSCRIPTIONS_MAX = 1_000
 TRANSACTIONS_MAX = 10_000
 """So much is topped up and retained of one account: each is a step of its balance."""
 _ISO_MAX = 64
@@ -104,6 +119,19 @@ _TOPUP = request_of(
     title="NewCreditTopup",
     required=("credit_count",),
 )
+_PURCHASE = request_of(
+    {
+        "credit_count": NUMBER,
+        "amount_excluding_tax": described(
+            bounded(INTEGER, 0, AMOUNT_MAX), "Minor units of the subscription's currency."
+        ),
+        "price_id": described(NAME, "In its place: a price configuration of the product, for whole packs."),
+        "expires_at": described(NAME, "From then on they are no more."),
+    },
+    title="NewCreditPurchase",
+    required=("credit_count",),
+)
+_BOUGHT = object_of({"invoice_id": TEXT, "current_balance": NUMBER}, title="CreditPurchase")
 _USAGE = request_of(
     {"usage_retained": NUMBER, "event_id": described(OPTIONAL_NAME, "Retained once for each of these.")},
     title="NewCreditUsage",
@@ -120,6 +148,7 @@ def credit_account_routes(services: Services) -> list[Route]:
     listing, moves = "List the credits of a customer", "Every movement of a balance, the newest first"
     paging, at = PARAMETERS, (PARAMETER,)
     shape = page_shape(TRANSACTION)
+    buying = "Buy credits: a line of the open invoice of the customer's subscription to the product"
     topping, retaining = "Add credits for free", "Draw credits besides what is counted from events"
     return [
         Route("POST", every, write, api.open, opening, TAG, 201, body=_NEW, answer=CREDIT),
@@ -127,6 +156,7 @@ def credit_account_routes(services: Services) -> list[Route]:
         Route("GET", one, read, api.get, "Get the credits of a customer", TAG, parameters=at, answer=CREDIT),
         Route("GET", f"{one}/transactions", read, api.moved, moves, TAG, parameters=(*paging, *at), answer=shape),
         Route("POST", f"{one}/topup", write, api.topup, topping, TAG, 201, body=_TOPUP, answer=TRANSACTION),
+        Route("POST", f"{one}/purchase", write, api.buy, buying, TAG, 201, body=_PURCHASE, answer=_BOUGHT),
         Route("POST", f"{one}/usage", write, api.retain, retaining, TAG, 201, body=_USAGE, answer=TRANSACTION),
     ]
 
@@ -178,6 +208,15 @@ class _Accounts:
         made = await self._services.registry.write(_topup, account, amount, expires_at, now)
         ((_, moved),), at = await self._balances(call, [account])
         return json_response(_made_object(made.id, moved), 201, at.headers)
+
+    async def buy(self, call: Call) -> web.Response:
+        body, now = await read_object(call.request), self._services.clock()
+        account = await self._require(call)
+        asked = _read_purchase(body, now)
+        with answered():
+            invoice_id = await self._services.registry.write(_buy, account, asked, now)
+        ((_, moved),), at = await self._balances(call, [account])
+        return json_response({"invoice_id": invoice_id, "current_balance": balance_of(moved)}, 201, at.headers)
 
     async def retain(self, call: Call) -> web.Response:
         body, now = await read_object(call.request), self._services.clock()
@@ -243,9 +282,36 @@ def _read_new(body: Mapping[str, Any]) -> _Asked:
     return _Asked(product_id, values, balance)
 
 
+class _Bought(NamedTuple):
+    """Credits that are to be bought, for an amount or by a price."""
+
+    credits: Decimal
+    expires_at: datetime | None
+    amount: int | None
+    price_id: str | None
+
+
+def _read_purchase(body: Mapping[str, Any], now: datetime) -> _Bought:
+    fields = Fields(body)
+    count, expires_at = _read_amount(fields, "credit_count"), _read_expiry(fields, now)
+    amount = fields.integer("amount_excluding_tax", least=0, most=AMOUNT_MAX)
+    price_id = fields.name("price_id")
+    if (fields.raw("amount_excluding_tax") is None) == (fields.raw("price_id") is None):
+        fields.fault("price_id", "contradiction", "send either this or amount_excluding_tax, in minor units")
+    fields.refuse_faults()
+    assert count is not None
+    return _Bought(count, expires_at, amount, price_id)
+
+
 def _read_topup(body: Mapping[str, Any], now: datetime) -> tuple[Decimal, datetime | None]:
     fields = Fields(body)
-    amount = _read_amount(fields, "credit_count")
+    amount, expires_at = _read_amount(fields, "credit_count"), _read_expiry(fields, now)
+    fields.refuse_faults()
+    assert amount is not None
+    return amount, expires_at
+
+
+def _read_expiry(fields: Fields, now: datetime) -> datetime | None:
     sent, expires_at = fields.name("expires_at", characters_max=_ISO_MAX), None
     if sent is not None:
         try:
@@ -254,9 +320,7 @@ def _read_topup(body: Mapping[str, Any], now: datetime) -> tuple[Decimal, dateti
             fields.fault("expires_at", "timestamp", str(error))
         if expires_at is not None and expires_at <= now:
             fields.fault("expires_at", "out_of_range", "must lie in the future")
-    fields.refuse_faults()
-    assert amount is not None
-    return amount, expires_at
+    return expires_at
 
 
 def _read_usage(body: Mapping[str, Any]) -> tuple[Decimal, str | None]:
@@ -316,6 +380,47 @@ def _topup(
 ) -> Incoming:
     _refuse_too_many(connection, account)
     return insert_topup(connection, account, amount, expires_at, now)
+
+
+def _buy(connection: sa.Connection, account: CreditAccount, asked: _Bought, now: datetime) -> str:
+    """Keep a purchase, and give the id of the invoice that it is in."""
+    _refuse_too_many(connection, account)
+    subscription, product = _subscribed(connection, account, now)
+    amount = asked.amount
+    if asked.price_id is not None:
+        found = find_configuration(connection, account.world, asked.price_id)
+        if found is None or found.product_id != account.product_id:
+            message = f"price_id: product {account.product_id} has no price {asked.price_id[:80]!r}"
+            raise ApiError(404, message, [Fault("unknown", ("price_id",), message)])
+        configuration = found.configuration
+        if configuration.currency != subscription.currency:
+            message = f"price_id: {configuration.id} is in {configuration.currency}"
+            raise refused(f"{message}, and subscription {subscription.id} in {subscription.currency}: send another one")
+        check_packs(("credit_count",), asked.credits, pack_of([configuration.group]))
+        prices = prices_of(configuration.group)
+        assert isinstance(prices, UnitPrices), "credits are sold in packs"
+        amount = rate(prices, asked.credits).amount
+    assert amount is not None
+    price = Price(amount, subscription.currency, subscription.id)
+    insert_purchase(connection, account, asked.credits, asked.expires_at, now, price=price)
+    period = outline_of(subscription).period_holding(product.payment_interval, microseconds(now))
+    assert period is not None, "the product is there now"
+    return invoice_id(subscription.id, product.payment_interval, period.start_us)
+
+
+def _subscribed(
+    connection: sa.Connection, account: CreditAccount, now: datetime
+) -> tuple[Subscription, SubscriptionProduct]:
+    """Give the subscription of a customer in whose invoices what it buys is, the newest one."""
+    conditions = [subscriptions.c.customer_id == account.customer_id]
+    found, _ = list_subscriptions(connection, account.world, conditions=conditions, take=SUBSCRIPTIONS_MAX, skip=0)
+    for subscription in found:
+        if subscription.status_at(now) is SubscriptionStatus.ACTIVE:
+            for product in subscription.standing_at(microseconds(now)):
+                if product.product_id == account.product_id:
+                    return subscription, product
+    message = f"customer {account.customer_id} has no running subscription to product {account.product_id}"
+    raise refused(f"{message}, whose invoices would bill it: subscribe to it, or top up for free")
 
 
 def _retain(

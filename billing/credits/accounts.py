@@ -105,6 +105,34 @@ def insert_topup(
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What credits are bought for, and in the invoices of which subscription."""
+
+    amount: int
+    currency: str
+    subscription_id: str
+
+
+def insert_purchase(
+    connection: sa.Connection,
+    account: CreditAccount,
+    amount: Decimal,
+    expires_at: datetime | None,
+    now: datetime,
+    *,
+    price: Price,
+) -> Incoming:
+    """Keep credits that were bought."""
+    kind = MovementKind.PURCHASE
+    expires_us = None if expires_at is None else microseconds(expires_at)
+    made = Incoming(new_id("cdt"), kind, amount, microseconds(now), expires_us)
+    values = {"id": made.id, "type": kind.value, "credits": amount, "expires_at": expires_at}
+    paid = {"amount": price.amount, "currency": price.currency, "subscription_id": price.subscription_id}
+    _insert(connection, account, {**values, **paid, "product_id": account.product_id}, now)
+    return made
+
+
 def insert_retained(
     connection: sa.Connection, account: CreditAccount, amount: Decimal, event_id: str | None, now: datetime
 ) -> Retained:

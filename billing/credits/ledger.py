@@ -23,6 +23,8 @@ class MovementKind(StrEnum):
 
     TOPUP = "topup"
     """Credits that were given."""
+    PURCHASE = "purchase"
+    """Credits that were bought."""
     GRANT = "grant"
     """Credits that a period of a subscription comes with."""
     USAGE = "usage"
@@ -118,7 +120,7 @@ def stretches(moved: Sequence[Movement]) -> list[Stretch]:
     """Give how low the balance came after each time that credits came in."""
     out: list[Stretch] = []
     for one in moved:
-        if one.kind in {MovementKind.TOPUP, MovementKind.GRANT}:
+        if one.kind in {MovementKind.TOPUP, MovementKind.PURCHASE, MovementKind.GRANT}:
             if out:
                 out[-1] = Stretch(out[-1].incoming_id, one.at_us, out[-1].least)
             out.append(Stretch(one.id, None, one.balance))

@@ -64,7 +64,7 @@ class ExplainedWindow:
 class ExplainedLine:
     """A line and its metering windows, ascending; one that is not metered has none, and `entries` of its own.
 
-    That of a coupon has no product.
+    Those of coupons and of credits that were bought are about no product of the subscription.
     """
 
     id: str
@@ -181,8 +181,8 @@ def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_u
     (invoice,) = invoices_of(stands, counted)
     (period,) = stands.periods
     lines = []
-    of_products = [line for line in invoice.lines if line.coupon is None]
-    for product, line in zip(stands.products(period), of_products, strict=True):
+    products = stands.products(period)
+    for product, line in zip(products, invoice.lines[: len(products)], strict=True):
         identity = line_item_id(invoice.id, product.line_key)
         usages = usage_of(stands, period, product, counted)
         if usages is None or line.upfront is UpfrontKind.ADVANCE:
@@ -196,8 +196,7 @@ def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_u
         lines.append(ExplainedLine(identity, line, product, windows, ()))
     lines += [
         ExplainedLine(line_item_id(invoice.id, line.key), line, None, (), owed_without_events(line))
-        for line in invoice.lines
-        if line.coupon is not None
+        for line in invoice.lines[len(products) :]
     ]
     return ExplainedInvoice(invoice, lines)
 

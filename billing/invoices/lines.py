@@ -18,6 +18,7 @@ from billing.invoices.model import LineItem
 from billing.money import MONEY, round_half_away, within_int64
 from billing.pricing import (
     Charged,
+    EntryType,
     EventPrices,
     Rated,
     RatedTier,
@@ -35,6 +36,7 @@ from billing.pricing import (
 from billing.pricing.model import Charges
 from billing.pricing.rated import signed
 from billing.subscriptions.model import SubscriptionProduct
+from billing.subscriptions.purchases import Purchase
 from billing.subscriptions.timeline import Part
 from billing.subscriptions.upfront import UpfrontKind
 from metering.windows import Window
@@ -100,6 +102,13 @@ def invoice_lines(products: Sequence[BilledProduct], currency: str, share: Fract
         if not agreed.elsewhere:
             out.append(line)
     return out
+
+
+def purchase_line(one: Purchase, name: str, currency: str) -> LineItem:
+    """Give the line of credits that were bought."""
+    tier = RatedTier(_NOTHING, None, one.credits, one.amount)
+    bought = Window(one.at_us, one.at_us)
+    return LineItem(name, one.product_id, EntryType.DEBIT, one.credits, currency, one.amount, (tier,), one.id, bought)
 
 
 def charged(agreed: SubscriptionProduct, counted: Counted | None, share: Fraction) -> tuple[Charged, Terms]:

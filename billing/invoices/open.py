@@ -11,7 +11,7 @@ from functools import partial
 from billing.invoices.asking import Asked, Figure, count_all, figure_of
 from billing.invoices.begun import OpenPeriod
 from billing.invoices.discounts import discount_lines
-from billing.invoices.lines import BilledProduct, Counted, WindowUsage, invoice_lines, nothing_counted
+from billing.invoices.lines import BilledProduct, Counted, WindowUsage, invoice_lines, nothing_counted, purchase_line
 from billing.invoices.model import Invoice, InvoiceStatus
 from billing.invoices.registry import Stands, Wanted, read_one, read_page
 from billing.periods import days_owed
@@ -132,6 +132,10 @@ def _invoice(stands: Stands, period: OpenPeriod, counted: Mapping[Figure, Counte
         for product in stands.rated(period)
     ]
     lines = invoice_lines(billed, subscription.currency, days.share)
+    lines += [
+        purchase_line(one, stands.names[one.product_id], subscription.currency)
+        for one in subscription.bought_in(period.window, period.interval)
+    ]
     coupons = subscription.discounts(period.window, period.interval)
     lines += discount_lines(lines, coupons, subscription.currency, period.window)
     return Invoice(

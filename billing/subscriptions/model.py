@@ -16,6 +16,7 @@ from billing.periods import BillingCycleAlignment, Cycle, days_owed, period_hold
 from billing.subscriptions.changes import Change
 from billing.subscriptions.coupons import AppliedCoupon
 from billing.subscriptions.credit_terms import CreditTerms
+from billing.subscriptions.purchases import Purchase
 from billing.subscriptions.seats import ApplicationSchedule, ConnectedSeats
 from billing.subscriptions.timeline import Part, at, billed_in, segments
 from billing.subscriptions.upfront import PaymentSchedule, Upfront, upfront_lines
@@ -136,6 +137,14 @@ class Subscription:
     plan_id: str | None = None
     price_book_id: str | None = None
     coupons: Sequence[AppliedCoupon] = ()
+    purchases: Sequence[Purchase] = ()
+
+    def bought_in(self, period: Window, interval: Interval) -> list[Purchase]:
+        """Give the credits that were bought within a period of the interval at which their product is paid."""
+        paid = {one.product_id for one in self.products if one.payment_interval == interval}
+        return [
+            one for one in self.purchases if one.product_id in paid and period.start_us <= one.at_us < period.end_us
+        ]
 
     def discounts(self, period: Window, interval: Interval) -> list[AppliedCoupon]:
         """Give the coupons of a period's invoice, in the order in which they came."""

@@ -1,6 +1,7 @@
 """Keep subscriptions in the registry. Every function works within one world and one transaction."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from billing.subscriptions.changes import LIFE_CHANGES, CalculationMethod, Chang
 from billing.subscriptions.coupons import AppliedCoupon, coupons_of
 from billing.subscriptions.credit_terms import CreditTerms
 from billing.subscriptions.model import Subscription, SubscriptionProduct
+from billing.subscriptions.purchases import purchases_of
 from billing.subscriptions.reading import SubscriptionAsked
 from billing.subscriptions.seats import ConnectedSeats, RefreshSchedule
 from billing.subscriptions.upfront import PaymentSchedule
@@ -197,7 +199,11 @@ def _with_products(connection: sa.Connection, rows: Iterable[Any]) -> list[Subsc
         by_subscription[row.subscription_id].append(_product(row, taken.get(row.id, ()), changed.get(row.id, [])))
     worlds = {World(row.account_id, Mode(row.mode)) for row in found}
     coupons = {name: own for world in worlds for name, own in coupons_of(connection, world, by_subscription).items()}
-    return [_subscription(row, by_subscription[row.id], coupons.get(row.id, ())) for row in found]
+    bought = purchases_of(connection, by_subscription)
+    return [
+        replace(_subscription(row, by_subscription[row.id], coupons.get(row.id, ())), purchases=bought.get(row.id, ()))
+        for row in found
+    ]
 
 
 def changes_of(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from billing.credits.ledger import Incoming, MovementKind, Retained, balance_of, instants, movements, stretches
 
-TOPUP, GRANT, USAGE, EXPIRATION = MovementKind
+TOPUP, _, GRANT, USAGE, EXPIRATION = MovementKind
 
 
 def a_lot(name, amount, at_us, expires_us=None, kind=TOPUP):

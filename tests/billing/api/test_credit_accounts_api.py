@@ -7,6 +7,7 @@ import pytest
 
 from billing.credits.watcher import CreditWatcher
 from metering.store.chains import ChainStore
+from tests.billing.api.test_figures_agree import adds_up
 
 MONTH = {"period": "months", "count": 1}
 PACKS = [{"type": "bundle", "amount": 1000, "unit_count": 50}]
@@ -168,3 +169,47 @@ async def test_what_cannot_be_is_refused(shop, two):
     assert (await shop.api.post("/v2/subscriptions", body)).status == 422
     assert (await shop.api("DELETE", f"/v1/products/{product['id']}")).status == 409
     assert (await shop.api("DELETE", f"/v1/customers/{customer['id']}")).status == 409
+
+
+async def test_what_is_bought_is_a_line_of_the_open_invoice(shop, clock, two):
+    """2 packs by a price, 30 credits for an amount; explained, and discounted as the product is."""
+    customer, product = await shop.customer(), await a_product(shop, two)
+    coupon = await shop.made("/v1/coupons", {"name": "ten", "discount_percent": 10, "repeat": "forever"})
+    await shop.subscription(customer, (product, {"count": 50}), coupons=[{"id": coupon["id"]}])
+    clock.moment += timedelta(hours=1)
+    price = {"price_id": product["price_configurations"][0]["id"]}
+    bought = await shop.made(of(customer, product, "/purchase"), {"credit_count": 100, **price})
+    (march,) = await shop.invoices()
+    assert bought == {"invoice_id": march["id"], "current_balance": 150}
+    clock.moment += timedelta(hours=1)
+    await shop.made(of(customer, product, "/purchase"), {"credit_count": 30, "amount_excluding_tax": 499})
+    (march,) = await shop.invoices()
+    lines = [(line["units_count"], line["amount"], line["entry_type"]) for line in march["line_items"]]
+    assert lines == [(50, 1000, "debit"), (100, 2000, "debit"), (30, 499, "debit"), (1, 350, "credit")]
+    await adds_up(shop, march)
+    assert len({line["id"] for line in march["line_items"]}) == 4
+    assert [kind for kind, _, _ in await moves(shop, customer, product)] == ["grant", "purchase", "purchase"]
+    clock.moment = datetime(2026, 4, 2, tzinfo=UTC)
+    assert [len(one["line_items"]) for one in await shop.invoices()] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"credit_count": 50}, 400),
+        ({"credit_count": 50, "amount_excluding_tax": 1, "price_id": "x"}, 400),
+        ({"credit_count": 50, "price_id": "pri_x"}, 404),
+        ({"credit_count": 30}, 400),
+        ({"credit_count": 0, "amount_excluding_tax": 1}, 400),
+    ],
+)
+async def test_what_cannot_be_bought_is_refused(shop, two, body, status):
+    """No price, several, another one, no whole packs; and nobody would bill it without a subscription."""
+    customer, product = await shop.customer(), await a_product(shop, two)
+    await shop.made(f"/v1/customers/{customer['id']}/credits", {"product_id": product["id"]})
+    alone = await shop.api.post(of(customer, product, "/purchase"), {"credit_count": 1, "amount_excluding_tax": 1})
+    assert (alone.status, "subscribe to it" in alone.json["message"]) == (422, True)
+    await shop.subscription(customer, product)
+    own = {"price_id": product["price_configurations"][0]["id"]} if body == {"credit_count": 30} else {}
+    answer = await shop.api.post(of(customer, product, "/purchase"), {**body, **own})
+    assert answer.status == status, answer.text
