@@ -4,12 +4,15 @@
     SIZE=1000000 python bench/loaders_mongo.py
 
 The server is the tests' own (mongo-java-server) and shares the machine, so for each the documents a second of this
-process's CPU time are told too: that is what a faster server would leave. Goal: 100,000 documents a second of one core.
+process's CPU time are told too: that is what a faster server would leave. Goals: 100,000 documents a second of one
+core's time as pages; 40,000 a second from the query to the durable log, as `meterline loaders` works on a run.
 """
 
+import asyncio
 import os
 import resource
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +21,7 @@ from bson import Decimal128
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.loaders import end_to_end
 from loaders.hosts import HostPolicy
 from loaders.limits import SourceLimits
 from loaders.opening import open_source
@@ -27,6 +31,7 @@ from tests.peers.mongo.server import Mongo
 SIZE = int(os.environ.get("SIZE", "200000"))
 PAGE_ROWS = 10_000
 ROUNDS = 3
+LOADED = '{"collection": "orders", "projection": {"_id": 0}}'
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -69,6 +74,8 @@ def main():
         alone, alone_cpu = measured(bare)
         ours, ours_cpu = measured(pages)
         source.close()
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(end_to_end(Address(Provider.MONGODB, server.url("shop")), Path(folder), LOADED, SIZE))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"driver alone, documents as dictionaries  {alone:10,.0f}/s  {alone_cpu:10,.0f} per CPU second")
     print(f"source, pages of JSON columns            {ours:10,.0f}/s  {ours_cpu:10,.0f} per CPU second")

@@ -60,11 +60,17 @@ def through_source(address):
     return found
 
 
+def fetched(cursor):
+    """Give the rows of each page."""
+    while rows := cursor.fetchmany(PAGE_ROWS):
+        yield len(rows)
+
+
 def bare_postgres(url):
     """Read all rows with a server-side cursor of psycopg."""
     with psycopg.connect(url) as connection, connection.cursor("bare") as cursor:
         cursor.execute("SELECT * FROM calls")
-        return timed(len(rows) for rows in iter(lambda: cursor.fetchmany(PAGE_ROWS), []))
+        return timed(fetched(cursor))
 
 
 def bare_mariadb(server, database):
@@ -72,7 +78,7 @@ def bare_mariadb(server, database):
     connection = pymysql.connect(host="127.0.0.1", port=server.port, user=USER, database=database)
     with connection, connection.cursor(SSCursor) as cursor:
         cursor.execute("SELECT * FROM calls")
-        return timed(len(rows) for rows in iter(lambda: cursor.fetchmany(PAGE_ROWS), []))
+        return timed(fetched(cursor))
 
 
 def report(name, ours, bare):

@@ -158,25 +158,37 @@ def sell(connection, world, subscribed, operation="sum", prop="amount"):
     return product, aggregator
 
 
+# Every 50th event comes again at the same instant, if it is asked for, and its first version loses.
 _EVENTS = """
 INSERT INTO events
 SELECT 'acc_bench', 'prod', 'call', concat('cus_', toString(number % {customers:UInt64})),
        fromUnixTimestamp64Micro(toInt64(1706745600000000 + number * {step:Int64}), 'UTC'),
-       hex(sipHash128(number)), bitShiftLeft(toUInt64(1), 48) + number, false,
+       hex(sipHash128(number)), bitShiftLeft(toUInt64(1), 48) + number * 2 + again, false,
        concat('{"amount":', toString(number % 97), '.25,"card":"', ['visa', 'other'][number % 2 + 1], '"}'),
        fromUnixTimestamp64Micro(toInt64(1706745600000000 + number * {step:Int64}), 'UTC')
 FROM numbers({first:UInt64}, {count:UInt64})
+ARRAY JOIN if(number % 50 = 0, {versions:Array(UInt8)}, [0]) AS again
+"""
+_SUPERSEDED = """
+INSERT INTO superseded
+SELECT 'acc_bench', 'prod', 'call', concat('cus_', toString(number % {customers:UInt64})),
+       fromUnixTimestamp64Micro(toInt64(1706745600000000 + number * {step:Int64}), 'UTC'),
+       hex(sipHash128(number)), bitShiftLeft(toUInt64(1), 48) + number * 2 AS loser, loser + 1
+FROM numbers({first:UInt64}, {count:UInt64})
+WHERE number % 50 = 0
 """
 
 
-def fill(store, customers, events, span_us):
-    """Write events over the customers and a span of time from February 2024 on."""
+def fill(store, customers, events, span_us, *, corrected=False):
+    """Write events over the customers and a span of time from February 2024 on; on demand 2 in 100 twice."""
     migrate(store)
     at_once = 1_000_000
     for first in range(0, events, at_once):
-        count = min(at_once, events - first)
-        parameters = {"customers": customers, "step": span_us // events, "first": first, "count": count}
+        parameters = {"customers": customers, "step": span_us // events}
+        parameters |= {"first": first, "count": min(at_once, events - first), "versions": [0, 1] if corrected else [0]}
         store.command(_EVENTS, parameters)
+        if corrected:
+            store.command(_SUPERSEDED, parameters)
 
 
 async def invoices(registry, store, world):

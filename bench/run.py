@@ -22,6 +22,7 @@ BENCHES = (
     "kafka.py",
     "loaders_sql.py",
     "read.py",
+    "read_while_ingesting.py",
     "prices.py",
     "rating.py",
     "simulate.py",

@@ -63,6 +63,10 @@ def round_half_away(value: Decimal | Fraction | int, denominator: int = 1) -> in
     """Round `value / denominator` to a whole number, a half away from zero: 0.5 to 1, -0.5 to -1."""
     if denominator == 1 and isinstance(value, Decimal):
         return int(value.to_integral_value(ROUND_HALF_UP))  # "Half up" is decimal's name for half away from zero.
+    if isinstance(value, Decimal):
+        whole, rest = MONEY.divmod(value.copy_abs(), denominator)
+        rounded = int(whole) + (MONEY.add(rest, rest) >= denominator)
+        return -rounded if value.is_signed() else rounded
     above, below = value.as_integer_ratio()
     below *= denominator
     rounded = (2 * abs(above) + below) // (2 * below)

@@ -143,6 +143,7 @@ subscription_products = sa.Table(
     sa.Column("payment_schedule", sa.String(16)),
     sa.Column("seat_aggregator_id", sa.String(64), index=True),
     sa.Column("seat_terms", ExactJson),
+    sa.Column("credit_terms", ExactJson),
 )
 
 # From which configurations of the catalog a product's prices were taken, in the order of its groups.
@@ -214,6 +215,38 @@ subscription_coupons = sa.Table(
     sa.Column("removal_id", sa.String(64)),
     sa.Column("removed_from", Instant),
     sa.Column("removed_at", Instant),
+)
+
+# The credits that a customer has of a product; null in the name and the threshold is what the product says.
+credit_accounts = sa.Table(
+    "credit_accounts",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("customer_id", sa.String(64), sa.ForeignKey("customers.id"), nullable=False),
+    sa.Column("product_id", sa.String(64), sa.ForeignKey("products.id"), nullable=False, index=True),
+    sa.Column("name", sa.String(255)),
+    sa.Column("low_count_threshold", ExactJson),
+    sa.Column("opened_at", Instant, nullable=False),
+    sa.Column("told_since", Instant, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Index("ix_credit_accounts_owner", "customer_id", "product_id", unique=True),
+)
+
+# What was topped up, and what clients retained; usage and grants follow from events and subscriptions.
+credit_transactions = sa.Table(
+    "credit_transactions",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("account_key", sa.String(64), sa.ForeignKey("credit_accounts.id"), nullable=False),
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("credits", ExactJson, nullable=False),
+    sa.Column("expires_at", Instant),
+    sa.Column("event_id", sa.String(255)),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Index("ix_credit_transactions_account_key", "account_key", "created_at"),
 )
 
 # What was last read of connected seats: `count` up to `cutoff`, null before the first time. At `next_refresh_at` they

@@ -15,6 +15,7 @@ from aiohttp import web
 import billing.api
 import metering.api
 from billing.corrections import MovedLines
+from billing.credits.watcher import CreditWatcher
 from billing.references import BillingReferences
 from billing.seats.refresher import SeatRefresher
 from billing.simulations.runner import SimulationRunner
@@ -197,6 +198,7 @@ def background(core: Core) -> dict[str, Work]:
         "use of keys": partial(flush_use, core.authenticator),
         "thresholds": checker.run,
         "seats": seats.run,
+        "credits": CreditWatcher(core.registry, core.store, core.versions.applied, now).run,
         "simulations": core.simulator.run,
     }
     return works if core.rollups is None else {**works, "rollups": core.rollups.run}
@@ -289,7 +291,7 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         *internal_routes(core.progress),
         gateway_route(pricing),
         *dead_letter_routes(core.replayer),
-        status_route(core.store, core.progress),
+        status_route(core.store, core.progress, core.registry),
         export_route(core.store, core.progress),
     ]
     return [*with_docs(public, VERSION), *internal]

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from loaders.met_ids import IDS_MAX
-from loaders.running.limits import RunLimits
+from loaders.running.limits import ROWS_MAX, RunLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +13,9 @@ class LoaderSettings:
     at_once_max: int = 2
     of_connection_max: int = 1
     statement_s_max: int = 3600
-    rows_max: int = IDS_MAX
+    rows_max: int = ROWS_MAX
     folder: str = ""
 
     def limits(self) -> RunLimits:
         """Give the limits of one process."""
-        return RunLimits(at_once_max=self.at_once_max, of_connection_max=self.of_connection_max, ids_max=self.rows_max)
+        return RunLimits(at_once_max=self.at_once_max, of_connection_max=self.of_connection_max, rows_max=self.rows_max)

@@ -38,7 +38,7 @@
 | `METERLINE_LOADERS_AT_ONCE` | runs of dataloaders at once, of each process | `2` |
 | `METERLINE_LOADERS_OF_CONNECTION` | runs at once over one connection, of all processes | `1` |
 | `METERLINE_LOADERS_STATEMENT_S` | seconds that the query of a run may take | `3600` |
-| `METERLINE_LOADERS_ROWS_MAX` | ids that one run may read: 13 bytes of memory each | `50000000` |
+| `METERLINE_LOADERS_ROWS_MAX` | rows that one run may read: 13 bytes of memory each | `50000000` |
 | `METERLINE_LOADERS_DIR` | where a run puts what must not fill the memory | `loaders` in the data folder |
 | `METERLINE_SECRETS_KEY` | keys that passwords of connections are kept with: `id:base64`, the newest first | the file |
 | `METERLINE_SECRETS_KEY_FILE` | a file of such keys, one a line | `secrets.key` in the data folder |

@@ -21,6 +21,8 @@ from loaders.limits import SourceLimits
 HEAD_BYTES_MAX = 64 * 1024
 CHUNK_BYTES = 256 * 1024
 CONNECTIONS_MAX = 64
+ANSWER_BYTES_MAX = 512 * 1024 * 1024
+"""What a host may send without being asked again; a driver may hold all of it in memory."""
 
 
 class Gate:
@@ -146,6 +148,7 @@ class Gate:
         other = {client.fileno(): (client, upstream), upstream.fileno(): (upstream, client)}
         for descriptor in other:
             poll.register(descriptor, select.POLLIN)
+        answered = 0
         while True:
             ready = poll.poll(self._limits.idle_s_max * 1000)
             if not ready:
@@ -153,7 +156,8 @@ class Gate:
             for descriptor, _ in ready:
                 source, sink = other[descriptor]
                 data = source.recv(CHUNK_BYTES)
-                if not data:
+                answered = answered + len(data) if source is upstream else 0
+                if not data or answered > ANSWER_BYTES_MAX:
                     return
                 if source is upstream and answer_head is not None:
                     answer_head += data

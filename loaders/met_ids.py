@@ -23,9 +23,6 @@ import numpy.typing as npt
 
 from ingest.numbers import plain_number
 
-IDS_MAX = 50_000_000
-"""Of one run: 650 MB of memory, and some gigabytes of file."""
-
 _FIRST_SLOTS = 1 << 17
 _SECOND_SLOTS = 1 << 20
 _LINE_SLOTS = 8
@@ -47,21 +44,15 @@ _Hashes = npt.NDArray[np.uint64]
 _Indexes = npt.NDArray[np.int64]
 
 
-class TooManyIdsError(Exception):
-    """A run has more ids than may be."""
-
-
 class MetIds:
     """The ids of one run. For one thread."""
 
-    def __init__(self, folder: Path, ids_max: int = IDS_MAX) -> None:
+    def __init__(self, folder: Path) -> None:
         """`folder` is where the file lies, on a disk."""
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - `close` does.
         self._descriptor = self._file.fileno()
         self._tables: list[_Hashes] = []
         self._room = 0
-        self._left = ids_max
-        self._ids_max = ids_max
         self._seen = np.zeros(1 << _SEEN_BITS, np.uint8)
         self._end = os.write(self._descriptor, b"\n")  # So that no offset is 0, which is an empty slot.
 
@@ -82,7 +73,6 @@ class MetIds:
         `ids` are JSON text of strings or numbers, `customers` of strings.
 
         Raises:
-            TooManyIdsError: some may have been met.
             OSError: the disk is full.
         """
         if set(map(_first_character, ids)) <= {'"'}:
@@ -158,9 +148,6 @@ class MetIds:
         count = len(hashes)
         if not count:
             return
-        self._left -= count
-        if self._left < 0:
-            raise TooManyIdsError(f"the query gave more than {self._ids_max} ids in one run")
         text = "\n".join(chain(chain.from_iterable(zip(keys, customers, strict=True)), ("",)))
         data = text.encode()
         size = len if len(data) == len(text) else _size

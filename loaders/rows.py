@@ -15,8 +15,7 @@ import msgspec
 from ingest.quick_batch import count_if_proven_good
 from ingest.requests import Failure, check_batch
 from loaders.columns import Layout, layout_of
-from loaders.errors import QueryError
-from loaders.met_ids import MetIds, TooManyIdsError
+from loaders.met_ids import MetIds
 from loaders.source import ABSENT, REQUIRED_COLUMNS, BadValue, Cell, Column, Page
 from metering.http.problem import ApiError
 
@@ -75,7 +74,7 @@ class EventMaker:
         """Make events of the next page.
 
         Raises:
-            QueryError: no row of such columns can be an event, or there are too many ids in the run.
+            QueryError: no row of such columns can be an event.
             OSError: the disk is full.
         """
         layout = self._layout_of(page.columns)
@@ -130,13 +129,7 @@ class EventMaker:
     def _meet(self, ids: Sequence[str], customers: Sequence[str]) -> list[int]:
         if self._met is None or not ids:
             return []
-        try:
-            return self._met.meet(ids, customers)
-        except TooManyIdsError as error:
-            raise QueryError(
-                f"{error}: have it return less at once, by {{{{last_run_at}}}} or {{{{cursor}}}}, or by several "
-                "dataloaders"
-            ) from None
+        return self._met.meet(ids, customers)
 
     def _fault_of(self, layout: Layout, row: Sequence[Cell]) -> tuple[str, str] | None:
         """Give the column and the reason of a fault that can be told without the rules of events."""

@@ -10,6 +10,7 @@ from billing.money import AMOUNT_MAX
 from billing.periods import BillingCycleAlignment
 from billing.pricing import MODELS
 from billing.subscriptions.changes import CalculationMethod, ChangeType, Precision
+from billing.subscriptions.credit_terms import DAYS_MAX
 from billing.subscriptions.model import SubscriptionStatus
 from billing.subscriptions.reading import COUPONS_MAX, PRODUCTS_MAX
 from billing.subscriptions.seats import (
@@ -229,6 +230,10 @@ _SEATS = {
     "refund_on_decrease": described(BOOLEAN, "A lower count gives back what is left of the period."),
 }
 _SCHEDULE = one_of([schedule.value for schedule in PaymentSchedule])
+_LASTING = {
+    "credits_expiration_in_days": described(bounded(INTEGER, 1, DAYS_MAX), "So long a period's credits last."),
+    "expire_credits_at_end_of_period": described(BOOLEAN, "A period's credits are no more when it ends."),
+}
 _ALIGNMENT = one_of([alignment.value for alignment in BillingCycleAlignment])
 _NEW_PRODUCT_TERMS = {
     "payment_interval": described(NEW_INTERVAL, "Needed, but for products of the plan."),
@@ -244,6 +249,7 @@ _NEW_PRODUCT_TERMS = {
         _SCHEDULE, "Usage is billed at the end of its period; at the start, by that of the one before, with a true-up."
     ),
     **_SEATS,
+    **_LASTING,
 }
 _NEW_SUBSCRIPTION_PRODUCT = {
     "id": NAME,
@@ -373,7 +379,8 @@ SUBSCRIPTION = object_of(
                     "price_configuration_ids": described(array_of(TEXT), "From which its prices were taken."),
                     "prices": _optional(ROWS),
                     "price_groups": _optional(GROUPS),
-                    **{name: nullable(shape) for name, shape in _SEATS.items()},
+                    **{name: nullable(shape) for name, shape in (*_SEATS.items(), *_LASTING.items())},
+                    "credits_grant_mode": one_of([mode.value for mode in GrantMode], optional=True),
                 },
                 title="SubscriptionProduct",
             )

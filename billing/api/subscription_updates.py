@@ -231,7 +231,7 @@ class _Applying:
         if one.type is ChangeType.REMOVE_PRODUCT:
             refuse_removed_twice(product)
         elif one.type is ChangeType.UPDATE_COUNT:
-            count_changed(subscription, product, kind)
+            count_changed(subscription, product, kind, one.count)
         else:
             change = prices_changed(one, change, subscription, product, kind)
         return change

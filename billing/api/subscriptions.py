@@ -17,6 +17,7 @@ from billing.catalog.registry import find_products, product_names
 from billing.catalog.rows import is_matrix
 from billing.subscriptions.agreement import agree
 from billing.subscriptions.coupons import AppliedCoupon, insert_coupon
+from billing.subscriptions.credit_terms import CREDIT_SHOWN
 from billing.subscriptions.discounting import applied_coupon
 from billing.subscriptions.model import Subscription, SubscriptionProduct, SubscriptionStatus
 from billing.subscriptions.plans import from_plan
@@ -264,6 +265,7 @@ def _product_object(agreed: SubscriptionProduct, names: Mapping[str, str]) -> di
         "prices": None if matrix else list(agreed.groups[0].prices),
         "price_groups": [group.document() for group in agreed.groups] if matrix else None,
         **(dict.fromkeys(FIELDS) if agreed.seats is None else agreed.seats.terms.document()),
+        **(dict.fromkeys(CREDIT_SHOWN) if agreed.credits is None else agreed.credits.document()),
     }
 
 

@@ -6,14 +6,15 @@ events one by one; otherwise their sum is enough, and the price is graduated jus
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from itertools import accumulate
 
+from billing.pricing.full import Full
 from billing.pricing.model import Charges, Part, Terms, mirrored
 from billing.pricing.rows import ZERO, Fields
-from billing.pricing.tiers import Tier, read_tiers, split
+from billing.pricing.tiers import Begun, Tier, begun, reached, read_tiers, split
 
 PER_EVENT_FIELDS = ("per_unit_floor", "per_unit_cap", "per_unit_fee")
 
@@ -23,16 +24,27 @@ class BpsPrices:
     """Percentages of a sum; a tier's rate is its percentage over 100."""
 
     tiers: tuple[Tier, ...]
+    _begun: Begun = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def charge(self, units: Decimal, terms: Terms, *, zero_begins: bool) -> Charges:
         """Charge each tier's percentage on the part of the sum that falls into it."""
         del terms, zero_begins
-        return Charges(split(self.tiers, units), 1)
+        if not units:
+            return Charges([], 1)
+        index = reached(self.tiers, units)
+        parts, settled = self._begun.get(index) or self._begin(index)
+        tier = self.tiers[index]
+        quantity = units - tier.lower
+        return Charges([*parts, Part(tier.lower, tier.upper, quantity, quantity * tier.rate)], 1, settled)
 
     def credit(self, units: Decimal, terms: Terms) -> Charges:
         """Mirror as large a sum."""
         del terms
         return Charges(mirrored(split(self.tiers, -units)), 1)
+
+    def _begin(self, index: int) -> tuple[tuple[Part, ...], Full]:
+        found = self._begun[index] = begun(split(self.tiers[:index], self.tiers[index].lower), 1)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

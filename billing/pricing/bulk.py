@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from billing.pricing.model import Charges, Part, Terms, mirrored
 from billing.pricing.rows import ZERO, Fields, Incomplete
-from billing.pricing.tiers import Tier, read_tiers, read_unit_counts, unit_rates
+from billing.pricing.tiers import Tier, reached, read_tiers, read_unit_counts, unit_rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class BulkPrices:
     def charge(self, units: Decimal, terms: Terms, *, zero_begins: bool) -> Charges:
         """Charge all units at the rate of the first tier that holds them; in full, as if they filled it up."""
         del terms
-        index = self._picked(units)
+        index = reached(self.tiers, units)
         tier, mode = self.tiers[index], self.modes[index]
         upper = tier.upper
         if mode is Incomplete.PRO_RATA or upper is None or units == upper:
@@ -38,14 +38,8 @@ class BulkPrices:
     def credit(self, units: Decimal, terms: Terms) -> Charges:
         """Mirror as many units, pro rata whatever the modes say."""
         del terms
-        tier = self.tiers[self._picked(-units)]
+        tier = self.tiers[reached(self.tiers, -units)]
         return Charges(mirrored([Part(tier.lower, tier.upper, -units, -units * tier.rate)]), self.denominator)
-
-    def _picked(self, units: Decimal) -> int:
-        for index, tier in enumerate(self.tiers):
-            if tier.upper is None or units <= tier.upper:
-                return index
-        raise AssertionError("the last tier is open")
 
 
 def read(rows: Sequence[Fields]) -> BulkPrices:

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from billing.pricing.full import NONE_FULL, Full
 from billing.pricing.rows import ONE
 
 
@@ -34,10 +35,14 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
 
 class Charges(msgspec.Struct, frozen=True):
-    """The parts of a price in tier order, and the denominator that all their charges share."""
+    """The parts of a price in tier order, and the denominator that all their charges share.
+
+    `full` may hold the first of them, settled beforehand.
+    """
 
     parts: Sequence[Part]
     denominator: int
+    full: Full = NONE_FULL
 
 
 @dataclass(frozen=True, slots=True)

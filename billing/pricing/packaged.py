@@ -4,12 +4,13 @@ Buckets start afresh at each tier's lower bound: a tier of 50 units by 20 holds 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
+from billing.pricing.full import Full
 from billing.pricing.model import Charges, Part, Terms, mirrored
-from billing.pricing.rows import Fields, Incomplete
-from billing.pricing.tiers import Tier, read_tiers, read_unit_counts, split, unit_rates
+from billing.pricing.rows import ZERO, Fields, Incomplete
+from billing.pricing.tiers import Begun, Tier, begun, reached, read_tiers, read_unit_counts, split, unit_rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +21,40 @@ class PackagedPrices:
     unit_counts: tuple[Decimal, ...]
     modes: tuple[Incomplete, ...]
     denominator: int
+    _begun: Begun = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def charge(self, units: Decimal, terms: Terms, *, zero_begins: bool) -> Charges:
         """Charge each tier's units, rounded up or down to whole buckets unless pro rata. No units, no bucket."""
         del terms, zero_begins
-        parts = [self._in_buckets(index, part) for index, part in enumerate(split(self.tiers, units))]
-        return Charges(parts, self.denominator)
+        if not units:
+            return Charges([], self.denominator)
+        index = reached(self.tiers, units)
+        tier = self.tiers[index]
+        quantity = units - tier.lower
+        parts, settled = self._begun.get(index) or self._begin(index)
+        last = Part(tier.lower, tier.upper, quantity, self._sold(index, quantity) * tier.rate)
+        return Charges([*parts, last], self.denominator, settled)
 
     def credit(self, units: Decimal, terms: Terms) -> Charges:
         """Mirror as many units, pro rata whatever the modes say."""
         del terms
         return Charges(mirrored(split(self.tiers, -units)), self.denominator)
 
-    def _in_buckets(self, index: int, part: Part) -> Part:
+    def _begin(self, index: int) -> tuple[tuple[Part, ...], Full]:
+        whole = enumerate(split(self.tiers[:index], self.tiers[index].lower))
+        sold = (part.charged(self._sold(at, part.quantity) * self.tiers[at].rate) for at, part in whole)
+        found = self._begun[index] = begun(sold, self.denominator)
+        return found
+
+    def _sold(self, index: int, quantity: Decimal) -> Decimal:
+        """Give how many units of a tier are paid for."""
         mode, unit_count = self.modes[index], self.unit_counts[index]
         if mode is Incomplete.PRO_RATA:
-            return part
-        sold = part.quantity // unit_count * unit_count
-        if sold == part.quantity:
-            return part
-        if mode is Incomplete.PAY_IN_FULL:
-            sold += unit_count
-        return part.charged(sold * self.tiers[index].rate)
+            return quantity
+        incomplete = quantity % unit_count
+        if not incomplete:
+            return quantity
+        return quantity - incomplete + (unit_count if mode is Incomplete.PAY_IN_FULL else ZERO)
 
 
 def read(rows: Sequence[Fields]) -> PackagedPrices:

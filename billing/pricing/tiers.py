@@ -3,11 +3,12 @@
 A tier covers `(lower, upper]`: its upper bound belongs to it, and to the next tier nothing but what lies beyond.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from billing.pricing.full import Full, full
 from billing.pricing.model import Part
 from billing.pricing.rates import over_common_denominator
 from billing.pricing.rows import ONE, ZERO, Fields, named, shown
@@ -41,6 +42,24 @@ def split(tiers: Sequence[Tier], units: Decimal) -> list[Part]:
         quantity = (units if upper is None or units < upper else upper) - lower
         parts.append(Part(lower, upper, quantity, quantity * tier.rate))
     return parts
+
+
+def reached(tiers: Sequence[Tier], units: Decimal) -> int:
+    """Give the index of the tier that holds the last of so many units; none at all are in the first."""
+    for index, tier in enumerate(tiers):
+        if tier.upper is None or units <= tier.upper:
+            return index
+    raise AssertionError("the last tier is open")
+
+
+Begun = dict[int, tuple[tuple[Part, ...], Full]]
+"""The parts of all tiers below a tier, which are full, and what they come to; kept once a line went beyond them."""
+
+
+def begun(parts: Iterable[Part], denominator: int) -> tuple[tuple[Part, ...], Full]:
+    """Give what `Begun` keeps."""
+    kept = tuple(parts)
+    return kept, full([(part.lower, part.upper, part.quantity, part.charge) for part in kept], denominator)
 
 
 def read_tiers(rows: Sequence[Fields], rates: Sequence[Fraction], *, by_upper: bool = False) -> tuple[list[Tier], int]:

@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 
-from billing.catalog.model import Product
+from billing.catalog.model import Product, ProductType
 from billing.periods import period_holding
-from billing.subscriptions.agreement import Setting, agree_product, check_terms, instant_of_text, read_sent
+from billing.subscriptions.agreement import (
+    Setting,
+    agree_product,
+    check_packs,
+    check_terms,
+    instant_of_text,
+    pack_of,
+    read_sent,
+)
 from billing.subscriptions.changes import CalculationMethod, Change
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.timeline import at
@@ -110,17 +119,21 @@ def refuse_removed_twice(product: SubscriptionProduct) -> None:
         raise conflict(f"product {product.product_id} is removed on {gone} already")
 
 
-def count_changed(subscription: Subscription, product: SubscriptionProduct, kind: Product) -> None:
-    """Refuse to set a count that is counted from events.
+def count_changed(
+    subscription: Subscription, product: SubscriptionProduct, kind: Product, count: Decimal | None
+) -> None:
+    """Refuse to set a count that is counted from events, or credits that are no whole packs.
 
     Raises:
-        ApiError: 422.
+        ApiError: 422, 400 for what is no whole packs.
     """
     if product.seats is not None:
         message = (
             f"payload.count: the seats of product {kind.id} are counted by aggregator {product.seats.aggregator_id}"
         )
         raise refused(f"{message}: POST /v2/subscriptions/{subscription.id}/refresh-seat-products in place of this")
+    if kind.type is ProductType.CREDIT and count is not None:
+        check_packs(("payload", "count"), count, pack_of(product.groups))
     if product.aggregator_id is not None:
         raise refused(f"payload.count: product {kind.id} is counted from events: its count cannot be set")
 

@@ -15,6 +15,7 @@ from billing.interval import Interval
 from billing.periods import BillingCycleAlignment, Cycle, days_owed, period_holding
 from billing.subscriptions.changes import Change
 from billing.subscriptions.coupons import AppliedCoupon
+from billing.subscriptions.credit_terms import CreditTerms
 from billing.subscriptions.seats import ApplicationSchedule, ConnectedSeats
 from billing.subscriptions.timeline import Part, at, billed_in, segments
 from billing.subscriptions.upfront import PaymentSchedule, Upfront, upfront_lines
@@ -96,6 +97,7 @@ class SubscriptionProduct:
     payment_schedule: PaymentSchedule | None = None
     upfront: Upfront | None = None
     elsewhere: bool = False
+    credits: CreditTerms | None = None
 
     @property
     def invoiced_apart(self) -> Interval | None:

@@ -7,6 +7,7 @@ from typing import Any
 from billing.catalog.plans import Plan
 from billing.interval import read_interval
 from billing.periods import BillingCycleAlignment
+from billing.subscriptions.credit_terms import CREDIT_FIELDS
 from billing.subscriptions.reading import PRODUCTS_MAX, read_product_terms
 from billing.subscriptions.seats import FIELDS
 from metering.http.fields import Fields
@@ -28,6 +29,7 @@ TERMS = (
     "price_book_id",
     "payment_schedule",
     *FIELDS,
+    *CREDIT_FIELDS,
 )
 """What a plan says of a product, as a subscription does."""
 TAKEN_OVER = ("commitment_interval", "billing_cycle_alignment")

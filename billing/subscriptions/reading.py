@@ -9,6 +9,7 @@ from billing.errors import InvalidPriceError
 from billing.interval import Interval, read_interval
 from billing.money import AMOUNT_MAX, read_currency
 from billing.periods import BillingCycleAlignment
+from billing.subscriptions.credit_terms import CreditTerms, read_credit_terms
 from billing.subscriptions.seats import SeatTerms, read_seats
 from billing.subscriptions.upfront import PaymentSchedule
 from billing.windows import MeteringIntervalType
@@ -53,6 +54,7 @@ class ProductAsked:
     seats: SeatTerms | None = None
     payment_schedule: PaymentSchedule | None = None
     price_groups: Any = None
+    credits: CreditTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ def read_product_terms(reader: Fields, where: str) -> ProductAsked | None:
     most = reader.integer("max_amount", least=0, most=AMOUNT_MAX)
     if least is not None and most is not None and least > most:
         reader.fault("min_amount", "min_above_max", f"is {least}, above the max_amount {most}: lower it")
-    metering, seats = _read_metering(reader), read_seats(reader)
+    metering, seats, held = _read_metering(reader), read_seats(reader), read_credit_terms(reader)
     book_id, schedule = reader.name("price_book_id"), reader.choice("payment_schedule", PaymentSchedule)
     refuse_prices_twice(reader)
     if product_id is None or interval is None or len(reader.faults) != noted:
@@ -201,7 +203,7 @@ def read_product_terms(reader: Fields, where: str) -> ProductAsked | None:
     _refuse_difference(metering, where)
     prices, groups = _sent_prices(reader), reader.raw("price_groups")
     return ProductAsked(
-        product_id, interval, count, least, most, committed, prices, metering, book_id, seats, schedule, groups
+        product_id, interval, count, least, most, committed, prices, metering, book_id, seats, schedule, groups, held
     )
 
 

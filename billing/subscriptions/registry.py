@@ -8,11 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from billing.catalog.model import PriceGroup
+from billing.credits.accounts import find_account, open_account
 from billing.interval import Interval
 from billing.periods import BillingCycleAlignment
 from billing.subscriptions.agreement import Agreement
 from billing.subscriptions.changes import LIFE_CHANGES, CalculationMethod, Change, ChangeType, Precision
 from billing.subscriptions.coupons import AppliedCoupon, coupons_of
+from billing.subscriptions.credit_terms import CreditTerms
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.reading import SubscriptionAsked
 from billing.subscriptions.seats import ConnectedSeats, RefreshSchedule
@@ -92,6 +94,7 @@ def insert_product(
         "payment_schedule": None if one.payment_schedule is None else one.payment_schedule.value,
         "seat_aggregator_id": None if one.seats is None else one.seats.aggregator_id,
         "seat_terms": None if one.seats is None else one.seats.terms.document(),
+        "credit_terms": None if one.credits is None else one.credits.document(),
     }
     connection.execute(subscription_products.insert().values(**values))
     if one.seats is not None:
@@ -107,6 +110,8 @@ def insert_product(
                 next_refresh_at=None if manual else begins_at,
             )
         )
+    if one.credits is not None:
+        _open_credits(connection, world, subscription_id, one, begins_at)
     taken = [
         {
             "id": new_id("spp"),
@@ -120,6 +125,16 @@ def insert_product(
     ]
     if taken:
         connection.execute(subscription_prices.insert(), taken)
+
+
+def _open_credits(
+    connection: sa.Connection, world: World, subscription_id: str, one: SubscriptionProduct, begins_at: datetime
+) -> None:
+    """Open the customer's credits of a product, unless they are: usage draws on them from when the product begins."""
+    query = sa.select(subscriptions.c.customer_id, subscriptions.c.updated_at)
+    row = connection.execute(query.where(subscriptions.c.id == subscription_id)).one()
+    if find_account(connection, world, row.customer_id, one.product_id) is None:
+        open_account(connection, world, row.customer_id, one.product_id, opened_at=begins_at, now=row.updated_at)
 
 
 def cancel_subscription(connection: sa.Connection, subscription: Subscription, now: datetime) -> Subscription:
@@ -265,6 +280,7 @@ def _product(row: Any, taken: Sequence[Any], changes: Sequence[Change]) -> Subsc
         if row.seat_aggregator_id is None
         else ConnectedSeats.from_document(row.seat_aggregator_id, row.seat_terms),
         payment_schedule=None if row.payment_schedule is None else PaymentSchedule(row.payment_schedule),
+        credits=None if row.credit_terms is None else CreditTerms.from_document(row.credit_terms),
     )
 
 

@@ -1,10 +1,11 @@
 """One dataloader: what it does, how its runs went, and the buttons that run, pause, reload and delete it.
 
-While a run is under way the page asks the browser to load it again.
+While a run is due or under way the page asks the browser to load it again.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -19,12 +20,14 @@ from deploy.pages.sent_form import may_write, read_own_form, require_write
 from deploy.pages.serving import Visit, see_other
 from loaders.connections.registry import StoredConnection, find_connection
 from loaders.dataloaders.api import begin, change, forget, require_dataloader
-from loaders.dataloaders.model import Dataloader, Run
+from loaders.dataloaders.model import Dataloader, Run, RunStatus
 from loaders.dataloaders.runs import find_run, list_runs
 from metering.http.problem import ApiError, not_found
 from metering.world import World
 
 RELOAD_S = 2
+PATIENCE = timedelta(minutes=1)
+"""Whoever waits for longer is told who takes runs up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ async def show_dataloader(visit: Visit, *, error: ApiError | None = None) -> web
     identifier, page = visit.request.match_info["id"], page_asked(visit, PAGES_MAX)
     found = await visit.services.registry.read(_found, visit.world, identifier, page)
     unfinished = page == 1 and any(run.status in UNFINISHED for run in found.runs)
+    waited = _waited(found, visit.services.clock())
     context = {
         "title": found.loader.name or found.loader.event_type,
         "current": SECTION,
@@ -54,14 +58,15 @@ async def show_dataloader(visit: Visit, *, error: ApiError | None = None) -> web
         "runs": found.runs,
         "tones": TONES,
         "words": WORDS,
-        "cursor_text": cursor_text,
         "unfinished": unfinished,
+        "is_due": waited is not None,
+        "waited": waited if waited is not None and waited > PATIENCE else None,
         "wrong": "" if error is None else error.message,
         "may_write": may_write(visit),
         "pages": list_page(f"{SECTION}/{quote(identifier, safe='')}", {}, page, len(found.runs), found.total),
     }
     response = visit.render("dataloader.html", context, error.status if error else 200)
-    if unfinished and error is None:
+    if (unfinished or waited is not None) and page == 1 and error is None:
         response.headers["Refresh"] = str(RELOAD_S)
     return response
 
@@ -131,18 +136,12 @@ async def dataloader_run(visit: Visit) -> web.Response:
         "loader": loader,
         "run": run,
         "duration": _duration(visit, run),
-        "cursor_text": cursor_text,
         "unfinished": run.status in UNFINISHED,
     }
     response = visit.render("dataloader_run.html", context)
     if run.status in UNFINISHED:
         response.headers["Refresh"] = str(RELOAD_S)
     return response
-
-
-def cursor_text(of: Dataloader | Run) -> str:
-    """Say how far was read."""
-    return "nothing yet" if of.cursor is None else str(of.cursor.value)
 
 
 async def _begin(visit: Visit, *, from_start: bool) -> web.Response:
@@ -167,7 +166,16 @@ async def _set_status(visit: Visit, status: str) -> web.Response:
     return see_other(_path(identifier))
 
 
-def _duration(visit: Visit, run: Run) -> Any:
+def _waited(found: _Found, now: datetime) -> timedelta | None:
+    """Give for how long a run waits that nobody works on, or has been due; None when nothing waits."""
+    if any(run.status is RunStatus.PROCESSING for run in found.runs):
+        return None
+    since = min((run.created_at for run in found.runs if run.status is RunStatus.PENDING), default=None)
+    since = since or found.loader.next_run_at
+    return None if since is None or since > now else now - since
+
+
+def _duration(visit: Visit, run: Run) -> timedelta | None:
     if run.started_at is None:
         return None
     return (run.ended_at or visit.services.clock()) - run.started_at

@@ -66,6 +66,8 @@ def page_routes(services: PageServices) -> list[PageRoute]:
         ("POST", "/products/new", new_product),
         ("POST", f"/products/{{id:{_ANY}}}/simulations/new", new_simulation),
         ("POST", f"/products/{{id:{_ANY}}}/prices/{{price:{_ANY}}}", edit_prices),
+        ("POST", "/dataloaders/new", new_dataloader),
+        ("POST", f"/dataloaders/{{id:{_ANY}}}/edit", edit_dataloader),
     )
     shown_to_signed_in = (
         ("GET", "/", overview),

@@ -37,7 +37,18 @@ def connection_routes(keeper: ConnectionKeeper) -> list[Route]:
     update = "Change the fields that are sent: another address is saved once it answered"
     pinged, refusals = "Connect again, and keep what was found", (400, 401, 403, 404, 409, 417, 422, 429, 503)
     return [
-        Route("POST", every, Scope.ADMIN, api.create, create, TAG, 201, body=NEW_CONNECTION_BODY, answer=CONNECTION),
+        Route(
+            "POST",
+            every,
+            Scope.ADMIN,
+            api.create,
+            create,
+            TAG,
+            201,
+            body=NEW_CONNECTION_BODY,
+            answer=CONNECTION,
+            secret_body=True,
+        ),
         Route(
             "GET",
             every,
@@ -49,7 +60,17 @@ def connection_routes(keeper: ConnectionKeeper) -> list[Route]:
             answer=page_shape(CONNECTION),
         ),
         Route("GET", one, Scope.READ, api.get, "Get a connection", TAG, answer=CONNECTION),
-        Route("PUT", one, Scope.ADMIN, api.update, update, TAG, body=CONNECTION_BODY, answer=CONNECTION),
+        Route(
+            "PUT",
+            one,
+            Scope.ADMIN,
+            api.update,
+            update,
+            TAG,
+            body=CONNECTION_BODY,
+            answer=CONNECTION,
+            secret_body=True,
+        ),
         Route("DELETE", one, Scope.ADMIN, api.delete, "Delete a connection that no dataloader uses", TAG, 204),
         Route("POST", one + "/ping", Scope.WRITE, api.ping, pinged, TAG, answer=CONNECTION, failures=refusals),
     ]

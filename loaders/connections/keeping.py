@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 
 from loaders.connections.fields import Asked, read_connection
 from loaders.connections.pinging import Pinger, PingsBusyError
@@ -30,15 +31,17 @@ from loaders.connections.registry import (
 from loaders.connections.secret_parts import masked
 from loaders.errors import QueryError, SourceDeniedError, SourceError
 from loaders.provider import URL_PROVIDERS, Address
-from loaders.secrets.errors import SecretError
+from loaders.secrets.errors import KeysError, SecretError
 from loaders.secrets.keys import Keyring
-from metering.http.problem import ApiError, Fault, conflict, not_found, refused
+from metering.http.problem import ApiError, Fault, conflict, not_found, refused, unavailable
 from metering.registry.engine import Registry
 from metering.world import World
 
 CONNECTIONS_MAX = 200
 """Of one world: enough for any of them, too few to fill a disk with."""
 RETRY_AFTER_S = 5
+
+_log = structlog.get_logger(__name__)
 
 
 UseOfConnection = Callable[[sa.Connection, World, str], str | None]
@@ -63,7 +66,7 @@ class ConnectionKeeper:
         """Ping what a body asks for, and save it.
 
         Raises:
-            ApiError: 400; 422 in the database's words when it does not answer; 429 when too many ask.
+            ApiError: 400; 422 in the database's words when it does not answer; 429 when too many ask; 503 without keys.
         """
         asked = read_connection(body)
         assert asked.name is not None
@@ -71,7 +74,7 @@ class ConnectionKeeper:
         self._check_keys()
         await self.registry.read(_check_room, world)
         reached = await self._reach(world, asked.address)
-        return await self.registry.write(self._create, world, asked.name, reached)
+        return await self._write(self._create, world, asked.name, reached)
 
     async def find(self, world: World, connection_id: str) -> StoredConnection:
         """Give a connection.
@@ -100,7 +103,7 @@ class ConnectionKeeper:
         if asked.address is not None and asked.address != self._kept_or_none(stored):
             self._check_keys()
             reached = await self._reach(world, asked.address)
-        return await self.registry.write(self._update, world, stored, asked.name, reached)
+        return await self._write(self._update, world, stored, asked.name, reached)
 
     async def ping(self, world: World, connection_id: str) -> StoredConnection:
         """Connect again, and keep what was found.
@@ -112,7 +115,7 @@ class ConnectionKeeper:
         try:
             address = open_address(stored, self.keys)
         except SecretError as error:
-            raise refused(str(error)) from None
+            raise _answer(error) from None
         reached = await self._reach(world, address)
         return await self.registry.write(_keep_ping, world, stored, reached.pinged)
 
@@ -135,18 +138,24 @@ class ConnectionKeeper:
             raise refused(str(error), Fault(_code(error), (way,), str(error))) from None
         return Reached(address, masked(address), Pinged(warnings, self.clock()))
 
+    async def _write(self, change: Callable[..., StoredConnection], *args: Any) -> StoredConnection:
+        try:
+            return await self.registry.write(change, *args)
+        except SecretError as error:
+            raise _answer(error) from None
+
     def _check_keys(self) -> None:
         """Find out before a password is sent anywhere that it could not be kept."""
         try:
             self.keys.newest()
         except SecretError as error:
-            raise refused(str(error)) from None
+            raise _answer(error) from None
 
     def _read(self, body: Mapping[str, Any], stored: StoredConnection) -> Asked:
         try:
             return read_connection(body, stored, partial(open_address, stored, self.keys))
         except SecretError as error:
-            raise refused(str(error)) from None
+            raise _answer(error) from None
 
     def _kept_or_none(self, stored: StoredConnection) -> Address | None:
         """Give the address there is; None when it does not open, so that it can be replaced."""
@@ -203,6 +212,12 @@ def _check_room(connection: sa.Connection, world: World) -> None:
     _, total = list_connections(connection, world, conditions=(), take=0, skip=0)
     if total >= CONNECTIONS_MAX:
         raise refused(f"there are {total} connections, which is the most: delete those that are not in use")
+
+
+def _answer(error: SecretError) -> ApiError:
+    """Tell the client what it can do; the operator reads the rest."""
+    _log.warning("a password cannot be kept or opened", reason=str(error))
+    return unavailable(error.public, retry_after_s=30) if isinstance(error, KeysError) else refused(error.public)
 
 
 def _code(error: SourceError) -> str:

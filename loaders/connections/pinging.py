@@ -18,7 +18,8 @@ from loaders.source import Source
 
 PINGS_MAX = 8
 PINGS_OF_AN_ACCOUNT_MAX = 3
-PING_S_MAX = 20.0
+PING_S_MAX = 30.0
+"""The first ping of a provider imports its driver, which takes seconds too."""
 
 
 class PingsBusyError(Exception):

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 
 from loaders.connections.tables import connections
 from loaders.errors import SourceDeniedError
@@ -20,6 +21,8 @@ from loaders.secrets.keys import Keyring
 from metering.ids import new_id
 from metering.registry.engine import Registry
 from metering.world import Mode, World
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ class Connections:
         try:
             return open_address(found, self._keys)
         except SecretError as error:
-            raise SourceDeniedError(f"connection {found.id}: {error}") from None
+            _log.warning("a connection cannot be opened", connection=found.id, reason=str(error))
+            raise SourceDeniedError(f"connection {found.id}: {error.public}") from None
 
 
 def create_connection(

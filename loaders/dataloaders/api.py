@@ -12,6 +12,7 @@ from loaders.dataloaders.fields import (
     DATALOADER,
     DATALOADER_BODY,
     NEW_DATALOADER_BODY,
+    REJECTED_LISTED_MAX,
     RUN,
     RUN_BEGUN,
     RUN_BODY,
@@ -229,7 +230,7 @@ class _Dataloaders:
     async def runs(self, call: Call) -> web.Response:
         page, conditions = page_of(call), filters_of(call, RUN_FILTERS)
         found, total = await self._registry.read(_runs, call.world, call.path("id"), conditions, page)
-        return json_response(paged([run_object(one) for one in found], total, page))
+        return json_response(paged([run_object(one, REJECTED_LISTED_MAX) for one in found], total, page))
 
     async def get_run(self, call: Call) -> web.Response:
         run = await self._registry.read(_run, call.world, call.path("id"), call.path("run_id"))

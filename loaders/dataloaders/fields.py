@@ -31,6 +31,7 @@ from metering.timestamps import format_instant
 
 QUERY_CHARACTERS_MAX = 20_000
 CURSOR_START_CHARACTERS_MAX = 255
+REJECTED_LISTED_MAX = 20
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 
@@ -122,8 +123,8 @@ def dataloader_object(dataloader: Dataloader) -> dict[str, Any]:
     }
 
 
-def run_object(run: Run) -> dict[str, Any]:
-    """Give the run as it goes out."""
+def run_object(run: Run, rejected_max: int = REJECTED_TOLD_MAX) -> dict[str, Any]:
+    """Give the run as it goes out, with so many of its rejected rows."""
     return {
         "id": run.id,
         "dataloader_id": run.dataloader_id,
@@ -137,7 +138,7 @@ def run_object(run: Run) -> dict[str, Any]:
         "rows_read": run.counts.rows_read,
         "rows_accepted": run.counts.rows_accepted,
         "rows_rejected": run.counts.rows_rejected,
-        "rejected": list(run.counts.rejected),
+        "rejected": list(run.counts.rejected[:rejected_max]),
         "message": run.message,
         "cursor": None if run.cursor is None else run.cursor.value,
     }
@@ -269,7 +270,9 @@ RUN: Shape = object_of(
         "rows_read": INTEGER,
         "rows_accepted": described(INTEGER, "Durable in the log."),
         "rows_rejected": INTEGER,
-        "rejected": described(array_of(_REJECTED_ROW), f"The first {REJECTED_TOLD_MAX}."),
+        "rejected": described(
+            array_of(_REJECTED_ROW), f"The first {REJECTED_TOLD_MAX}; {REJECTED_LISTED_MAX} in a list."
+        ),
         "message": described(OPTIONAL_TEXT, "What stopped it, in the database's words where there are any."),
         "cursor": described(_CURSOR_VALUE, "How far it has read, once it has ended well."),
     },

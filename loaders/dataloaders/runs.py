@@ -5,6 +5,7 @@ cannot spoil what another has done since. A run whose holder is gone is begun ag
 keyed, so those that were sent before are versions that are there.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -124,17 +125,18 @@ def wait_for_worker(connection: sa.Connection, now: datetime) -> bool:
 
 
 def claim(connection: sa.Connection, worker: str, now: datetime, *, of_connection_max: int) -> Claim | None:
-    """Take the run that waits the longest, if there is one, and its connection has fewer than so many under way.
+    """Take a run that waits and whose connection has fewer than so many under way; None when there is none.
 
-    Ends what nobody shall begin (again). Must be in a transaction that waits for everybody.
+    First comes the account that has the fewest under way, of its runs the one that waits the longest. Ends what nobody
+    shall begin (again). Must be in a transaction that waits for everybody.
     """
     table = dataloader_runs
     held = table.c.status == RunStatus.PROCESSING.value, table.c.held_until >= now
-    busy: dict[str, int] = {}
-    for connection_id in connection.execute(sa.select(table.c.connection_id).where(*held)).scalars():
-        busy[connection_id] = busy.get(connection_id, 0) + 1
-    waiting = table.select().where(*_free(now)).order_by(table.c.created_at, table.c.id)
-    for row in connection.execute(waiting).all():
+    under_way = connection.execute(sa.select(table.c.connection_id, table.c.account_id).where(*held)).all()
+    of_connection = Counter(row.connection_id for row in under_way)
+    of_account = Counter(row.account_id for row in under_way)
+    waiting = connection.execute(table.select().where(*_free(now)).order_by(table.c.created_at, table.c.id)).all()
+    for row in sorted(waiting, key=lambda row: of_account[row.account_id]):
         if row.cancel_asked is not None:
             _end(connection, row.id, None, now, status=RunStatus.ERROR, message=row.cancel_asked)
         elif row.attempts >= ATTEMPTS_MAX:
@@ -144,7 +146,7 @@ def claim(connection: sa.Connection, worker: str, now: datetime, *, of_connectio
             )
             if _end(connection, row.id, None, now, status=RunStatus.ERROR, message=message):
                 _tell(connection, row.id, now)
-        elif busy.get(row.connection_id, 0) < of_connection_max:
+        elif of_connection[row.connection_id] < of_connection_max:
             return _taken(connection, row, worker, now)
     return None
 

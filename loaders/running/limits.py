@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from loaders.met_ids import IDS_MAX
+ROWS_MAX = 50_000_000
+"""Of one run: 650 MB of memory, and some gigabytes of file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +13,8 @@ class RunLimits:
     at_once_max: int = 2
     of_connection_max: int = 1
     """Runs over one connection at once: somebody else's database has other work too."""
-    ids_max: int = IDS_MAX
+    rows_max: int = ROWS_MAX
+    """Of one run: what it costs in memory, and in the log."""
     attempts: int = 5
     """How often a source that is away is tried within a run, from the beginning each time."""
     pause_s_min: float = 1.0

@@ -14,8 +14,9 @@ from ingest.rules import BATCH_EVENTS_MAX
 from loaders.cursors import Cursor, greater, greatest, start_cursor
 from loaders.dataloaders.model import Dataloader
 from loaders.errors import QueryCancelledError, QueryError
-from loaders.met_ids import IDS_MAX, MetIds
+from loaders.met_ids import MetIds
 from loaders.rows import EventMaker, Made
+from loaders.running.limits import ROWS_MAX
 from loaders.source import Page, Parameter, Source
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,7 +31,7 @@ class Reading:
     from_start: bool
     folder: Path
     """Where what must not fill the memory is put, on a disk."""
-    ids_max: int = IDS_MAX
+    rows_max: int = ROWS_MAX
 
     def parameters(self) -> Mapping[str, Parameter]:
         """Give what is bound."""
@@ -97,7 +98,8 @@ class Reader:
         self._stopped.set()
         self._room.release()
         if self._source is not None and not self._ended.done():
-            await asyncio.to_thread(self._source.cancel)
+            cancelling = asyncio.create_task(asyncio.to_thread(self._source.cancel))
+            await asyncio.wait({cancelling}, timeout=_END_WAIT_S_MAX)
         await asyncio.wait({self._ended}, timeout=_END_WAIT_S_MAX)
         if self._ended.done() and not self._ended.cancelled():
             self._ended.exception()  # Looked at, so that it is not reported as forgotten.
@@ -113,13 +115,20 @@ class Reader:
     def _read(self) -> Ended:
         reading = self._reading
         source = self._source = self._open()
-        with closing(source), MetIds(reading.folder, reading.ids_max) as met:
+        with closing(source), MetIds(reading.folder) as met:
             self._check()
             began_at = source.now()
             maker = EventMaker(reading.dataloader.event_type, source.quote, met)
             pages = source.pages(reading.dataloader.query, reading.parameters(), page_rows_max=BATCH_EVENTS_MAX)
             cursor: Cursor | None = None
+            rows = 0
             for number, page in enumerate(pages):
+                rows += page.rows
+                if rows > reading.rows_max:
+                    raise QueryError(
+                        f"the query gives more than {reading.rows_max} rows in one run: have it give less at once, by "
+                        "{{last_run_at}} or {{cursor}}, or by several dataloaders"
+                    )
                 made = maker.made(page)
                 cursor = greater(cursor, self._cursor_of(page, first=not number))
                 self._hand_over(made)

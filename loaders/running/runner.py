@@ -1,4 +1,4 @@
-"""Begin what is due and work on it: some runs at a time, the one that waits the longest first.
+"""Begin what is due and work on it: some runs at a time, of each account in turn, the one that waits the longest first.
 
 Any number of processes may do this over one registry. What is due is begun, and a run is taken, in a transaction that
 waits for everybody, so each run is worked on by one of them; one that is left behind by a process that ended is taken

@@ -43,7 +43,8 @@ from metering.timestamps import microseconds
 APPEND_S_MAX = 60.0
 """An append that was begun is over after so long, whatever becomes of it."""
 RECORD_EVERY_S = 1.0
-HOLD_EVERY_S = 10.0
+HOLD_EVERY_S = 3.0
+"""So soon a run learns that somebody wants it to end."""
 NAMED_MAX = 100_000
 PAUSE_S_MIN = 0.1
 PAUSE_S_MAX = 5.0
@@ -145,7 +146,7 @@ class RunWork:
         """Read all rows, from the beginning."""
         means, claimed = self._means, self._claimed
         self._counts = Counts()
-        reading = Reading(claimed.dataloader, claimed.run.from_start, means.folder, means.limits.ids_max)
+        reading = Reading(claimed.dataloader, claimed.run.from_start, means.folder, means.limits.rows_max)
         reader = Reader(reading, self._source)
         try:
             while (made := await reader.page()) is not None:

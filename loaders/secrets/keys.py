@@ -159,10 +159,7 @@ def _named(keys: Mapping[str, SecretKey], key_id: str, source: str) -> SecretKey
     try:
         return keys[key_id]
     except KeyError:
-        raise KeyMissingError(
-            f"a secret was kept with the key {key_id!r}, which is not in {source}: put it back there, "
-            "or save the connection again with its password"
-        ) from None
+        raise KeyMissingError(key_id, source) from None
 
 
 def _parse(text: str, number: int, source: str) -> SecretKey:

@@ -74,6 +74,7 @@ _ERRORS = (
     TypeError,
     LookupError,
     OSError,
+    RecursionError,
 )
 
 
@@ -360,7 +361,7 @@ def _as_said(error: api.GoogleAPICallError) -> SourceError:
     words, reason = str(_first(error).get("message") or error.message), _reason(error)
     if reason in _UNAVAILABLE or isinstance(error, (api.ServerError, api.TooManyRequests)):
         return SourceUnavailableError(words)
-    if reason == "stopped":
+    if reason in {"stopped", "timeout"}:
         return QueryTimeoutError(words) if "timed out" in words else QueryCancelledError(words)
     if isinstance(error, (api.Forbidden, api.Unauthorized)):
         return SourceDeniedError(words)

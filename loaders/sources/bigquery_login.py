@@ -4,6 +4,7 @@ A service account's key lets in, and nothing else does: the other kinds of crede
 own. Keys name the address that gives tokens, too: only Google's is taken, or one of the host that `api_endpoint` names.
 """
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ import requests
 from google.auth.credentials import AnonymousCredentials
 from google.auth.transport.requests import AuthorizedSession, Request
 from google.oauth2 import service_account
+from requests.adapters import HTTPAdapter
 
 from loaders.errors import SourceDeniedError
 from loaders.gate import Gate
@@ -25,6 +27,8 @@ SCOPES = (
     "https://www.googleapis.com/auth/cloud-platform.read-only",  # To ask what the account may do.
 )
 RIGHTS = "https://cloudresourcemanager.googleapis.com"
+ANSWER_BYTES_MAX = 16 * 1024 * 1024
+"""Of an answer about a job or a token; pages of rows are read apart from it."""
 _PROJECT_CHARACTERS_MAX = 100
 
 
@@ -148,7 +152,25 @@ def _text(credentials: Mapping[str, Any], name: str) -> str:
     return value.strip() if name != "private_key" else value
 
 
+class _Bounded(HTTPAdapter):
+    """Reads no more of an answer than it may have, compressed or not: Google's client takes in all that comes."""
+
+    def send(
+        self, request: requests.PreparedRequest, stream: bool = False, *more: Any, **named: Any
+    ) -> requests.Response:
+        response = super().send(request, True, *more, **named)
+        if not stream:
+            body = response.raw.read(ANSWER_BYTES_MAX + 1, decode_content=True)
+            response.raw.close()
+            if len(body) > ANSWER_BYTES_MAX:
+                raise requests.exceptions.ContentDecodingError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+            response.raw = io.BytesIO(body)
+        return response
+
+
 def _through(session: requests.Session, gate: Gate) -> requests.Session:
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Bounded())
     session.trust_env = False  # Neither proxies nor passwords of the machine's.
     session.proxies = {"http": gate.url, "https": gate.url}
     return session

@@ -9,7 +9,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pymysql
@@ -63,22 +63,8 @@ class Link:
     def _set_up(self) -> None:
         (row,) = self.rows("SELECT VERSION(), @@sql_mode")
         version, sql_mode = ((one or b"").decode() for one in row)
-        kept = [mode for mode in sql_mode.split(",") if mode and mode not in _OTHER_QUOTES]
-        server_s = self._limits.statement_s_max * STREAM_TIMES
-        timeout = (
-            f"max_statement_time = {server_s:.3f}"
-            if "mariadb" in version.lower()
-            else f"max_execution_time = {round(server_s * 1000)}"
-        )
-        for setting in (
-            f"sql_mode = '{','.join(kept)}'",
-            "time_zone = '+00:00'",
-            "sql_select_limit = 18446744073709551615",
-            "net_write_timeout = 900",
-            timeout,
-        ):
-            self.rows(f"SET SESSION {setting}")
-        self.rows("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        for statement in session(version, sql_mode, self._limits):
+            self.rows(statement)
 
     def begin(self) -> None:
         """Begin a transaction that only reads."""
@@ -176,6 +162,25 @@ class Link:
     def _too_slow(self) -> QueryTimeoutError:
         seconds = self._limits.statement_s_max
         return QueryTimeoutError(f"the query took longer than {seconds:g} s: narrow it, or add an index")
+
+
+def session(version: str, sql_mode: str, limits: SourceLimits) -> Sequence[str]:
+    """Give what sets a session up: limits that MySQL and MariaDB name differently, and what `loaders.sql` relies on."""
+    kept = ",".join(mode for mode in sql_mode.split(",") if mode and mode not in _OTHER_QUOTES)
+    limit_s = limits.statement_s_max * STREAM_TIMES
+    mariadb = "mariadb" in version.lower()
+    limit = f"max_statement_time = {limit_s:.3f}" if mariadb else f"max_execution_time = {round(limit_s * 1000)}"
+    settings = (
+        f"sql_mode = '{kept}'",
+        "time_zone = '+00:00'",
+        "sql_select_limit = 18446744073709551615",
+        "net_write_timeout = 900",
+        limit,
+    )
+    return (
+        *(f"SET SESSION {one}" for one in settings),
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    )
 
 
 class _Incoming:

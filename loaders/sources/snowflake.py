@@ -46,6 +46,7 @@ _TIMEOUTS, _CANCELLED = {630, 684, 613}, 604
 _NO_RIGHT = {3001}
 _SESSION_GONE = {390_104, 390_110, 390_111, 390_112, 390_113, 390_114, 390_115, 390_195}
 """A session or its token that ran out: another login helps."""
+_NO_ACCOUNT = re.compile(r"error status: 40[34]\b")
 _OPENING, _CLOSING = "SELECT * FROM (\n", "\n)"
 _LINE = re.compile(r"\b([Ll]ine) (\d+)")
 _KINDS = {
@@ -94,6 +95,10 @@ class SnowflakeSource:
             role = str(connection.role or "").strip('"').upper()
             if role in PRIVILEGED_ROLES:
                 warnings.append(f"the role {role} may change data: use one that may only read what is loaded")
+            if not connection.warehouse:
+                warnings.append(
+                    "no warehouse is in use, and tables cannot be read: name one, or grant the role its use"
+                )
             if self._login.protocol == "http" and not on_this_machine(self._login.host):
                 warnings.append("the connection is not encrypted (protocol http): anyone on the way reads all of it")
             return warnings
@@ -145,7 +150,15 @@ class SnowflakeSource:
         if self._connection is None:
             self._cut_off()
             self._gate = Gate(self._policy, self._limits)
-            self._connection = connector.connect(**self._login.options(self._gate, self._limits))
+            options = self._login.options(self._gate, self._limits)
+            try:
+                self._connection = connector.connect(**options)
+            except Error as error:
+                if self._gate.refused is None and _NO_ACCOUNT.search(error.raw_msg):
+                    raise SourceDeniedError(
+                        f"no account {self._login.account} is known there: {error.raw_msg}"
+                    ) from None
+                raise
         return self._connection
 
     def _cut_off(self) -> None:

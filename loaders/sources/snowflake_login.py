@@ -77,7 +77,7 @@ class Login:
             "session_parameters": {
                 "CLIENT_TELEMETRY_ENABLED": False,
                 "CLIENT_PREFETCH_THREADS": 1,  # What is fetched ahead is held in memory.
-                "CLIENT_RESULT_CHUNK_SIZE": 48,
+                "CLIENT_RESULT_CHUNK_SIZE": 16,
                 "MULTI_STATEMENT_COUNT": 1,
                 "QUERY_TAG": "meterline",
                 "STATEMENT_TIMEOUT_IN_SECONDS": statement_s,

@@ -57,7 +57,7 @@ _REFUSED: Mapping[Dialect, re.Pattern[str]] = {
         get_stage_location | get_absolute_path | get_relative_path | fl_.* | ai_.* | cortex.* | complete | extract_.* |
         nextval | getnextval | table_data_.* | validate | validate_pipe_load | external_.* | exportdata | copy_.* |
         spcs_.* | try_complete | finetune | parse_document | search_preview | embed_text_.* | get_ddl |
-        generate_column_description | explain_json | seq\d | query_history.* | login_history.* | task_.* | .*_history |
+        generate_column_description | explain_json | query_history.* | login_history.* | task_.* | .*_history |
         st_external.* | wait | randstr_file | current_ip_address | stage_.* | rest_.* | http_.* | notification_.*
         """,
         re.VERBOSE,
@@ -69,8 +69,6 @@ _REFUSED_SCHEMAS: Mapping[Dialect, re.Pattern[str]] = {
         r"dbms_.* | utl_.* | aws_.* | cron | net | pgq | partman | http | dblink | plpy | pg_toast.*", re.VERBOSE
     ),
     Dialect.MYSQL: re.compile(r"mysql | sys", re.VERBOSE),
-    Dialect.BIGQUERY: re.compile(r"ml | ai | keys | aead | obj", re.VERBOSE),
-    Dialect.SNOWFLAKE: re.compile(r"snowflake | cortex | system", re.VERBOSE),
 }
 
 _REFUSED_TABLES = re.compile(
@@ -87,8 +85,12 @@ BIGQUERY_FUNCTIONS = _names("""
     regexp_extract regexp_extract_all regexp_instr regexp_contains soundex unicode instr last_day ieee_divide div
     safe_divide safe_multiply safe_add safe_subtract safe_negate json_keys json_type lax_bool lax_int64 lax_float64
     lax_string bool int64 float64 string
+    init merge merge_partial extract init_int64 init_float64 extract_int64 extract_float64 merge_int64 merge_float64
+    extract_point_int64 extract_point_float64 merge_point_int64 merge_point_float64
     """)
 SNOWFLAKE_FUNCTIONS = _names("""
+    to_timestamp_ntz to_timestamp_ltz to_timestamp_tz to_time to_char to_varchar to_double to_binary
+    seq1 seq2 seq4 seq8
     is_array is_binary is_boolean is_char is_varchar is_date is_decimal is_double is_real is_integer is_null_value
     is_object is_time is_timestamp_ltz is_timestamp_ntz is_timestamp_tz as_array as_binary as_boolean as_char as_varchar
     as_date as_decimal as_number as_double as_real as_integer as_object as_time as_timestamp_ltz as_timestamp_ntz
@@ -102,7 +104,16 @@ SNOWFLAKE_FUNCTIONS = _names("""
     previous_day next_day months_between ratio_to_report conditional_change_event conditional_true_event
     """)
 """Functions of these two that sqlglot has no class for."""
+GEOGRAPHY_PREFIX = "st_"
+"""They all compute."""
 SNOWFLAKE_TABLE_FUNCTIONS = frozenset({"flatten", "generator", "split_to_table", "strtok_split_to_table"})
+
+
+_NAMESPACES: Mapping[Dialect, frozenset[str]] = {
+    Dialect.BIGQUERY: frozenset({"safe", "net", "hll_count", "kll_quantiles"}),
+    Dialect.SNOWFLAKE: frozenset(),
+}
+"""Where functions of the system live: any other qualified one is a user's, whatever its name."""
 
 
 def refused_function(chain: list[str], dialect: Dialect) -> bool:
@@ -110,8 +121,11 @@ def refused_function(chain: list[str], dialect: Dialect) -> bool:
     name = chain[-1]
     if dialect is Dialect.POSTGRES and name in _POSTGRES_HARMLESS:
         return False
-    schemas = _REFUSED_SCHEMAS[dialect]
-    return bool(_REFUSED[dialect].fullmatch(name)) or any(schemas.fullmatch(schema) for schema in chain[:-1])
+    if dialect in _NAMESPACES and len(chain) > 1:
+        return len(chain) > 2 or chain[0] not in _NAMESPACES[dialect] or bool(_REFUSED[dialect].fullmatch(name))
+    if _REFUSED[dialect].fullmatch(name):
+        return True
+    return dialect in _REFUSED_SCHEMAS and any(_REFUSED_SCHEMAS[dialect].fullmatch(schema) for schema in chain[:-1])
 
 
 def refused_name(chain: list[str], dialect: Dialect) -> bool:

@@ -38,7 +38,7 @@ class Lexeme:
 
 _BLANK = re.compile(r"[ \t\n]+")
 _WORD = re.compile(r"[^\W\d][\w$]*")
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|\d+(?:_\d+)*(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?")
 _PLACEHOLDER = re.compile(r"\{\{([^{}]*)\}\}")
 _QUOTED_PLACEHOLDER = re.compile(r"\{\{\s*(" + "|".join(PARAMETERS) + r")\s*\}\}")
 _DOLLAR_QUOTE = re.compile(r"\$(?:[^\W\d]\w*)?\$")

@@ -20,6 +20,7 @@ from loaders.errors import QueryError
 from loaders.sql.dialect import Dialect
 from loaders.sql.functions import (
     BIGQUERY_FUNCTIONS,
+    GEOGRAPHY_PREFIX,
     SNOWFLAKE_FUNCTIONS,
     SNOWFLAKE_TABLE_FUNCTIONS,
     refused_function,
@@ -244,7 +245,8 @@ def _judge_meaning(statement: exp.Expr, dialect: Dialect) -> None:
             known = (
                 BIGQUERY_FUNCTIONS if dialect is Dialect.BIGQUERY else SNOWFLAKE_FUNCTIONS | SNOWFLAKE_TABLE_FUNCTIONS
             )
-            if node.name.lower() not in known:
+            name = node.name.lower()
+            if name not in known and not name.startswith(GEOGRAPHY_PREFIX):
                 raise QueryError(
                     f"the function {node.name} is none of those that are allowed: use it in a view and select from that"
                 )

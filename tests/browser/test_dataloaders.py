@@ -1,6 +1,7 @@
 """From a database to its rows as events, through the pages, in a real browser and with a real PostgreSQL."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
@@ -12,6 +13,7 @@ from tests.browser.visitor import DESK, PHONE, visiting
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+WEAK_TEXTS = (Path(__file__).parent / "contrast.js").read_text()
 LOOKS = [(width, scheme) for width in (PHONE, DESK) for scheme in ("light", "dark")]
 TABLE = """CREATE TABLE api_calls AS
 SELECT n AS id, 'company-' || n % 3 AS company_id, timestamptz '2026-11-01' + n * interval '1 hour' AS created_at,
@@ -131,7 +133,9 @@ async def test_a_dataloader_is_paused_reloaded_edited_and_deleted(stage, chromiu
         await page.get_by_role("button", name="Resume").click()
         await page.get_by_role("link", name="Reload…").click()
         await page.get_by_role("link", name="Keep it as it is").click()
-        assert "It has not run yet" in await visitor.text()
+        assert "It is due" in await visitor.text()
+        stage.now += timedelta(minutes=5)
+        await expect(page.locator(".note.warn")).to_contain_text("has waited for 5 minutes", timeout=60_000)
         await page.get_by_role("link", name="Reload…").click()
         await page.get_by_role("button", name="Reload from the start").click()
         await expect(page.locator("main")).to_contain_text("by hand, from the start")
@@ -174,7 +178,7 @@ async def test_who_may_only_read_sees_and_changes_nothing(stage, visitor, chromi
 
 @pytest.mark.parametrize("look_of", LOOKS)
 async def test_every_page_of_data_fits(stage, chromium, source, tmp_path, look_of):
-    """No page is wider than the window, and fields have labels; pictures are kept with the test's files."""
+    """No page is wider than the window, text stands out, fields have labels; pictures lie with the test's files."""
     width, scheme = look_of
     async with visiting(chromium, stage, width, scheme) as visitor:
         page = visitor.page
@@ -183,6 +187,7 @@ async def test_every_page_of_data_fits(stage, chromium, source, tmp_path, look_o
         async def look(name):
             await page.screenshot(path=tmp_path / f"{name}-{width}-{scheme}.png", full_page=True)
             assert await visitor.overflow() <= 0, name
+            assert await page.evaluate(WEAK_TEXTS) == [], name
             unlabelled = "[...document.querySelectorAll('input:not([type=hidden]), select, textarea')]"
             assert await page.evaluate(f"{unlabelled}.filter(field => !field.labels.length).length") == 0, name
 

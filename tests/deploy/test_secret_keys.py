@@ -72,7 +72,7 @@ def test_a_key_that_is_needed_is_not_dropped_and_what_cannot_be_opened_is_named(
     code, said = rotated(settings, registry, drop_old=True)
     assert code == 2
     assert saved.id in said
-    with pytest.raises(SourceDeniedError, match=NAME):
+    with pytest.raises(SourceDeniedError, match="save the connection again"):
         Connections(registry, read_keyring(settings.data_dir)).address_of(saved.world, saved.id)
 
 

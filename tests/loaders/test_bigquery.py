@@ -1,11 +1,15 @@
 """BigQuery: what is its own, through Google's client and its REST interface, in front of a stand-in for the service."""
 
+import contextlib
+import threading
+import zlib
 from datetime import UTC, datetime
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from loaders.errors import QueryError, SourceDeniedError, SourceUnavailableError
+from loaders.errors import QueryError, SourceDeniedError, SourceError, SourceUnavailableError
 from loaders.hosts import HostPolicy
 from loaders.limits import SourceLimits
 from loaders.provider import Address, Provider
@@ -14,6 +18,7 @@ from loaders.sources.bigquery import open_source
 from loaders.sources.bigquery_login import read_login
 from loaders.sources.bigquery_rows import Field, ResultPage, columns_of_cells, read_page
 from tests.loaders.names import lead_inside
+from tests.loaders.sql.hostile import BIGQUERY
 from tests.peers.bigquery.process import PROJECT, BigQuery
 from tests.peers.keys import new_key
 
@@ -204,6 +209,15 @@ def test_what_bigquery_takes_for_another_statement_never_runs(service, source):
 
 
 @pytest.mark.slow
+def test_hostile_queries_change_nothing_past_the_check_either(service, source):
+    service.run('CREATE SCHEMA IF NOT EXISTS "main"', "CREATE OR REPLACE TABLE victim AS SELECT 1 AS id")
+    for query in BIGQUERY:
+        with contextlib.suppress(SourceError), source._translated():
+            list(source._pages(query, [], 10))
+    assert only_row(source, "SELECT COUNT(*) AS n, MAX(id) AS id FROM victim")[0] == {"n": "1", "id": "1"}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "error", "words"),
     [
@@ -256,6 +270,39 @@ def test_a_token_that_is_taken_away_is_asked_for_again(service, source):
     service.kill()
     service.start()
     assert list(source.ping()) == []
+
+
+class Bomb(BaseHTTPRequestHandler):
+    """Answers everything with a few kilobytes that become a gigabyte, or with JSON that is nested without end."""
+
+    nested = False
+
+    def do_POST(self):
+        zeros = zlib.compressobj(wbits=31)
+        body = b"[" * 100_000 if self.nested else b"".join(zeros.compress(b"0" * 2**20) for _ in range(1024))
+        body += b"" if self.nested else zeros.flush()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Encoding", "identity" if self.nested else "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_host_that_sends_too_much_is_told_and_nothing_worse(nested, monkeypatch):
+    monkeypatch.setattr(Bomb, "nested", nested)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Bomb) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = opened({"api_endpoint": f"http://127.0.0.1:{server.server_address[1]}", "project": PROJECT})
+        with pytest.raises(SourceUnavailableError):
+            source.ping()
+        source.close()
+        server.shutdown()
 
 
 @pytest.mark.slow

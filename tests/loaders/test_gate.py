@@ -2,6 +2,8 @@
 
 import ipaddress
 import socket
+import ssl
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -123,6 +125,40 @@ def test_a_name_is_resolved_once(echo):
     gate = Gate(Rebinding(), LIMITS)
     for _ in range(3):
         assert session(gate).post(f"http://usage.example:{echo}/", data=b"").status_code == 200
+    gate.close()
+
+
+@pytest.fixture(scope="module")
+def secure_echo(tmp_path_factory):
+    """The same over TLS, under the name usage.example; gives its port and the certificate to trust."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=usage.example"]
+    command += ["-addext", "subjectAltName=DNS:usage.example", "-keyout", "key.pem", "-out", "certificate.pem"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1], str(folder / "certificate.pem")
+        server.shutdown()
+
+
+class Here:
+    """Knows every name, and all are here."""
+
+    def pinned(self, _host, _port):
+        return ["127.0.0.1"]
+
+
+def test_tls_is_between_the_driver_and_the_host_and_by_its_name(secure_echo):
+    """The gate pins the address and sees nothing: the certificate is judged by the name that the driver knows."""
+    port, trusted = secure_echo
+    gate = Gate(Here(), LIMITS)
+    answer = session(gate).post(f"https://usage.example:{port}/path", data=b"x" * 100_000, verify=trusted)
+    assert answer.content == b"/path None " + b"x" * 100_000
+    with pytest.raises(requests.exceptions.SSLError):
+        session(gate).post(f"https://other.example:{port}/path", data=b"x", verify=trusted)
     gate.close()
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from loaders import met_ids
-from loaders.met_ids import MetIds, TooManyIdsError
+from loaders.met_ids import MetIds
 
 
 def plainly(rows):
@@ -54,8 +54,3 @@ def test_numbers_are_the_same_by_value_and_as_text(tmp_path):
     with MetIds(tmp_path) as met:
         assert met.meet(["1.50", "7", '"a"'], ['"a"'] * 3) == []
         assert met.meet(["1.5", '"7"', '"1.50"'], ['"b"'] * 3) == [0, 1]
-
-
-def test_more_ids_than_may_be_are_refused(tmp_path):
-    with MetIds(tmp_path, ids_max=2) as met, pytest.raises(TooManyIdsError, match="more than 2 ids"):
-        met.meet(['"1"', '"2"', '"3"'], ['"a"'] * 3)

@@ -1,13 +1,16 @@
 """Snowflake: what is its own, through the real driver, in front of a stand-in for the server."""
 
+import contextlib
 import ipaddress
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from loaders.errors import QueryError, SourceDeniedError, SourceUnavailableError
+from loaders.errors import QueryError, SourceDeniedError, SourceError, SourceUnavailableError
 from loaders.hosts import HostPolicy
 from loaders.limits import SourceLimits
 from loaders.provider import Address, Provider
@@ -15,6 +18,7 @@ from loaders.source import BadValue, Kind
 from loaders.sources.snowflake import open_source
 from loaders.sources.snowflake_login import read_login
 from tests.loaders.names import lead_inside
+from tests.loaders.sql.hostile import SNOWFLAKE
 from tests.peers.keys import new_key
 from tests.peers.snowflake.process import Snowflake
 
@@ -91,6 +95,26 @@ def test_an_account_is_reached_at_snowflake_and_judged(monkeypatch):
     source.close()
 
 
+class Stranger(BaseHTTPRequestHandler):
+    """Knows nothing, as the address of an account that is none."""
+
+    def do_POST(self):
+        self.send_error(404)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.slow
+def test_an_account_that_is_none_is_told():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        there = {"host": "127.0.0.1", "port": server.server_address[1], "protocol": "http"}
+        with pytest.raises(SourceDeniedError, match="no account acme-main"):
+            opened(WHOLE | there).ping()
+        server.shutdown()
+
+
 @pytest.mark.slow
 def test_each_type_has_its_form(source):
     cells, columns = only_row(
@@ -141,6 +165,13 @@ def test_a_session_is_limited_tagged_and_in_utc_and_tells_nobody(snowflake, sour
 
 
 @pytest.mark.slow
+def test_a_session_without_a_warehouse_is_warned_of(snowflake):
+    source = opened(snowflake.credentials | {"warehouse": ""})
+    assert any("warehouse" in warning for warning in source.ping())
+    source.close()
+
+
+@pytest.mark.slow
 def test_a_query_is_sent_where_only_queries_are_taken(snowflake, source):
     snowflake.seen()
     only_row(source, "SELECT 1 AS a")
@@ -150,6 +181,21 @@ def test_a_query_is_sent_where_only_queries_are_taken(snowflake, source):
     assert sent["asyncExec"] is True
     with pytest.raises(QueryError, match="Line 1"), source._translated():
         next(source._pages("SELECT * FROM (\nDELETE FROM t\n)", [], 10))
+
+
+@pytest.mark.slow
+def test_hostile_queries_change_nothing_past_the_check_either(snowflake, source):
+    """The second wall, with what closes its parenthesis too."""
+    snowflake.run("CREATE OR REPLACE TABLE victim AS SELECT 1 AS id")
+    closing = [
+        "SELECT 1); DROP TABLE victim; SELECT (1",
+        "SELECT 1); DELETE FROM victim; --",
+        "SELECT 1) WITH x AS (SELECT 2",
+    ]
+    for query in [*SNOWFLAKE, *closing]:
+        with contextlib.suppress(SourceError), source._translated():
+            list(source._pages(f"SELECT * FROM (\n{query}\n)", [], 10))
+    assert only_row(source, "SELECT COUNT(*) AS n, MAX(id) AS id FROM victim")[0] == {"N": "1", "ID": "1"}
 
 
 @pytest.mark.slow

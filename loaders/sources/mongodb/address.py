@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from pymongo.common import URI_OPTIONS_VALIDATOR_MAP
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser_shared import split_options
 
 from loaders.errors import SourceDeniedError
 
@@ -110,6 +112,9 @@ def read_address(url: str) -> MongoAddress:
     if scheme == SRV and (not hosts or any(one in hosts for one in ",:%")):
         raise SourceDeniedError("a mongodb+srv:// URL has one host name and no port")
     options = _options(asked)
+    if _is_checked(options, scheme):
+        # A certificate may name a host to ask whether it still holds, and who made it chose that host.
+        options.append(("tlsDisableOCSPEndpointCheck", "true"))
     kept = f"{scheme}{authority}/{path}" + (f"?{urlencode(options)}" if options else "")
     return MongoAddress(kept, database, seeds, frozenset(name.lower() for name, _ in options))
 
@@ -137,7 +142,7 @@ def _seed(written: str) -> tuple[str, int]:
 
 
 def _options(asked: str) -> list[tuple[str, str]]:
-    kept = []
+    kept: list[tuple[str, str]] = []
     for name, value in parse_qsl(asked.replace(";", "&"), keep_blank_values=True):
         option = name.lower()
         if option in IGNORED:
@@ -152,5 +157,21 @@ def _options(asked: str) -> list[tuple[str, str]]:
             raise SourceDeniedError(
                 f"the URL's authMechanism may not be {value[:32]!r} here: it takes {', '.join(sorted(MECHANISMS))}"
             )
+        if any(option == one.lower() for one, _ in kept) and option != "readpreferencetags":
+            raise SourceDeniedError(f"the URL has the option {name} twice: say it once")
         kept.append((name, value))
+    try:  # By itself, the driver leaves out what it cannot read: a misspelt tls=yes would be no TLS.
+        if kept:
+            split_options(urlencode(kept), validate=True, warn=False)
+    except (PyMongoError, TypeError, ValueError) as error:
+        raise SourceDeniedError(f"the URL's options cannot be used: {error}") from None
     return kept
+
+
+def _is_checked(options: Sequence[tuple[str, str]], scheme: str) -> bool:
+    """Tell whether the server's certificate is checked."""
+    found = {name.lower(): value for name, value in options}
+    secure = found.get("tls", found.get("ssl", "true" if scheme == SRV else "false"))
+    return secure == "true" and found.keys().isdisjoint(
+        {"tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames"}
+    )

@@ -29,6 +29,7 @@ from loaders.errors import (
     QueryCancelledError,
     QueryError,
     QueryTimeoutError,
+    SourceDeniedError,
     SourceUnavailableError,
 )
 from loaders.hosts import HostPolicy
@@ -36,6 +37,7 @@ from loaders.limits import SourceLimits
 from loaders.provider import Address
 from loaders.source import REQUIRED_COLUMNS, Column, Kind, Page, Parameter
 from loaders.sources.mongodb.address import MongoAddress, read_address
+from loaders.sources.mongodb.ahead import Ahead
 from loaders.sources.mongodb.connecting import Gate, pool_of
 from loaders.sources.mongodb.documents import Documents
 from loaders.sources.mongodb.errors import translated
@@ -146,7 +148,9 @@ class MongoSource:
             if first is None:
                 yield _nothing(database, query)
                 return
-            for number, rows in enumerate(self._slices(first, cursor, page_rows_max)):
+            slices = Ahead(self._slices(first, cursor, page_rows_max))
+            stack.callback(self._left, slices)
+            for number, rows in enumerate(slices):
                 page = documents.page(rows)
                 if number == 0:
                     _check_id(page)
@@ -176,6 +180,13 @@ class MongoSource:
         except (BSONError, InvalidName, DocumentTooLarge, TypeError, ValueError, OverflowError) as error:
             raise QueryError(f"the query cannot be sent: {error}") from None
         return iter(()) if first is None else itertools.chain((first,), cursor)
+
+    def _left(self, slices: Ahead[Any]) -> None:
+        """Let go of what is being fetched: told to forget the result, a server answers whoever waits for more of it."""
+        slices.stop()
+        if self._cursor is not None:
+            _closed(self._cursor)
+        slices.join(FORGET_S_MAX)
 
     def _slices(
         self, first: RawBSONDocument, cursor: Iterator[RawBSONDocument], page_rows_max: int
@@ -251,7 +262,7 @@ class _Link:
         try:
             self.client: MongoClient[Any] = MongoClient(address.url, **options)
         except (PyMongoError, TypeError, ValueError) as error:
-            raise translated(error) from None
+            raise SourceDeniedError(f"the URL cannot be used: {error}") from None
 
     def judge(self) -> None:
         """Refuse at once what the policy refuses; whether a host is there is seen when it is dialled.

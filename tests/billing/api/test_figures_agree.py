@@ -301,14 +301,15 @@ async def test_events_that_come_in_one_after_the_other_cost_what_the_invoice_say
             told[price.product_id, sent["record_id"], f"{moment:%Y-%m}"] = price.amount
     differences = {product["id"] for product, terms in products if terms.get("bill_usage_difference")}
     for_good = {product["id"] for product, terms in products if terms is FOR_GOOD}
-    upfront = {product["id"] for product, terms in products if "payment_schedule" in terms}
+    upfront = {products[number][0]["id"] for number in UPFRONT}
     compared = set()
     for invoice in await shop.invoices(f"&customer_id={customer['id']}"):
         month = invoice["period_starts_at"][:7]
-        passed_over = upfront | (differences if month == "2026-03" else for_good)
+        passed_over = differences if month == "2026-03" else for_good
         for event in (await adds_up(shop, invoice))[1]:
             own = event["billing"]
-            if own["product_id"] not in passed_over and event["timestamp"].startswith(month):
+            used_in = event["timestamp"][:7]
+            if own["product_id"] in upfront or (own["product_id"] not in passed_over and used_in == month):
                 compared.add(own["product_id"])
                 assert own["exact_amount"] == told[own["product_id"], event["record_id"], month], event
     assert compared == {product["id"] for product, _ in products} - upfront

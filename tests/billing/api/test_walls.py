@@ -36,6 +36,7 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
     (invoice,) = await shop.invoices()
     drawn = [{"aggregator_id": product["aggregator_id"], "weight": 1}]
     held = await shop.made("/v1/products", {"name": "Secret credits", "type": "credit", "credit_aggregators": drawn})
+    await shop.made(f"/v1/customers/{customer['id']}/credits", {"product_id": held["id"]})
     drafts = {"configurations": [{"name": "Secret draft", "prices": [VOLUME]}], "product_id": product["id"]}
     body = {**drafts, "currency": "EUR", "start_date": "2026-01-01", "end_date": "2026-03-01"}
     begun = await shop.api.post("/v1/simulations", body)

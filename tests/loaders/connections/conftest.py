@@ -9,31 +9,27 @@ from loaders.connections.keeping import ConnectionKeeper
 from loaders.connections.pinging import Pinger
 from loaders.secrets.keys import GivenKeys, new_key
 from metering.http.app import build_app
+from metering.http.idempotency import Idempotency
 from metering.http.json import loads
 from metering.http.scope import Scope
 from metering.registry.accounts import create_account
+from metering.registry.answers import RegistryAnswers
 from metering.registry.authenticator import KeyAuthenticator
-from metering.registry.engine import Registry
 from metering.registry.keys import create_key
-from metering.registry.migrate import migrate
 from metering.world import Mode, World
 from tests.loaders.connections.databases import ToldDatabase
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def registry(tmp_path):
-    opened = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
-    migrate(opened)
-    yield opened
-    opened.close()
+def a_world(registry):
+    with registry.writing() as connection:
+        return World(create_account(connection, "acme", NOW).id, Mode.TEST)
 
 
 @pytest.fixture
 def world(registry):
-    with registry.writing() as connection:
-        return World(create_account(connection, "acme", NOW).id, Mode.TEST)
+    return a_world(registry)
 
 
 class Keys:
@@ -75,13 +71,17 @@ class Api:
 
     @asynccontextmanager
     async def served(self):
-        app = build_app(connection_routes(self.keeper), KeyAuthenticator(self.registry, lambda: datetime.now(UTC)))
+        def now():
+            return datetime.now(UTC)
+
+        around = [Idempotency(RegistryAnswers(self.registry, now))]
+        app = build_app(connection_routes(self.keeper), KeyAuthenticator(self.registry, now), around)
         async with TestClient(TestServer(app)) as self.client:
             yield self
         self.pinger.close()
 
-    async def __call__(self, method, path, body=None, *, key=None):
-        headers = {"Authorization": f"Bearer {key or self.key}"}
+    async def __call__(self, method, path, body=None, *, key=None, **more):
+        headers = {"Authorization": f"Bearer {key or self.key}", **more}
         async with self.client.request(method, f"/v1/connections{path}", json=body, headers=headers) as answer:
             text = await answer.text()
             assert "hunter2" not in text + str(answer.headers), text
@@ -89,6 +89,6 @@ class Api:
 
 
 @pytest.fixture
-async def api(registry, world):
-    async with Api(registry, world).served() as opened:
+async def api(sqlite_registry):
+    async with Api(sqlite_registry, a_world(sqlite_registry)).served() as opened:
         yield opened

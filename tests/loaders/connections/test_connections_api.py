@@ -1,14 +1,18 @@
 """A connection is saved once its database answered, and its secrets never come back."""
 
 import asyncio
+import hashlib
+import json
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 
 from loaders.connections.pinging import PINGS_OF_AN_ACCOUNT_MAX
 from loaders.connections.registry import Connections
-from loaders.secrets.keys import GivenKeys, new_key
+from loaders.secrets.keys import GivenKeys, NoKeys, new_key
 from metering.http.scope import Scope
+from metering.registry.tables import kept_answers
 from metering.world import Mode, World
 from tests.loaders.connections.databases import denied
 
@@ -197,8 +201,33 @@ async def test_a_lost_key_is_told_and_the_password_sent_again_mends_it(api):
     api.keys.those = GivenKeys([new_key()], "the test")
     status, told = await api("POST", f"/{made['id']}/ping")
     assert status == 422
-    assert "the test" in told["message"]
+    assert "save the connection again with its password" in told["message"]
+    assert "the test" not in told["message"], "where keys lie is the operator's to know"
     assert (await api("PUT", f"/{made['id']}", {"url": SHOWN}))[0] == 422
     assert (await api("PUT", f"/{made['id']}", {"name": "renamed"}))[0] == 200
     assert (await api("PUT", f"/{made['id']}", {"url": URL}))[0] == 200
     assert (await api("POST", f"/{made['id']}/ping"))[0] == 200
+
+
+async def test_without_any_key_nothing_is_asked_and_the_operator_is_told(api):
+    api.keys.those = NoKeys("set METERLINE_SECRETS_KEY at /private/place")
+    with capture_logs() as logged:
+        status, told = await api("POST", "", POSTGRES)
+    assert status == 503
+    assert "/private/place" not in told["message"]
+    assert api.database.pings == 0
+    assert "/private/place" in logged[0]["reason"]
+
+
+async def test_a_create_sent_again_makes_one_and_leaves_nothing_to_try_passwords_on(api):
+    """The body's plain hash would let whoever reads the registry try passwords by the million."""
+    body, again = json.dumps(POSTGRES), {"Idempotency-Key": "connect-0123456789"}
+    made = await api("POST", "", POSTGRES, **again)
+    assert await api("POST", "", POSTGRES, **again) == made
+    assert (await api("POST", "", {**POSTGRES, "name": "other"}, **again))[0] == 417
+    assert api.database.pings == 1
+    with api.registry.reading() as connection:
+        (kept,) = connection.execute(kept_answers.select()).all()
+    plain = hashlib.sha256(f"POST /v1/connections\n{body}".encode()).hexdigest()
+    assert kept.fingerprint != plain
+    assert b"hunter2" not in kept.body

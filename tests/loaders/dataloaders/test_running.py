@@ -57,6 +57,7 @@ def writer(log):
 def means(registry, writer, sources, clock, tmp_path, monkeypatch):  # noqa: PLR0917
     monkeypatch.setattr(runner, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(work, "RECORD_EVERY_S", 0.05)
+    monkeypatch.setattr(work, "HOLD_EVERY_S", 0.05)
     limits = RunLimits(attempts=3, pause_s_min=0.01, pause_s_max=0.02)
     return Means(registry, writer, sources, sources.open, clock, tmp_path, limits)
 
@@ -216,6 +217,14 @@ async def test_a_cursor_column_that_is_not_there_is_told(means, loader, sources)
     assert 'returns no column "seq"' in run.message
 
 
+async def test_a_query_that_gives_more_rows_than_may_be_is_ended(means, loader, sources):
+    """By what is kept of a run in memory, and by what one run may put into the log."""
+    sources.source.rows = [a_row(1)] * 6000
+    run = await run_once(replace(means, limits=replace(means.limits, rows_max=5500)), loader)
+    assert (run.status, run.counts.rows_read) == (RunStatus.ERROR, 5000)
+    assert "more than 5500 rows" in run.message
+
+
 async def test_a_result_without_rows_may_lack_the_cursor_column(means, loader, sources):
     """What documents would have had, nobody can tell."""
     sources.source.columns, sources.source.rows = COLUMNS, []
@@ -286,6 +295,44 @@ async def test_a_run_whose_process_is_gone_is_taken_up_from_its_beginning(means,
     clock.passes(seconds=runs.HELD_S + 1)
     run = await run_once(means, loader)
     assert (run.status, run.attempts, len(events(log))) == (RunStatus.DONE, 2, 7)
+
+
+class StuckLog(MemoryLogWriter):
+    """Takes so many appends, and does not answer the next one, which it may have written."""
+
+    def __init__(self, log, appends, *, writes):
+        super().__init__(log)
+        self.left, self.writes, self.stuck = appends, writes, asyncio.Event()
+
+    async def append(self, section):
+        self.left -= 1
+        if self.left < 0:
+            if self.writes:
+                await super().append(section)
+            self.stuck.set()
+            await asyncio.Event().wait()
+        return await super().append(section)
+
+
+@pytest.mark.parametrize("appends", [0, 1])
+@pytest.mark.parametrize("writes", [True, False])
+async def test_wherever_a_process_is_killed_the_next_one_brings_all_rows(  # noqa: PLR0917
+    means, loader, sources, clock, log, monkeypatch, appends, writes
+):
+    """With what the source has by then as the latest version of each, and the cursor after it."""
+    sources.source.rows = [a_row(number) for number in range(1, 5_101)]
+    stuck = StuckLog(log, appends, writes=writes)
+    with monkeypatch.context() as patched:
+        patched.setattr(work, "release", lambda *_: False)  # Who is killed releases nothing.
+        async with going_on(replace(means, log=stuck)):
+            await until(stuck.stuck.is_set)
+    assert (saved(means.registry, loader).cursor, newest(means.registry, loader).status) == (None, RunStatus.PROCESSING)
+    sources.source = ListedSource([a_row(number, amount="2") for number in range(1, 5_101)])
+    clock.passes(seconds=runs.HELD_S + 1)
+    run = await run_once(means, loader)
+    latest = {event["record"]["id"]: event["record"]["amount"] for event in events(log)}
+    assert latest == dict.fromkeys(range(1, 5_101), 2)
+    assert (run.attempts, run.counts.rows_accepted, saved(means.registry, loader).cursor.value) == (2, 5_100, 5_100)
 
 
 async def test_two_processes_run_each_run_once(means, loader, sources, registry, clock, log):  # noqa: PLR0917

@@ -33,7 +33,7 @@ from loaders.source import Kind
 from metering.errors import RegistryUnavailableError
 from metering.registry.engine import Registry
 from metering.registry.outbox import list_messages
-from tests.loaders.dataloaders.conftest import make_connection
+from tests.loaders.dataloaders.conftest import make_account, make_connection
 
 take = partial(claim, of_connection_max=1)
 
@@ -217,6 +217,18 @@ def test_runs_over_one_connection_take_turns(write, a_loader, clock, registry, a
     assert taken[0].run.connection_id != taken[1].run.connection_id
     assert taken[2] is None
     assert write(overdue_since, clock()) == clock()
+
+
+def test_an_account_with_many_runs_does_not_keep_another_waiting(write, a_loader, clock, registry):
+    """Whose runs are fewest under way comes first."""
+    for _ in range(3):
+        write(begin_run, a_loader(refresh_interval=None), Trigger.MANUAL, clock())
+    clock.passes(seconds=1)
+    other = make_account(registry)
+    fields = {"connection_id": make_connection(registry, other), "event_type": "call", "query": "q"}
+    late = write(begin_run, write(create_dataloader, other, fields, clock()), Trigger.MANUAL, clock())
+    taken = [write(claim, "me", clock(), of_connection_max=9).run.id for _ in range(4)]
+    assert taken.index(late.id) == 1
 
 
 def test_the_last_runs_are_kept(write, a_loader, account, clock, monkeypatch):

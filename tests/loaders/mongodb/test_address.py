@@ -1,6 +1,7 @@
 """A URL says where the user's server is, and nothing that concerns ours."""
 
 import pytest
+from pymongo import MongoClient
 
 from loaders.errors import SourceDeniedError
 from loaders.sources.mongodb.address import read_address
@@ -20,9 +21,13 @@ def test_a_url_is_read():
 def test_what_sets_limits_or_is_of_writing_is_left_aside():
     """As it stands in the URLs that providers hand out."""
     asked = "retryWrites=true&w=majority&appName=x&socketTimeoutMS=0&maxPoolSize=1000&compressors=zlib&timeoutMS=0"
-    found = read_address(f"mongodb+srv://u:{SECRET}@cluster.example/shop?{asked}")
-    assert found.url == f"mongodb+srv://u:{SECRET}@cluster.example/shop?appName=x"
-    assert list(found.seeds) == []
+    found = read_address(f"mongodb://u:{SECRET}@cluster.example/shop?{asked}")
+    assert found.url == f"mongodb://u:{SECRET}@cluster.example/shop?appName=x"
+
+
+def test_hosts_that_the_name_system_knows_are_not_in_the_url():
+    """They are judged where they are dialled."""
+    assert list(read_address("mongodb+srv://cluster.example/shop").seeds) == []
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,34 @@ def test_what_concerns_our_machine_or_other_hosts_is_refused(asked, word):
     """By its name."""
     with pytest.raises(SourceDeniedError, match=word):
         read_address(f"mongodb://u:{SECRET}@a.example/shop?{asked}")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["tls=yes", "tls=true&tls=false", "tls=true&ssl=false", "readPreference=nobody", "maxStalenessSeconds=x", "tls"],
+)
+def test_an_option_that_cannot_be_read_is_refused_and_not_left_out(asked):
+    """Or a misspelt word would turn TLS off."""
+    with pytest.raises(SourceDeniedError, match="option"):
+        read_address(f"mongodb://u:{SECRET}@a.example/shop?{asked}")
+
+
+@pytest.mark.parametrize(
+    ("url", "asks_nobody"),
+    [
+        ("mongodb://a.example/shop", False),
+        ("mongodb://a.example/shop?tls=true", True),
+        ("mongodb://a.example/shop?ssl=true", True),
+        ("mongodb+srv://a.example/shop", True),
+        ("mongodb+srv://a.example/shop?tls=false", False),
+        ("mongodb://a.example/shop?tls=true&tlsInsecure=true", False),
+    ],
+)
+def test_no_host_is_asked_that_a_certificate_names(url, asks_nobody):
+    """The driver takes what comes out, without a word of warning."""
+    found = read_address(url)
+    assert ("tlsDisableOCSPEndpointCheck=true" in found.url) is asks_nobody
+    MongoClient(found.url, connect=False).close()
 
 
 @pytest.mark.parametrize(

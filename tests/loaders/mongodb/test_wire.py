@@ -142,8 +142,8 @@ def test_a_slow_query_is_ended_by_the_server_which_is_told_how_long_it_may_take(
     with Double() as server:
         server.answers["find"] = server.hold
         with pytest.raises(QueryTimeoutError):
-            drained(opened(server.url(), statement_s_max=0.3))
-        assert 0 < server.commands("find")[0]["maxTimeMS"] <= 300
+            drained(opened(server.url(), statement_s_max=1.0))
+        assert 0 < server.commands("find")[0]["maxTimeMS"] <= 1000
         eventually(lambda: server.held == 0)
 
 
@@ -152,16 +152,16 @@ def test_a_slow_aggregate_too(opened):
     with Double() as server:
         server.answers["aggregate"] = server.hold
         with pytest.raises(QueryTimeoutError):
-            drained(opened(server.url(), statement_s_max=0.3), '{"collection": "orders", "aggregate": []}')
-        assert 0 < server.commands("aggregate")[0]["maxTimeMS"] <= 300
+            drained(opened(server.url(), statement_s_max=1.0), '{"collection": "orders", "aggregate": []}')
+        assert 0 < server.commands("aggregate")[0]["maxTimeMS"] <= 1000
 
 
 def test_a_server_that_does_not_mind_its_limit_is_left(opened):
     """So no run waits for ever."""
     with Double() as server:
         server.answers["find"] = lambda command: server.hold(command | {"maxTimeMS": 3_600_000})
-        with pytest.raises(QueryTimeoutError, match=r"within 0\.3 s"):
-            drained(opened(server.url(), statement_s_max=0.3))
+        with pytest.raises(QueryTimeoutError, match="within 1 s"):
+            drained(opened(server.url(), statement_s_max=1.0))
         eventually(lambda: server.held == 0)
 
 
@@ -202,6 +202,17 @@ def test_pages_are_asked_for_by_the_page_and_say_who_asks(opened):
         for command in (*server.commands("find"), *server.commands("getMore")):
             assert command["batchSize"] == 123
             assert "meterline" in command["comment"]
+
+
+def test_what_else_a_query_says_goes_to_the_server_as_it_is(opened):
+    """In a find and in an aggregate."""
+    more = '"hint": {"a": 1}, "collation": {"locale": "fr"}, "let": {"x": 1}, "allowDiskUse": true'
+    with Double(find=first_batch([ROW]), aggregate=first_batch([ROW])) as server:
+        drained(opened(server.url()), f'{{"collection": "orders", "find": {{}}, {more}}}')
+        drained(opened(server.url()), f'{{"collection": "orders", "aggregate": [], {more}}}')
+        for command in (*server.commands("find"), *server.commands("aggregate")):
+            assert (command["hint"], command["collation"]["locale"]) == ({"a": 1}, "fr")
+            assert (command["let"], command["allowDiskUse"]) == ({"x": 1}, True)
 
 
 def replica_set(server, others=(), **told):
@@ -265,6 +276,7 @@ def test_a_host_that_a_set_names_is_judged_like_the_urls_own(opened):
     inner.close()
 
 
+@pytest.mark.slow
 def test_a_set_that_leads_nowhere_but_inside_is_denied(opened):
     """And the refusal is told in place of the driver's word, that no server was found."""
     policy = HostPolicy(private=False, allow=(ipaddress.ip_network("127.0.0.1/32"),))
@@ -272,7 +284,7 @@ def test_a_set_that_leads_nowhere_but_inside_is_denied(opened):
     with Double() as server:
         server.hello = replica_set(server) | {"hosts": [inner.name], "me": inner.name, "primary": inner.name}
         with pytest.raises(SourceDeniedError, match=r"127\.0\.0\.2"):
-            opened(server.url(asked="?replicaSet=rs0"), policy, connect_s_max=0.5).ping()
+            opened(server.url(asked="?replicaSet=rs0"), policy, connect_s_max=3).ping()
     assert not inner.was_dialled()
     inner.close()
 
@@ -300,7 +312,7 @@ def test_a_name_is_resolved_once_and_what_was_judged_is_dialled(opened, monkeypa
         inner = Listener("127.0.0.2", server.port)
         monkeypatch.setattr(socket, "getaddrinfo", rebinding)
         for _ in range(4):
-            with contextlib.suppress(SourceDeniedError):
+            with contextlib.suppress(SourceError):
                 opened(f"mongodb://db.example:{server.port}/shop", policy, connect_s_max=0.3).ping()
     assert len(answers) > 1
     assert not inner.was_dialled()
@@ -350,6 +362,7 @@ class NameServer:
                 self._socket.sendto(answer.to_wire(), sender)
 
 
+@pytest.mark.slow
 def test_a_host_of_the_name_systems_is_judged_where_it_is_dialled(opened, monkeypatch):
     """`mongodb+srv`: the records name hosts, and those stand where they like."""
     policy = HostPolicy(private=False, allow=(ipaddress.ip_network("127.0.0.1/32"),))
@@ -368,7 +381,7 @@ def test_a_host_of_the_name_systems_is_judged_where_it_is_dialled(opened, monkey
             opened(url, policy).ping()
             stands_at["db.cluster.example"] = "127.0.0.2"
             with pytest.raises(SourceDeniedError, match=r"db\.cluster\.example"):
-                opened(url, policy, connect_s_max=0.5).ping()
+                opened(url, policy, connect_s_max=3).ping()
         assert server.connections
     assert not inner.was_dialled()
     inner.close()

@@ -42,9 +42,10 @@ SERVE = (
 
 
 class MariaDb:
-    """One server, ready to be used as a context manager."""
+    """One server, with more options if there are any, ready to be used as a context manager."""
 
-    def __init__(self):
+    def __init__(self, *options):
+        self.options = options
         self.folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
         self.port = _free_port()
         self.process = None
@@ -96,7 +97,7 @@ class MariaDb:
                 [
                     *(*TIED, _program("mariadbd"), *SERVE),
                     *(f"--datadir={self.folder}/data", f"--port={self.port}", f"--socket={self.folder}/socket"),
-                    f"--pid-file={self.folder}/pid",
+                    *(f"--pid-file={self.folder}/pid", *self.options),
                 ],
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -22,7 +22,7 @@ def peer_python():
         fcntl.flock(lock, fcntl.LOCK_EX)  # Several test processes begin at once.
         if not (folder / "whole").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _run("it could not be made", sys.executable, "-m", "venv", folder)
+            _run("no environment could be made", sys.executable, "-m", "venv", folder)
             pip = (folder / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check")
             _run("is the package index reachable?", *pip, "--require-hashes", "--only-binary=:all:", "-r", LOCK)
             (folder / "whole").touch()
@@ -33,4 +33,4 @@ def _run(remedy, *command):
     done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S_MAX, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise PeerMissingError(f"the stand-ins for warehouses have no Python of their own, {remedy} {said[-1:]}")
+        raise PeerMissingError(f"what the stand-ins for warehouses run on is missing: {remedy}: {''.join(said[-1:])}")

@@ -23,6 +23,7 @@ import fakesnow.server as fake
 import jwt
 import pyarrow as pa
 import pyarrow.compute as pc
+import sqlglot
 import uvicorn
 from fakesnow.converter import from_binding
 from starlette.applications import Starlette
@@ -164,6 +165,10 @@ class Server:
         statement.ended.set()
 
     async def _answer(self, statement, request, body, limit_s):
+        count = len(sqlglot.parse(body["sqlText"], read="snowflake", error_level=sqlglot.ErrorLevel.IGNORE))
+        if count > 1:  # As MULTI_STATEMENT_COUNT is 1 unless a session says otherwise, and none here does.
+            words = f"Actual statement count {count} did not match the desired statement count 1."
+            return _failure(statement, "000008", words)
         found = WAIT.search(body["sqlText"])
         if found:
             with contextlib.suppress(TimeoutError):
