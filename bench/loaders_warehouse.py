@@ -88,10 +88,16 @@ def told(whole, source, arrow, rows):
 
 
 def into_log(address, query):
-    """Have a run worked on, to the durable log; gives rows a second."""
-    with tempfile.TemporaryDirectory() as folder:
-        speed, _ = asyncio.run(end_to_end(address, Path(folder), query, SIZE))
-        return speed
+    """Have a run worked on, to the durable log; gives rows a second of the best of some tries."""
+    source = open_source(address, HostPolicy(), SourceLimits())
+    source.ping()  # Drivers are imported when they are first needed.
+    source.close()
+    speeds = []
+    for _ in range(TIMES):
+        with tempfile.TemporaryDirectory() as folder:
+            speed, _ = asyncio.run(end_to_end(address, Path(folder), query, SIZE))
+            speeds.append(speed)
+    return max(speeds)
 
 
 @contextlib.contextmanager

@@ -92,12 +92,12 @@ class EventMaker:
 
     def _all_good(self, layout: Layout, page: Page, parts: Sequence[Sequence[str]], body: bytes, before: int) -> Made:
         wrong = self._meet(parts[2], parts[0])
-        names = _names(layout, page, parts[0])
         if not wrong:
-            return Made(page.rows, page.rows, body, (), names)
-        others = set(wrong)
+            return Made(page.rows, page.rows, body, (), _names(layout, page, parts[0]))
+        kept = sorted({*range(page.rows)} - {*wrong})
+        names = _names(layout, page, parts[0], kept)
         rows = list(zip(*parts, strict=True))
-        texts = [self._format % row for index, row in enumerate(rows) if index not in others]
+        texts = [self._format % rows[index] for index in kept]
         faults = [_of_two(before, index, parts[2][index]) for index in wrong]
         return Made(page.rows, len(texts), _array(texts), faults, names)
 
@@ -122,7 +122,7 @@ class EventMaker:
         for place in wrong:
             faults[kept[place]] = _of_two(before, kept[place], ids[place])
         chosen = [texts[place] for which, place in enumerate(good) if which not in wrong]
-        names = _names(layout, page, parts[0], kept)
+        names = _names(layout, page, parts[0], [index for which, index in enumerate(kept) if which not in wrong])
         told = [faults[index] for index in sorted(faults)]
         return Made(page.rows, len(chosen), _array(chosen), told, names)
 

@@ -7,7 +7,7 @@ each on top of those before it, sums up to the line exactly, and no event pays f
 import hashlib
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -37,8 +37,8 @@ _DIGEST_CHARACTERS = 16
 class TouchedLine:
     """A line that an event is in: of which product and period, by the prices of which group it is charged.
 
-    `subscription` is None for what the catalog offers to everybody. `earlier` is the window up to the end of each
-    period before it, where only the difference is billed.
+    `subscription` is None for what the catalog offers to everybody. Where `by_difference`, only what the window comes
+    to beyond `earlier` is billed, never below 0: that is the window up to the end of each period before it.
     """
 
     subscription: Subscription | None
@@ -48,6 +48,7 @@ class TouchedLine:
     window: Window
     group: int
     earlier: Sequence[Window] = ()
+    by_difference: bool = False
 
     @property
     def needs_values(self) -> bool:
@@ -80,11 +81,11 @@ def touched_lines(event: CountedEvent, agreed: Agreed) -> list[TouchedLine]:
             metered = _metered(event, subscription, product)
             if aggregator is not None and group is not None and metered is not None:
                 window, earlier = Window(*metered.so_far[:2]), [Window(*span[:2]) for span in metered.earlier]
-                if metered.so_far.stored_by_us is not None:
-                    earlier = []  # Those are told apart by when events were stored, and hold this one's timestamp too.
-                found.append(
-                    TouchedLine(subscription, subscription.currency, product, aggregator, window, group, earlier)
-                )
+                line = TouchedLine(subscription, subscription.currency, product, aggregator, window, group)
+                # Others are told apart by when events were stored, and hold this one's timestamp too.
+                if product.metering.bill_usage_difference and metered.so_far.stored_by_us is None:
+                    line = replace(line, earlier=earlier, by_difference=True)
+                found.append(line)
     return found
 
 
@@ -153,11 +154,11 @@ def _amount(line: TouchedLine, counted: Counted, billed: int | None) -> Decimal:
 
 
 def _billed(line: TouchedLine, earlier: Sequence[Others]) -> int | None:
-    """Give the most that earlier periods came to, as the invoice takes it off; None where it takes nothing off."""
-    if not line.earlier:
+    """Give the most that earlier periods came to, as the invoice takes it off; None where all is billed."""
+    if not line.by_difference:
         return None
     counted = [_counted(line, one.usages, _values(line, one.usages, one.values)) for one in earlier]
-    return max(0, *(settle(*charged(line.product, one, _WHOLE)).signed_amount for one in counted))
+    return max([0, *(settle(*charged(line.product, one, _WHOLE)).signed_amount for one in counted)])
 
 
 def _value(event: CountedEvent, aggregator: StoredAggregator) -> Decimal:

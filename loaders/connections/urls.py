@@ -27,7 +27,8 @@ _URL = re.compile(
     r"(?P<hosts>[^@/?]*)(?P<path>/[^@?]*)?(?:\?(?P<query>[^@?]*))?"
 )
 _NAME = re.compile(r"(?!-)[\w-]{1,63}(?:\.[\w-]{1,63})*\.?")
-_RETARGETING = frozenset({"host", "hostaddr", "port", "user", "dbname", "service", "servicefile", "passfile"})
+_ELSEWHERE = frozenset({"host", "hostaddr", "port", "user", "password", "dbname", "service", "servicefile", "passfile"})
+"""What would say once more, or otherwise, what stands before the `?`."""
 
 
 class UrlError(ValueError):
@@ -91,9 +92,9 @@ def parse_url(provider: Provider, text: str) -> DatabaseUrl:
 
 
 def _parameters(query: str) -> Sequence[tuple[str, str]]:
-    pairs = [one.partition("=") for one in query.split("&") if one]
-    if any(not separator for _, separator, _ in pairs):
-        raise UrlError("has a parameter without a value: write ?name=value&name=value")
+    pairs = [one.partition("=") for one in query.split("&")] if query else []
+    if any(not name or not separator or "=" in value for name, separator, value in pairs):
+        raise UrlError("has a parameter that is not one name=value: write ?name=value&name=value, = in a value as %3D")
     return [(name, value) for name, _, value in pairs]
 
 
@@ -101,6 +102,8 @@ def _check_encoding(url: DatabaseUrl) -> None:
     for part in (url.user, url.password, url.path, *(text for pair in url.parameters for text in pair)):
         if part and re.search(r"%(?![0-9A-Fa-f]{2})", part):
             raise UrlError(f"has a % that no two hexadecimal digits follow: {_ENCODE}")
+        if part and re.search(r"[\[\]]", part):
+            raise UrlError("holds a [ or ] beside the host: write [ as %5B, ] as %5D")
         if part and re.search(r"[\x00-\x1f\x7f\ufffd]", unquote(part)):
             raise UrlError("holds an encoded control character or bytes that are no UTF-8")
     if url.user == "" or (url.user is None and url.password is not None):
@@ -143,6 +146,8 @@ def _check_parameters(provider: Provider, url: DatabaseUrl) -> None:
     names = [unquote(name) for name, _ in url.parameters]
     if len(set(names)) != len(names) and provider is not Provider.MONGODB:  # It has lists of `readPreferenceTags`.
         raise UrlError("has a parameter twice: send each once")
-    odd = sorted(_RETARGETING.intersection(names)) if provider is not Provider.MONGODB else []
+    odd = sorted(_ELSEWHERE.intersection(names)) if provider is not Provider.MONGODB else []
     if odd:
-        raise UrlError(f"must not have the parameter {odd[0]}: write user, host, port and database before the ?")
+        raise UrlError(
+            f"must not have the parameter {odd[0]}: write user, password, host, port and database before the ?"
+        )

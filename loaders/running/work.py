@@ -10,6 +10,7 @@ and nothing is appended when less than `APPEND_S_MAX` of that is left: whoever s
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -46,6 +47,8 @@ RECORD_EVERY_S = 1.0
 HOLD_EVERY_S = 3.0
 """So soon a run learns that somebody wants it to end."""
 NAMED_MAX = 100_000
+NAMED_AT_ONCE = 2_000
+"""For more at once the registry would read the ids of all customers."""
 PAUSE_S_MIN = 0.1
 PAUSE_S_MAX = 5.0
 
@@ -72,8 +75,8 @@ class Means:
 class RunWork:
     """One run that was taken."""
 
-    def __init__(self, means: Means, claimed: Claim, worker: str) -> None:
-        """`claimed` was taken by `worker` a moment ago."""
+    def __init__(self, means: Means, claimed: Claim, worker: str, asked_at: float) -> None:
+        """`claimed` was taken by `worker`, which asked for it at `asked_at`, by `elapsed_s`."""
         self._means = means
         self._claimed = claimed
         self._worker = worker
@@ -81,8 +84,7 @@ class RunWork:
         self._recorded = Counts()
         self._address: Address | None = None
         self._named: set[str] = set()
-        self._loop = asyncio.get_running_loop()
-        self._held_until = self._loop.time() + HELD_S - RECORD_EVERY_S
+        self._held_until = asked_at + HELD_S
 
     async def work(self) -> RunStatus | None:
         """Work until the run has ended; gives how, None when it is not ours any more.
@@ -175,19 +177,19 @@ class RunWork:
 
     async def _name(self, names: Mapping[str, str]) -> None:
         """See to it that customers are there by name before their events are: names are taken on creation only."""
-        new = {customer: name for customer, name in names.items() if customer not in self._named}
-        if not new:
-            return
+        new = [customer for customer in names if customer not in self._named]
         means, world = self._means, self._claimed.run.world
-        change = partial(ensure_customers, names=new)
-        await _until_available(lambda: means.registry.write(change, world, list(new), means.clock()))
+        change = partial(ensure_customers, names=names)
+        for start in range(0, len(new), NAMED_AT_ONCE):
+            some = new[start : start + NAMED_AT_ONCE]
+            await _until_available(partial(means.registry.write, change, world, some, means.clock()))
         if len(self._named) > NAMED_MAX:
             self._named.clear()
         self._named.update(new)
 
     async def _append(self, section: Section) -> None:
         async def append() -> None:
-            if self._loop.time() > self._held_until - APPEND_S_MAX:
+            if elapsed_s() > self._held_until - APPEND_S_MAX:
                 raise RunLostError("it could not be held for long, so nothing more is appended")
             async with asyncio.timeout(APPEND_S_MAX):
                 await self._means.log.append(section)
@@ -201,19 +203,19 @@ class RunWork:
             RunLostError: it is not ours any more.
             RunCancelledError: it shall end.
         """
-        held_at = self._loop.time()
+        held_at = elapsed_s()
         while True:
             await asyncio.sleep(RECORD_EVERY_S)
-            if self._counts is self._recorded and self._loop.time() < held_at + HOLD_EVERY_S:
+            if self._counts is self._recorded and elapsed_s() < held_at + HOLD_EVERY_S:
                 continue
-            held_at = self._loop.time()
+            held_at = elapsed_s()
             try:
                 await self._hold()
             except UnavailableError as error:
                 _log.warning("a run cannot be held now", run_id=self._claimed.run.id, reason=str(error))
 
     async def _hold(self) -> None:
-        asked_at, counts = self._loop.time(), self._counts
+        asked_at, counts = elapsed_s(), self._counts
         rejects_too = counts.rejected is not self._recorded.rejected
         means, run_id = self._means, self._claimed.run.id
         change = partial(hold, rejects_too=rejects_too)
@@ -257,6 +259,11 @@ class RunWork:
 
     def _public(self, message: str) -> str:
         return message if self._address is None else hide_secrets(message, self._address)
+
+
+def elapsed_s() -> float:
+    """Give a clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 async def _until_available(ask: Callable[[], Awaitable[T]]) -> T:

@@ -42,7 +42,7 @@ def pages_of(
 ) -> Iterator[Page]:
     """Give a batch as pages of at most so many rows and, approximately, bytes; an empty batch as one empty page.
 
-    `json_columns`: positions of columns of text that hold JSON.
+    `json_columns`: positions of columns that hold JSON where they are text; where Arrow nests them, they are read so.
     """
     # Names come once in a batch and with every value in a page; text takes two quotes more.
     a_row = batch.nbytes / max(batch.num_rows, 1) + 12 * batch.num_columns
@@ -51,7 +51,7 @@ def pages_of(
         part = batch.slice(first, rows)
         cells = [
             json_cells(column.to_pylist(), limits.value_bytes_max)
-            if position in json_columns
+            if position in json_columns and pa.types.is_string(column.type)
             else cells_of(column, limits.value_bytes_max)
             for position, column in enumerate(part.columns)
         ]

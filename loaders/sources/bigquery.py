@@ -187,7 +187,7 @@ class BigQuerySource:
 
     def _may_write(self) -> bool:
         """Ask what the account may do; where nobody answers that, nothing is said of it."""
-        url = f"{self._login.rights}/v1/projects/{quote(self._login.project)}:testIamPermissions"
+        url = f"{self._login.rights}/v1/projects/{quote(self._login.project, safe='')}:testIamPermissions"
         asked = {"permissions": list(_WRITING)}
         timeouts = (self._limits.connect_s_max, self._limits.connect_s_max)
         try:
@@ -275,7 +275,7 @@ class BigQuerySource:
             asked["location"] = job.location
         if token:
             asked["pageToken"] = token
-        path = f"/bigquery/v2/projects/{quote(job.project)}/queries/{quote(job.job_id)}"
+        path = f"/bigquery/v2/projects/{quote(job.project, safe='')}/queries/{quote(job.job_id, safe='')}"
 
         def fetch() -> bytes:
             self._go_on()

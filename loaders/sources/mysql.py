@@ -165,6 +165,9 @@ class MySqlSource:
                     yield page.taken()
                     given = True
                 page.add(part)
+                if page.rows == page_rows_max:
+                    yield page.taken()
+                    given = True
         if page.rows or not given:
             yield page.taken()
 
@@ -211,7 +214,7 @@ class MySqlSource:
             )
             try:
                 connection.connect(_socket(address, url.port, limits))
-            except (pymysql.Error, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - PyMySQL takes apart unguarded what is no MySQL's greeting.
                 last = error
                 if isinstance(error, pymysql.Error) and error.args and error.args[0] in _DENIED:
                     break
@@ -236,6 +239,10 @@ class MySqlSource:
             return SourceDeniedError(f"MySQL does not let us in: {self._words(error)}")
         if "certificate" in str(error) or "SSL" in str(error):
             return SourceDeniedError(f"MySQL's TLS is not as it was asked for: {self._words(error)}")
+        if not isinstance(error, pymysql.Error | OSError):
+            return SourceUnavailableError(
+                "MySQL was not reached: what answers there is no MySQL, look at host and port"
+            )
         return SourceUnavailableError(f"MySQL was not reached: {self._words(error)}")
 
     def _translated(self, error: pymysql.Error) -> SourceError:

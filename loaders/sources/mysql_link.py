@@ -8,6 +8,7 @@ import contextlib
 import select
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -86,7 +87,10 @@ class Link:
             raise QueryCancelledError("the query was cancelled")
         connection._execute_command(COMMAND.COM_QUERY, text)  # noqa: SLF001
         self._reading = True
-        connection._read_query_result(unbuffered=True)  # noqa: SLF001
+        try:
+            connection._read_query_result(unbuffered=True)  # noqa: SLF001
+        except _ODD as error:
+            raise SourceUnavailableError(f"MySQL sent what is no answer: {type(error).__name__}") from None
         result = connection._result  # noqa: SLF001
         if not result.unbuffered_active:
             self._reading = False
@@ -209,6 +213,8 @@ class _Incoming:
         """There is nothing to let go of."""
 
 
+_ODD = (struct.error, LookupError, AttributeError, ValueError, TypeError, RuntimeError, AssertionError)
+"""What PyMySQL raises where an answer is not what it should be."""
 _OTHER_QUOTES = frozenset(
     {
         "ANSI_QUOTES",

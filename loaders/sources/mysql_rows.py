@@ -49,7 +49,10 @@ class RowCutter:
             if data[at] >= _END and (data[at] == _ERROR or size < _END_BYTES_MAX):
                 self.last = data[at:stop]
                 return rows
-            rows.append(self._row(data, at, stop))
+            try:
+                rows.append(self._row(data, at, stop))
+            except (IndexError, KeyError):
+                raise SourceUnavailableError("MySQL sent what is no row: the connection is broken") from None
             at = stop
         self._kept, self._number = data[at:], number
         return rows

@@ -156,18 +156,21 @@ class PostgresSource:
     def _fetched(
         self, link: Link, columns: Sequence[Column], converts: Sequence[Convert], page_rows_max: int
     ) -> Iterator[Page]:
-        """Fetch until a fetch brings less than was asked for. There is always one page."""
-        fetch_rows = max(FETCH_ROWS_MAX // page_rows_max, 1) * page_rows_max
+        """Fetch until a fetch brings less than was asked for. There is always one page, and the first comes early."""
         page, page_bytes_max = Building(columns, converts), self._limits.page_bytes_max
-        given, fetched = False, fetch_rows
-        while fetched == fetch_rows:
+        given, asked, fetched = False, page_rows_max, page_rows_max
+        while fetched == asked:
+            asked = max(FETCH_ROWS_MAX // page_rows_max, 1) * page_rows_max if given else page_rows_max
             fetched = 0
-            for rows in link.fetch("meterline", fetch_rows, min(page.chunk_rows(page_bytes_max), page_rows_max)):
+            for rows in link.fetch("meterline", asked, min(page.chunk_rows(page_bytes_max), page_rows_max)):
                 fetched += len(rows)
-                if page.rows and (page.rows + len(rows) > page_rows_max or page.bytes >= self._limits.page_bytes_max):
+                if not page.fits(len(rows), page_rows_max, page_bytes_max):
                     yield page.taken()
                     given = True
                 page.add(rows)
+                if page.rows == page_rows_max:
+                    yield page.taken()
+                    given = True
         if page.rows or not given:
             yield page.taken()
 

@@ -42,7 +42,7 @@ from loaders.sources.snowflake_login import PRIVILEGED_ROLES, Login, read_login
 from loaders.sql.query import Dialect, read_only
 
 _LOOK_S_MIN, _LOOK_S_MAX = 0.02, 2.0
-_TIMEOUTS, _CANCELLED = {630, 684, 613}, 604
+_TIMED_OUT, _CANCELLED = 630, 604
 _NO_RIGHT = {3001}
 _SESSION_GONE = {390_104, 390_110, 390_111, 390_112, 390_113, 390_114, 390_115, 390_195}
 """A session or its token that ran out: another login helps."""
@@ -149,15 +149,13 @@ class SnowflakeSource:
     def _connected(self) -> Any:
         if self._connection is None:
             self._cut_off()
-            self._gate = Gate(self._policy, self._limits)
-            options = self._login.options(self._gate, self._limits)
+            gate = self._gate = Gate(self._policy, self._limits)
             try:
-                self._connection = connector.connect(**options)
+                self._connection = connector.connect(**self._login.options(gate, self._limits))
             except Error as error:
-                if self._gate.refused is None and _NO_ACCOUNT.search(error.raw_msg):
-                    raise SourceDeniedError(
-                        f"no account {self._login.account} is known there: {error.raw_msg}"
-                    ) from None
+                if gate.refused is None and _NO_ACCOUNT.search(error.raw_msg):
+                    account = self._login.account
+                    raise SourceDeniedError(f"no account {account} is known there: {error.raw_msg}") from None
                 raise
         return self._connection
 
@@ -231,7 +229,8 @@ class SnowflakeSource:
             raise
 
     def _translate(self, error: Exception) -> SourceError:
-        refused = self._gate.refused if self._gate is not None else None
+        gate = self._gate
+        refused = gate.refused if gate is not None else None
         if self._cancelled.is_set():
             return QueryCancelledError("the query was cancelled")
         if refused is not None:
@@ -239,7 +238,7 @@ class SnowflakeSource:
         if not isinstance(error, Error):
             return SourceUnavailableError(f"Snowflake sent what cannot be read: {error}")
         code, words = error.errno, _LINE.sub(_before_it_was_wrapped, error.raw_msg)
-        if code in _TIMEOUTS:
+        if code == _TIMED_OUT:
             return QueryTimeoutError(words)
         if code == _CANCELLED:
             return QueryCancelledError(f"the query was cancelled at Snowflake: {words}")

@@ -21,7 +21,8 @@ from loaders.limits import SourceLimits
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}(\.[A-Za-z0-9][A-Za-z0-9_-]{0,60}){0,3}")
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 _NAMES = ("warehouse", "database", "schema", "role")
-_KNOWN = {*_NAMES, "account", "user", "password", "private_key", "private_key_passphrase", "host", "port", "protocol"}
+_SECRETS = ("password", "private_key", "private_key_passphrase")
+_KNOWN = {*_NAMES, *_SECRETS, "account", "user", "host", "port", "protocol"}
 PRIVILEGED_ROLES = frozenset({"ACCOUNTADMIN", "SECURITYADMIN", "SYSADMIN", "USERADMIN", "ORGADMIN", "GLOBALORGADMIN"})
 
 
@@ -148,6 +149,8 @@ def _text(credentials: Mapping[str, Any], name: str, *, required: bool = False) 
         if required:
             raise SourceDeniedError(f"credentials.{name} is missing")
         return ""
-    if not isinstance(value, str) or (name != "private_key" and (len(value) > 255 or not value.isprintable())):
+    if not isinstance(value, str):
+        raise SourceDeniedError(f"credentials.{name} has to be text")
+    if name not in _SECRETS and (len(value) > 255 or not value.isprintable()):
         raise SourceDeniedError(f"credentials.{name} has to be text of at most 255 characters, without control ones")
     return value

@@ -8,6 +8,7 @@ no difference in how strings are read counts either. What one of the two does no
 This is the first of three walls: a session that only reads comes after it, and the user's own rights.
 """
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from loaders.sql.lexemes import Kind, Lexeme, lexemes, refusal
 __all__ = ["QUERY_CHARACTERS_MAX", "CheckedQuery", "Dialect", "read_only"]
 
 QUERY_CHARACTERS_MAX = 50_000
+
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # It would log users' queries that it does not understand.
 
 _NAMED = (Kind.WORD, Kind.NAME)
 _WRITING = (
@@ -124,7 +127,7 @@ def _judge(query: str, pieces: list[Lexeme], place: int, piece: Lexeme, dialect:
         _judge_mark(query, piece, following, dialect)
     if piece.kind is Kind.WORD:
         _judge_word(query, piece, following, dialect)
-    if piece.kind in _NAMED:
+    if piece.kind in _NAMED and following[0] != ".":
         _judge_name(query, piece, _chain(pieces, place), following, dialect)
 
 
@@ -140,7 +143,7 @@ def _judge_mark(query: str, piece: Lexeme, following: list[str], dialect: Dialec
 def _judge_name(query: str, piece: Lexeme, chain: list[str], following: list[str], dialect: Dialect) -> None:
     name = ".".join(chain)
     if following[0] != "(":
-        if following[0] != "." and refused_name(chain, dialect):
+        if refused_name(chain, dialect):
             raise refusal(query, piece.start, f"{name} is not allowed in a query that only reads")
         return
     if not piece.text.isascii():

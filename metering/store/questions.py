@@ -27,17 +27,20 @@ QUESTIONS_MAX = 500
 
 _ANSWERS = """
 SELECT
-    arrayJoin(arrayMap(
-        window -> window.1,
-        arrayFilter(
-            window -> {begun} AND toUnixTimestamp64Micro(timestamp) < window.3,
-            arrayZip({numbers}[{customer}], {starts}[{customer}], {ends}[{customer}])))) AS question,
+    {question} AS question,
     {group} AS group_index,
     {figures},
     {once}
 {counted}
 GROUP BY question, group_index
 """
+
+# The numbers of all questions that a row is asked about in.
+_QUESTIONS = """arrayJoin(arrayMap(
+        window -> window.1,
+        arrayFilter(
+            window -> {begun} AND toUnixTimestamp64Micro(timestamp) < window.3,
+            arrayZip({numbers}[{customer}], {starts}[{customer}], {ends}[{customer}]))))"""
 
 
 class Question(NamedTuple):
@@ -81,41 +84,26 @@ def figures_of(store: Store, counting: Counting, questions: Sequence[Question]) 
 
 def _answer(store: Store, counting: Counting, questions: Sequence[Question]) -> list[list[Usage]]:
     aggregator, groups = counting.aggregator, counting.groups
-    windows: dict[str, list[tuple[int, int, int]]] = {}
-    for number, question in enumerate(questions):
-        for customer_id in set(question.customer_ids):
-            windows.setdefault(customer_id, []).append((number, question.start_us, question.end_us))
     expressions = Expressions()
-    ids = expressions.bind("Array(String)", list(windows))
-    order = expressions.bind("Array(UInt32)", list(range(1, len(windows) + 1)))
-    numbers, starts, ends = (
-        expressions.bind(f"Array(Array({kind}))", [[window[part] for window in own] for own in windows.values()])
-        for part, kind in ((0, "UInt32"), (1, "Int64"), (2, "Int64"))
-    )
     earlier = aggregator.operation in READS_EARLIER
-    since = f"{expressions.bind('Array(Int64)', [question.start_us for question in questions])}[question + 1]"
+    if len(questions) == 1:  # Every row that is read is of it, and planning the whole matching takes longer than it.
+        question, since = "toUInt32(0)", expressions.bind("Int64", questions[0].start_us)
+    else:
+        question = _matching(questions, expressions, earlier=earlier)
+        since = f"{expressions.bind('Array(Int64)', [each.start_us for each in questions])}[question + 1]"
     selection = Selection(
         counting.world,
         counting.cutoff,
         [aggregator.entity],
-        list(windows),
-        start_us=None if earlier else min(question.start_us for question in questions),
-        end_us=max(question.end_us for question in questions),
+        sorted({one for each in questions for one in each.customer_ids}),
+        start_us=None if earlier else min(each.start_us for each in questions),
+        end_us=max(each.end_us for each in questions),
         but_record_id=counting.but_record_id,
     )
     matched = matched_by(aggregator, expressions, one_type=True)
     figures = figure_columns(aggregator, matched, expressions, Told(since, counting.known))
-    group = first_group(groups, expressions)
     statement = partial(
-        _ANSWERS.format,
-        once=ONCE,
-        begun="1" if earlier else "window.2 <= toUnixTimestamp64Micro(timestamp)",
-        customer=f"transform(customer_id, {ids}, {order}, toUInt32(0))",
-        numbers=numbers,
-        starts=starts,
-        ends=ends,
-        group=group,
-        figures=figures,
+        _ANSWERS.format, once=ONCE, question=question, group=first_group(groups, expressions), figures=figures
     )
 
     def over(current: str) -> str:
@@ -127,3 +115,24 @@ def _answer(store: Store, counting: Counting, questions: Sequence[Question]) -> 
             window = Window(questions[number].start_us, questions[number].end_us)
             answers[number][group_index] = figure(aggregator.operation, columns, window)
     return answers
+
+
+def _matching(questions: Sequence[Question], expressions: Expressions, *, earlier: bool) -> str:
+    """Give the expression of the questions' numbers, of which a row may have several."""
+    windows: dict[str, list[tuple[int, int, int]]] = {}
+    for number, question in enumerate(questions):
+        for customer_id in set(question.customer_ids):
+            windows.setdefault(customer_id, []).append((number, question.start_us, question.end_us))
+    ids = expressions.bind("Array(String)", list(windows))
+    order = expressions.bind("Array(UInt32)", list(range(1, len(windows) + 1)))
+    numbers, starts, ends = (
+        expressions.bind(f"Array(Array({kind}))", [[window[part] for window in own] for own in windows.values()])
+        for part, kind in ((0, "UInt32"), (1, "Int64"), (2, "Int64"))
+    )
+    return _QUESTIONS.format(
+        begun="1" if earlier else "window.2 <= toUnixTimestamp64Micro(timestamp)",
+        customer=f"transform(customer_id, {ids}, {order}, toUInt32(0))",
+        numbers=numbers,
+        starts=starts,
+        ends=ends,
+    )

@@ -142,6 +142,13 @@ def test_a_page_has_no_more_rows_and_bytes_than_it_may():
     assert sum(page.rows for page in by_bytes) == 1000
 
 
+def test_json_is_read_from_text_and_from_what_arrow_nests():
+    batch = pa.record_batch({"text": pa.array(["[1]"]), "nested": pa.array([[1]])})
+    columns = [Column("text", "ARRAY"), Column("nested", "ARRAY")]
+    (page,) = pages_of(batch, columns, SourceLimits(), page_rows_max=10, json_columns={0, 1})
+    assert page.cells == [["[1]"], ["[1]"]]
+
+
 def test_an_empty_batch_is_an_empty_page_with_its_columns():
     batch = pa.record_batch({"id": pa.array([], pa.int64())})
     (page,) = pages_of(batch, [Column("id", "INT64")], SourceLimits(), page_rows_max=10)

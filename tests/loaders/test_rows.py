@@ -111,6 +111,15 @@ def test_an_id_under_two_customers_is_a_fault_of_the_later_row(tmp_path):
     assert (first.events, later.events) == (3, 2)
 
 
+def test_a_rejected_row_names_nobody(tmp_path):
+    """No customer is made for a row that is not loaded, whichever way it was found faulty."""
+    columns = (*COLUMNS, Column("customerName", "text", Kind.TEXT))
+    rows = [(*a_row(1, "a"), '"A"'), (*a_row(1, "b"), '"B"')]
+    for more in ([], [(*a_row(2, "c", "1e99"), '"C"')]):
+        with MetIds(tmp_path) as met:
+            assert made_of([*rows, *more], columns, met).names == {"a": "A"}
+
+
 def test_a_rejected_row_gives_its_id_to_nobody(tmp_path):
     """The next customer's row of it is good."""
     with MetIds(tmp_path) as met:

@@ -12,7 +12,7 @@ import pymongo
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient, ReadPreference
+from pymongo import ReadPreference
 from pymongo.command_cursor import CommandCursor
 from pymongo.cursor import Cursor
 from pymongo.database import Database
@@ -21,7 +21,6 @@ from pymongo.errors import (
     InvalidName,
     NetworkTimeout,
     OperationFailure,
-    PyMongoError,
     ServerSelectionTimeoutError,
 )
 
@@ -29,8 +28,6 @@ from loaders.errors import (
     QueryCancelledError,
     QueryError,
     QueryTimeoutError,
-    SourceDeniedError,
-    SourceUnavailableError,
 )
 from loaders.hosts import HostPolicy
 from loaders.limits import SourceLimits
@@ -38,9 +35,9 @@ from loaders.provider import Address
 from loaders.source import REQUIRED_COLUMNS, Column, Kind, Page, Parameter
 from loaders.sources.mongodb.address import MongoAddress, read_address
 from loaders.sources.mongodb.ahead import Ahead
-from loaders.sources.mongodb.connecting import Gate, pool_of
 from loaders.sources.mongodb.documents import Documents
 from loaders.sources.mongodb.errors import translated
+from loaders.sources.mongodb.link import Link
 from loaders.sources.mongodb.query import Query, parse
 from loaders.sources.mongodb.rights import warnings_of
 from loaders.sources.mongodb.shape import named_fields
@@ -72,7 +69,7 @@ class MongoSource:
         self._policy = policy
         self._limits = limits
         self._lock = threading.Lock()
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._running = False
         self._cancelled = False
         self._cursor: RawCursor | None = None
@@ -203,7 +200,7 @@ class MongoSource:
         if rows:
             yield rows
 
-    def _database(self, link: "_Link") -> Database[Any]:
+    def _database(self, link: Link) -> Database[Any]:
         """Give the database, to be read where it loads the user's application least.
 
         Behind a router of shards nobody tells how far the secondaries lag, so there the primaries are read.
@@ -219,7 +216,7 @@ class MongoSource:
         return preferred
 
     @contextlib.contextmanager
-    def _said(self) -> Iterator["_Link"]:
+    def _said(self) -> Iterator[Link]:
         """Give the link; what the driver raises becomes what our callers know."""
         link = self._linked()
         try:
@@ -231,54 +228,13 @@ class MongoSource:
                 raise link.gate.denied from None
             raise translated(error) from None
 
-    def _linked(self) -> "_Link":
+    def _linked(self) -> Link:
         with self._lock:
             if self._link is None:
-                self._link = _Link(self._address, self._policy, self._limits)
+                self._link = Link(self._address, self._policy, self._limits)
             link = self._link
         link.judge()
         return link
-
-
-class _Link:
-    """A client, not connected yet, and the gate of its connections."""
-
-    def __init__(self, address: MongoAddress, policy: HostPolicy, limits: SourceLimits) -> None:
-        self._address = address
-        self.gate = Gate(policy)
-        connect_ms = int(limits.connect_s_max * 1000)
-        options: dict[str, Any] = {
-            "_pool_class": pool_of(self.gate),
-            "connect": False,
-            "connectTimeoutMS": connect_ms,
-            "serverSelectionTimeoutMS": connect_ms,
-            "waitQueueTimeoutMS": connect_ms,
-            "socketTimeoutMS": int(limits.idle_s_max * 1000),
-            "maxPoolSize": 4,
-            "serverMonitoringMode": "poll",
-            # A query that was cut must not run again on its own: the runner decides.
-            "retryReads": False,
-        }
-        try:
-            self.client: MongoClient[Any] = MongoClient(address.url, **options)
-        except (PyMongoError, TypeError, ValueError) as error:
-            raise SourceDeniedError(f"the URL cannot be used: {error}") from None
-
-    def judge(self) -> None:
-        """Refuse at once what the policy refuses; whether a host is there is seen when it is dialled.
-
-        Raises:
-            SourceDeniedError: it refuses one of the hosts that the URL names.
-        """
-        for host, port in self._address.seeds:
-            with contextlib.suppress(SourceUnavailableError):
-                self.gate.policy.pinned(host, port)
-
-    def close(self) -> None:
-        """Cut what is under way and end the client."""
-        self.gate.close()
-        with contextlib.suppress(Exception):
-            self.client.close()
 
 
 def _hello(database: Database[Any]) -> Mapping[str, Any]:

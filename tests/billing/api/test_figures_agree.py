@@ -17,7 +17,8 @@ from tests.billing.api.conftest import NOW, OPEN
 from tests.billing.api.test_simulations import begun, ended, running
 from tests.metering.api.conftest import Usage
 
-pytestmark = pytest.mark.slow
+# What is counted and rated does not depend on which database the registry is.
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("registry", ["sqlite"], indirect=True)]
 YEAR = {"period": "years", "count": 1}
 YEARLY = {"metering_interval_type": "custom", "metering_interval": YEAR, "bill_usage_difference": True}
 EVER = {"metering_interval_type": "subscription_duration", "bill_usage_difference": True}
@@ -70,11 +71,7 @@ SOLD = [
     ({"operation": "average", "property": "n"}, EACH, EVER),
     ({"operation": "unique", "property": "card"}, MATRIX, {}),
     ({"operation": "weighted_sum", "property": "n"}, MATRIX, {}),
-    ({"operation": "weighted_sum", "property": "n", "allow_negative_values": True}, IN_FULL, {"min_amount": 30}),
-    ({"operation": "unique", "property": "n"}, GRADUATED, FOR_GOOD),
     ({"operation": "weighted_sum", "formula_sql": "n / 3"}, GRADUATED, FOR_GOOD),
-    ({"operation": "weighted_sum", "property": "n"}, EACH, YEARLY),
-    ({"operation": "min", "formula_sql": "n * n"}, EACH, {"max_amount": 12}),
 ]
 UPFRONT = (20, 21)
 """Places in `SOLD`: billed when the period starts, settled in the next."""
@@ -287,8 +284,8 @@ async def test_events_that_come_in_one_after_the_other_cost_what_the_invoice_say
     """What it was told to cost when it came in is what its line is opened into, of every figure and model."""
     products, (customer, *_) = await a_world(shop, 1, events=0)
     rng, told = random.Random(7), {}
-    for number in range(14):
-        moment, record = START + timedelta(days=3 * number, hours=rng.randrange(60)), an_event(rng)[1]
+    for number in range(11):
+        moment, record = START + timedelta(days=4 * number, hours=rng.randrange(60)), an_event(rng)[1]
         sent = {"customer_id": customer["id"], "timestamp_us": microseconds(moment), "record_id": f"e{number:02}"}
         (version,) = await shop.usage.add(shop.api.world, {**sent, "properties": msgspec.json.encode(record)})
         at = CountedEvent(

@@ -120,7 +120,7 @@ async def test_all_rows_come_into_the_log_and_then_the_cursor(means, loader, sou
     assert [event["record"]["id"] for event in events(log)] == [*range(1, 12_001)]
     after = saved(means.registry, loader)
     assert (after.cursor.value, after.last_run_at) == (12_000, NOON)
-    assert sources.source.closed
+    await until(lambda: sources.source.closed)
 
 
 async def test_the_next_run_reads_on_and_one_from_the_start_reads_all(means, loader, sources, clock):
@@ -273,7 +273,7 @@ async def test_a_run_in_its_midst_is_cancelled_at_its_source(means, loader, sour
         if how == "pause":
             assert "paused" in (await until(lambda: ended(registry, loader))).message
     assert sources.source.cancelled.is_set()
-    assert sources.source.closed
+    await until(lambda: sources.source.closed)
     if how == "stop":
         assert newest(registry, loader).status is RunStatus.PENDING
         sources.source = ListedSource([a_row(1)])
@@ -286,6 +286,18 @@ async def test_who_stalls_appends_nothing_more(means, loader, sources, log, monk
     async with going_on(means):
         await until(lambda: sources.source.closed)
     assert (events(log), newest(means.registry, loader).ended_at) == ([], None)
+
+
+async def test_who_stalls_between_taking_a_run_and_working_on_it_appends_nothing(  # noqa: PLR0917
+    means, loader, sources, registry, clock, log
+):
+    """The time that it was held for began when it was asked for."""
+    with registry.writing() as connection:
+        begin_due(connection, clock())
+        taken = claim(connection, "me", clock(), of_connection_max=1)
+    asked_at = work.elapsed_s() - runs.HELD_S
+    assert await work.RunWork(means, taken, "me", asked_at).work() is None
+    assert (events(log), sources.source.closed, newest(registry, loader).ended_at) == ([], True, None)
 
 
 async def test_a_run_whose_process_is_gone_is_taken_up_from_its_beginning(means, loader, registry, clock, log):

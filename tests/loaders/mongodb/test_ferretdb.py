@@ -7,14 +7,12 @@ from loaders.hosts import HostPolicy
 from loaders.limits import SourceLimits
 from loaders.opening import open_source
 from loaders.provider import Address, Provider
-from tests.peers.mongo.ferretdb import DATABASE, FerretDb, go
+from tests.peers.mongo.ferretdb import DATABASE, FerretDb, is_to_be_had
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1500),
-    pytest.mark.skipif(
-        go() is None, reason="FerretDB is built by Go, which is not installed and which no set-up asks for"
-    ),
+    pytest.mark.skipif(not is_to_be_had(), reason="FerretDB is built by Go (1.24 or newer), which no set-up installs"),
 ]
 ROWS = 5000
 PLAIN = '{"collection": "orders", "aggregate": [{"$match": {"n": {"$gte": 0}}}, {"$project": {"_id": 0, "id": 1}}]}'

@@ -233,6 +233,7 @@ def test_what_does_more_than_read_is_refused(query):
         ('{"collection": "a", "aggregate": [], "limit": 5}', r"\$limit"),
         ('{"find": {}}', "'collection' is missing"),
         ("[" * 50_000, "nested too deeply|no JSON"),
+        ('{"collection": "a", "find": ' + '{"b": ' * 900 + "1" + "}" * 901, "nested too deeply"),
         (" " * 100_001, "characters"),
     ],
 )

@@ -1,12 +1,13 @@
 """FerretDB on this machine: users with passwords, results in batches, data on disk that outlives kill -9.
 
-It is built from its published module by Go once, and kept. Where Go is not installed it is not to be had: what it shows
-beyond the other peer is then not shown.
+It is built from its published module by Go once, and kept. Where Go is not installed, or too old, it is not to be had:
+what it shows beyond the other peer is then not shown.
 """
 
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,13 +21,24 @@ from tests.peers.mongo.server import TIED, free_port, wait_until
 
 VERSION = "v1.24.2"
 MODULE = f"github.com/FerretDB/FerretDB@{VERSION}"
+GO_MIN = (1, 24)
 BUILD_S_MAX = 1200
 DATABASE, USER, PASSWORD = "shop", "reader", "r1ght-passw0rd"
 
 
-def go():
-    """Give the path of Go; None where it is not installed."""
-    return shutil.which("go")
+def is_to_be_had():
+    """Tell whether Go is installed, and new enough for FerretDB."""
+    if shutil.which("go") is None:
+        return False
+    told = subprocess.run(
+        ["go", "env", "GOVERSION"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "GOTOOLCHAIN": "local"},
+    )
+    version = re.match(r"go(\d+)\.(\d+)", told.stdout)
+    return version is not None and (int(version[1]), int(version[2])) >= GO_MIN
 
 
 class FerretDb:
