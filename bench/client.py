@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 import urllib3
-from gateway import BATCH_EVENTS, HEADERS, serving, worker_process
 
+from bench.gateway import BATCH_EVENTS, HEADERS, serving, worker_process
 from ingest.client import Client, Event
 from ingest.log.process import run as run_log
 

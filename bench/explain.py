@@ -2,9 +2,11 @@
 
     python bench/explain.py         1 million events of one customer's month
     SIZE=5000000 python bench/explain.py
+    OPERATION=unique PROPERTY=id python bench/explain.py
 
-The line is in three tiers of a sum. A page of 100 is read at the begin, in the middle and at the end, with the invoice
-that it stands on; then all events are written as CSV and as Parquet, part by part, as they would be sent.
+The line is in three tiers of a sum or another figure. A page of 100 is read at the begin, in the middle and at the end,
+with the invoice that it stands on; then all events are written as CSV and as Parquet, part by part, as they would be
+sent.
 """
 
 import asyncio
@@ -25,6 +27,7 @@ from billing.exports.csv_file import CsvFile
 from billing.exports.parquet_file import ParquetFile
 from billing.invoices.open import list_open_invoices
 from billing.invoices.registry import Wanted
+from metering.api.asof import AsOf
 from metering.http.paging import Page
 from metering.registry.engine import Registry
 from metering.registry.migrate import migrate as migrate_registry
@@ -32,6 +35,8 @@ from metering.store.client import Store
 from metering.world import Mode, World
 
 EVENTS = int(os.environ.get("SIZE", "1000000"))
+OPERATION, PROPERTY = os.environ.get("OPERATION", "sum"), os.environ.get("PROPERTY", "amount")
+AT = AsOf(rating.CUTOFF)
 SPAN_US = 19 * 86_400_000_000
 
 
@@ -43,9 +48,9 @@ def peak_mib():
 async def explained(registry, store, world):
     """Open the one invoice there is."""
     (invoice,), _ = await list_open_invoices(
-        registry, store, world, wanted=Wanted(), page=Page(1, 0), cutoff=rating.CUTOFF, now=rating.NOW
+        registry, store, world, wanted=Wanted(), page=Page(1, 0), as_of=AT, now=rating.NOW
     )
-    return await explain_invoice(registry, store, world, invoice_id=invoice.id, cutoff=rating.CUTOFF, now=rating.NOW)
+    return await explain_invoice(registry, store, world, invoice_id=invoice.id, as_of=AT, now=rating.NOW)
 
 
 async def measure(registry, store, world, folder):
@@ -85,8 +90,8 @@ def main():
         rating.fill(store, 1, EVENTS, SPAN_US)
         migrate_registry(registry)
         with registry.writing() as connection:
-            rating.sell(connection, world, 1)
-        print(f"{EVENTS:,} events behind one line:")
+            rating.sell(connection, world, 1, OPERATION, PROPERTY)
+        print(f"{EVENTS:,} events behind one line, {OPERATION} of {PROPERTY}:")
         asyncio.run(measure(registry, store, world, folder))
     finally:
         store.close()

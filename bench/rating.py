@@ -30,6 +30,7 @@ from billing.subscriptions.agreement import agree
 from billing.subscriptions.model import SubscriptionProduct
 from billing.subscriptions.reading import read_subscription
 from billing.subscriptions.registry import create_subscription
+from metering.api.asof import AsOf
 from metering.http.paging import Page
 from metering.position import Cutoff, Position
 from metering.registry.accounts import create_account
@@ -127,11 +128,11 @@ def whole_lines():
     return len(invoice_lines(billed, "EUR", Fraction(1)))
 
 
-def sell(connection, world, subscribed):
-    """Make so many subscriptions, each of a customer of its own."""
+def sell(connection, world, subscribed, operation="sum", prop="amount"):
+    """Make so many subscriptions to a figure, each of a customer of its own."""
     account = create_account(connection, "bench", NOW)
     connection.exec_driver_sql(f"UPDATE accounts SET id = '{world.account_id}' WHERE id = '{account.id}'")
-    fields = {"name": "n", "entity": "call", "operation": "sum", "property": "amount"}
+    fields = {"name": "n", "entity": "call", "operation": operation, "property": prop}
     aggregator = create_aggregator(connection, world, fields, NOW)
     sent = {
         "name": "Calls",
@@ -195,7 +196,7 @@ async def invoices(registry, store, world):
     began = time.perf_counter()
     for skip in range(0, min(SIZE, 1_000), PAGE):
         found, total = await list_open_invoices(
-            registry, store, world, wanted=Wanted(), page=Page(PAGE, skip), cutoff=CUTOFF, now=NOW
+            registry, store, world, wanted=Wanted(), page=Page(PAGE, skip), as_of=AsOf(CUTOFF), now=NOW
         )
         assert (len(found), total) == (min(PAGE, SIZE), SIZE)
     taken = time.perf_counter() - began
@@ -203,7 +204,7 @@ async def invoices(registry, store, world):
     print(f"  a page of {PAGE}: {taken / pages * 1000:.0f} ms", flush=True)
     began, cpu = time.perf_counter(), time.process_time()
     found, _ = await list_open_invoices(
-        registry, store, world, wanted=Wanted(), page=Page(SIZE, 0), cutoff=CUTOFF, now=NOW
+        registry, store, world, wanted=Wanted(), page=Page(SIZE, 0), as_of=AsOf(CUTOFF), now=NOW
     )
     whole, cpu = time.perf_counter() - began, time.process_time() - cpu
     amount = sum(one.amount_excluding_tax for one in found)

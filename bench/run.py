@@ -20,12 +20,16 @@ BENCHES = (
     "consumer.py",
     "end_to_end.py",
     "kafka.py",
+    "loaders_sql.py",
     "read.py",
     "read_while_ingesting.py",
     "prices.py",
     "rating.py",
     "simulate.py",
     "explain.py",
+    "loaders_mongo.py",
+    "loaders_warehouse.py",
+    "loaders.py",
 )
 
 
@@ -60,7 +64,7 @@ def main():
     for name in wanted:
         print(f"\n## {name}", flush=True)
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run([sys.executable, ROOT / "bench" / name], cwd=ROOT, env=environment, check=False)
+        done = subprocess.run([sys.executable, "-P", ROOT / "bench" / name], cwd=ROOT, env=environment, check=False)
         if done.returncode:
             failed.append(name)
     if failed:

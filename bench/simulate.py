@@ -26,7 +26,6 @@ from metering.registry.engine import Registry
 from metering.registry.migrate import migrate as migrate_registry
 from metering.store.client import Store
 from metering.store.migrations import migrate
-from metering.timestamps import microseconds
 from metering.world import Mode, World
 
 EVENTS = int(os.environ.get("SIZE", "5000000"))
@@ -62,7 +61,7 @@ def main():
         asked = Asked(product.id, "EUR", START_US, START_US + SPAN_US, "UTC", None, drafts)
         began, cpu = time.perf_counter(), time.process_time()
         with registry.reading() as connection:
-            parties = read_parties(connection, world, asked, microseconds(rating.NOW))
+            parties = read_parties(connection, world, asked, rating.NOW)
         assert parties is not None
         read_s = time.perf_counter() - began
         work = Work(store, world, rating.CUTOFF, asked, parties)

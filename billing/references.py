@@ -11,6 +11,7 @@ from billing.catalog.credits import credit_aggregators
 from billing.catalog.model import ProductType
 from billing.catalog.price_books import find_price_book
 from billing.tables import (
+    credit_accounts,
     of,
     price_configurations,
     products,
@@ -34,7 +35,9 @@ class BillingReferences:
         )
         found = list(connection.execute(query.limit(2)).scalars())
         if not found:
-            return None
+            own = credit_accounts.c.customer_id == customer.id
+            holds = connection.execute(sa.select(credit_accounts.c.id).where(own).limit(1)).scalar()
+            return None if holds is None else "credits"
         return f"subscription {found[0]}" if len(found) == 1 else "subscriptions"
 
     def has_price_book(self, connection: sa.Connection, world: World, price_book_id: str, /) -> bool:

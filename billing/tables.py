@@ -121,8 +121,9 @@ subscriptions = sa.Table(
 )
 
 # `price_groups` are the rows that were chosen or agreed when the subscription was made: [{metering_filter, prices}].
-# `metering`: null is the payment interval, billed in full. `seat_aggregator_id` counts connected seats by `seat_terms`;
-# `aggregator_id` is null then, for what is billed is the count.
+# `metering`: null is the payment interval, billed in full; `payment_schedule`: null is the usual of the product's kind.
+# `seat_aggregator_id` counts connected seats by `seat_terms`; `aggregator_id` is null then, for what is billed is the
+# count.
 subscription_products = sa.Table(
     "subscription_products",
     metadata,
@@ -139,8 +140,10 @@ subscription_products = sa.Table(
     sa.Column("min_committed_count", ExactJson),
     sa.Column("price_groups", ExactJson, nullable=False),
     sa.Column("metering", ExactJson),
+    sa.Column("payment_schedule", sa.String(16)),
     sa.Column("seat_aggregator_id", sa.String(64), index=True),
     sa.Column("seat_terms", ExactJson),
+    sa.Column("credit_terms", ExactJson),
 )
 
 # From which configurations of the catalog a product's prices were taken, in the order of its groups.
@@ -177,6 +180,78 @@ subscription_changes = sa.Table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("cutoff", sa.Text),
     sa.Column("reason", sa.String(32)),
+)
+
+# `terms` are a fixed amount and its currency, or a percentage, and for how long; `product_ids` null is all.
+coupons = sa.Table(
+    "coupons",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("terms", ExactJson, nullable=False),
+    sa.Column("product_ids", ExactJson),
+    sa.Column("redemption_limit", sa.Integer),
+    sa.Column("expiration_date", Instant),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Index("ix_coupons_world_created", "account_id", "mode", "created_at", "id"),
+)
+
+# A coupon that a subscription got, as it was then; `removed_from` on it is there no more, as was asked at `removed_at`.
+subscription_coupons = sa.Table(
+    "subscription_coupons",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("subscription_id", sa.String(64), sa.ForeignKey("subscriptions.id"), nullable=False, index=True),
+    sa.Column("coupon_id", sa.String(64), sa.ForeignKey("coupons.id"), nullable=False, index=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("terms", ExactJson, nullable=False),
+    sa.Column("product_ids", ExactJson),
+    sa.Column("effective_at", Instant, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("removal_id", sa.String(64)),
+    sa.Column("removed_from", Instant),
+    sa.Column("removed_at", Instant),
+)
+
+# The credits that a customer has of a product; null in the name and the threshold is what the product says.
+credit_accounts = sa.Table(
+    "credit_accounts",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("customer_id", sa.String(64), sa.ForeignKey("customers.id"), nullable=False),
+    sa.Column("product_id", sa.String(64), sa.ForeignKey("products.id"), nullable=False, index=True),
+    sa.Column("name", sa.String(255)),
+    sa.Column("low_count_threshold", ExactJson),
+    sa.Column("opened_at", Instant, nullable=False),
+    sa.Column("told_since", Instant, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+    sa.Index("ix_credit_accounts_owner", "customer_id", "product_id", unique=True),
+)
+
+# What was topped up or bought, and what clients retained; usage and grants follow from events and subscriptions. What
+# was bought for an `amount` is in the invoices of a subscription.
+credit_transactions = sa.Table(
+    "credit_transactions",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *world_columns(),
+    sa.Column("account_key", sa.String(64), sa.ForeignKey("credit_accounts.id"), nullable=False),
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("credits", ExactJson, nullable=False),
+    sa.Column("expires_at", Instant),
+    sa.Column("event_id", sa.String(255)),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("amount", sa.BigInteger),
+    sa.Column("currency", sa.String(3)),
+    sa.Column("subscription_id", sa.String(64), index=True),
+    sa.Column("product_id", sa.String(64)),
+    sa.Index("ix_credit_transactions_account_key", "account_key", "created_at"),
 )
 
 # What was last read of connected seats: `count` up to `cutoff`, null before the first time. At `next_refresh_at` they

@@ -1,7 +1,6 @@
 """The registry and billing, as the protocols of ingest ask for them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import sqlalchemy as sa
@@ -9,6 +8,7 @@ import sqlalchemy as sa
 from billing.marginal.model import CountedEvent, MarginalPrice
 from billing.marginal.prices import marginal_prices
 from billing.subscriptions.registry import find_subscription
+from deploy.clock import now
 from ingest.errors import LogMismatchError
 from ingest.prices.pricer import EventPrice, PricedEvent, PriceGroup
 from metering.position import Cutoff
@@ -20,11 +20,6 @@ from metering.world import World
 
 NO_TAX = Decimal(0)
 """Open invoices show no tax, so neither do prices of events."""
-
-
-def now() -> datetime:
-    """Give the present moment: the one clock of the running product."""
-    return datetime.now(UTC)
 
 
 class RegistryLanes:
@@ -73,7 +68,14 @@ class BillingPricer:
         Raises:
             QueryLimitError: there is too much to count for one answer.
         """
-        counted = CountedEvent(event.customer_id, event.event_type, event.record_id, event.timestamp_us, event.record)
+        counted = CountedEvent(
+            event.customer_id,
+            event.event_type,
+            event.record_id,
+            event.timestamp_us,
+            event.record,
+            event.position,
+        )
         return [_event_price(one) for one in await marginal_prices(self._registry, self._store, world, counted, cutoff)]
 
     async def customer_of(self, world: World, subscription_id: str) -> str | None:

@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from deploy.adapters import RegistryLanes, now
+from deploy.adapters import RegistryLanes
 from deploy.beside import going_on
+from deploy.clock import now
 from deploy.core_part import DRAIN_S_MAX, background, build_core, make_core
 from deploy.health import PATHS
 from deploy.log_choice import open_reader, open_writer

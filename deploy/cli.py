@@ -34,6 +34,9 @@ app.add_typer(letters_app, name="dead-letters")
 customers_app = typer.Typer(no_args_is_help=True, help="Customers: whose usage it is.")
 app.add_typer(customers_app, name="customers")
 
+secrets_app = typer.Typer(no_args_is_help=True, help="The keys that passwords of connections are kept with.")
+app.add_typer(secrets_app, name="secrets")
+
 log_app = typer.Typer(no_args_is_help=True, help="The log: where events are durable before they are counted.")
 app.add_typer(log_app, name="log")
 generations_app = typer.Typer(no_args_is_help=True, help="Generations of a log in Kafka: each has its partitions.")
@@ -125,6 +128,12 @@ def consumer() -> None:
 def api() -> None:
     """Run one API in the foreground: answers gateways from the store and the registry, pages too."""
     _role("api")
+
+
+@app.command()
+def loaders() -> None:
+    """Run dataloaders in the foreground: what is due is read from its source into the log."""
+    _role("loaders")
 
 
 def _role(name: str) -> NoReturn:
@@ -326,6 +335,27 @@ def customers_erase(
     if key is None:
         fail("an API key with the scope admin is needed: set METERLINE_API_KEY or give --key")
     sys.exit(run_erase(customer, url or settings.url, key, out, err))
+
+
+@secrets_app.command("new-key")
+def secrets_new_key() -> None:
+    """Print a fresh key as METERLINE_SECRETS_KEY takes it; it is kept nowhere."""
+    from loaders.secrets.keys import new_key
+
+    out.print(new_key().text, markup=False)
+
+
+@secrets_app.command("rotate")
+def secrets_rotate(
+    *,
+    new_key: Annotated[bool, typer.Option("--new-key", help="Put a fresh key into the file of keys first.")] = False,
+    drop_old: Annotated[bool, typer.Option("--drop-old", help="Take keys that nothing needs out of the file.")] = False,
+) -> None:
+    """Wrap every password with the newest key; may be stopped and run again. Ends with 2 when some were left."""
+    from deploy.secret_keys import run_rotate
+
+    with _registry() as registry:
+        sys.exit(run_rotate(read_settings(), registry, out, new_key=new_key, drop_old=drop_old))
 
 
 @generations_app.command("list")

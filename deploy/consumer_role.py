@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, suppress
 
 from aiohttp import web
 
-from deploy.adapters import RegistryCustomers, RegistryLanes, now
+from deploy.adapters import RegistryCustomers, RegistryLanes
+from deploy.clock import now
 from deploy.log_choice import consumer_group, open_reader
 from deploy.metrics import UP, consumer_samples, metrics_response, up_sample
 from deploy.roles import Role

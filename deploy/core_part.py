@@ -15,12 +15,14 @@ from aiohttp import web
 import billing.api
 import metering.api
 from billing.corrections import MovedLines
+from billing.credits.watcher import CreditWatcher
 from billing.references import BillingReferences
 from billing.seats.refresher import SeatRefresher
 from billing.simulations.runner import SimulationRunner
-from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes, now
+from deploy.adapters import BillingPricer, RegistryCustomers, RegistryLanes
 from deploy.backup.command import export_route
 from deploy.beside import Work, going_on
+from deploy.clock import now
 from deploy.key_use import flush_use
 from deploy.log_choice import keeper_of, open_before, open_reader, open_writer
 from deploy.metrics import Measured, Scrapers, metrics_route
@@ -28,6 +30,7 @@ from deploy.pages.invoices import open_invoices_of
 from deploy.pages.routes import add_pages
 from deploy.pages.services import PageServices
 from deploy.parts import PartConfig
+from deploy.sources import make_keeper, make_previews
 from deploy.status import status_route
 from deploy.store_choice import open_store
 from deploy.tracing import batch_tracing, tracer_of
@@ -52,6 +55,10 @@ from ingest.log.server import bind_private
 from ingest.log.spool.state import SpoolState
 from ingest.prices.api import gateway_route, price_routes
 from ingest.prices.pricing import EventPricing
+from loaders.connections.api import connection_routes
+from loaders.connections.keeping import ConnectionKeeper
+from loaders.dataloaders.api import DataloaderServices, dataloader_routes
+from loaders.dataloaders.preview import Previews
 from metering.api import Services
 from metering.http.app import Around, build_app
 from metering.http.docs import with_docs
@@ -87,6 +94,8 @@ class Core:
     imports: Imports
     replayer: Replayer
     simulator: SimulationRunner
+    connections: ConnectionKeeper
+    previews: Previews
     limiter: Limiter | None = None
     standstill: Standstill = field(default_factory=Standstill)
     rollups: RollupKeeper | None = None
@@ -189,6 +198,7 @@ def background(core: Core) -> dict[str, Work]:
         "use of keys": partial(flush_use, core.authenticator),
         "thresholds": checker.run,
         "seats": seats.run,
+        "credits": CreditWatcher(core.registry, core.store, core.versions.applied, now).run,
         "simulations": core.simulator.run,
     }
     return works if core.rollups is None else {**works, "rollups": core.rollups.run}
@@ -226,6 +236,7 @@ def make_core(
     `standstill`: of the consumer in this process, if there is one. `alone`: no other process works off what takes long.
     """
     rollups = RollupKeeper(store, versions.applied) if config.rollups else None
+    connections = make_keeper(registry, Path(config.data_dir))
     return Core(
         registry=registry,
         store=store,
@@ -237,6 +248,8 @@ def make_core(
         imports=imports,
         replayer=Replayer(StoreDeadLetters(store), writer, now),
         simulator=SimulationRunner(registry, store, now, alone=alone),
+        connections=connections,
+        previews=make_previews(connections),
         limiter=config.limiter(),
         standstill=standstill or Standstill(),
         rollups=rollups,
@@ -271,12 +284,14 @@ def core_routes(core: Core, *more: Route) -> Sequence[Route]:
         core.registry, core.store, cutoffs, core.progress, BillingPricer(core.registry, core.store), now
     )
     events = [*event_routes(), *price_routes(pricing), *import_routes(core.imports), lag_route(core.progress, now)]
-    public = [*metering.api.routes(services), *events, *billing.api.routes(money), *more]
+    loading = DataloaderServices(core.registry, core.previews, now)
+    pulled = [*connection_routes(core.connections), *dataloader_routes(loading)]
+    public = [*metering.api.routes(services), *events, *pulled, *billing.api.routes(money), *more]
     internal = [
         *internal_routes(core.progress),
         gateway_route(pricing),
         *dead_letter_routes(core.replayer),
-        status_route(core.store, core.progress),
+        status_route(core.store, core.progress, core.registry),
         export_route(core.store, core.progress),
     ]
     return [*with_docs(public, VERSION), *internal]
@@ -300,6 +315,14 @@ def build_core(core: Core, *more: Route) -> web.Application:
         lag=core.progress.lag,
         clock=now,
         simulations=core.simulator,
+        connections=core.connections,
+        dataloaders=DataloaderServices(core.registry, core.previews, now),
     )
     add_pages(app, pages)
+    app.on_cleanup.append(partial(_close_threads, core))
     return app
+
+
+async def _close_threads(core: Core, _app: web.Application) -> None:
+    core.connections.pinger.close()
+    core.previews.close()

@@ -5,7 +5,8 @@ import socket
 from functools import partial
 from pathlib import Path
 
-from deploy.adapters import RegistryCustomers, now
+from deploy.adapters import RegistryCustomers
+from deploy.clock import now
 from deploy.key_use import flush_use
 from deploy.log_choice import open_writer
 from deploy.parts import PartConfig

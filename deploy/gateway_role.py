@@ -15,7 +15,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from deploy.adapters import RegistryCustomers, now
+from deploy.adapters import RegistryCustomers
+from deploy.clock import now
 from deploy.health import PATHS, Check
 from deploy.key_use import flush_use
 from deploy.log_choice import open_log, open_writer

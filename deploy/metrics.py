@@ -23,6 +23,7 @@ from ingest.errors import IngestError, LogUnavailableError
 from ingest.gateway.meter import CELLS, DURATIONS, GATEWAY_METRICS
 from ingest.log.clock import now_us
 from ingest.log.spool.state import SpoolState
+from loaders.running.meter import LOADER_CELLS, LOADER_METRICS
 from metering.errors import MeteringError, StoreUnavailableError
 from metering.http.problem import forbidden
 from metering.http.route import Call, Route
@@ -112,9 +113,18 @@ UP = Metric(
 )
 API_METRICS = (UP, LAG_EVENTS, LAG_AGE, APPLIED, ROWS, PARTS)
 SPOOL_METRICS = (SPOOL_EVENTS, SPOOL_BYTES, SPOOL_AGE)
-METRICS = (*GATEWAY_METRICS, *CONSUMER_METRICS, *API_METRICS, LOG_BYTES, DISK_BYTES, *SPOOL_METRICS, RESTARTS)
+METRICS = (
+    *GATEWAY_METRICS,
+    *CONSUMER_METRICS,
+    *API_METRICS,
+    LOG_BYTES,
+    DISK_BYTES,
+    *SPOOL_METRICS,
+    *LOADER_METRICS,
+    RESTARTS,
+)
 
-KINDS = ("log", "spool", "core", "gateway")
+KINDS = ("log", "spool", "core", "gateway", "loaders")
 RESTART_CELLS = tuple(RESTARTS.sample(kind) for kind in KINDS)
 
 ANSWER_S_MAX = 5.0
@@ -169,7 +179,8 @@ def metrics_route(core: Measured, run_dir: Path, places: Mapping[str, Path], scr
 
     async def metrics(call: Call) -> web.Response:
         scrapers.check(call.request, call.request.headers.get("X-Forwarded-For"))
-        samples = {**gateway_samples(run_dir), **consumer_samples(run_dir), **_restarts(run_dir)}
+        samples = {**gateway_samples(run_dir), **consumer_samples(run_dir), **loader_samples(run_dir)}
+        samples |= _restarts(run_dir)
         used = await asyncio.to_thread(disk_use, places)
         samples[LOG_BYTES.sample()] = str(used["log"])
         samples |= {DISK_BYTES.sample(part): str(used[part]) for part in used}
@@ -200,6 +211,12 @@ def consumer_samples(run_dir: Path) -> dict[str, str]:
     """Give what consumers count in this folder."""
     counts = read_tallies(run_dir, CONSUMER_CELLS)
     return {cell: str(counts[cell]) for cell in CONSUMER_CELLS}
+
+
+def loader_samples(run_dir: Path) -> dict[str, str]:
+    """Give what processes that run dataloaders count in this folder."""
+    counts = read_tallies(run_dir, LOADER_CELLS)
+    return {cell: str(counts[cell]) for cell in LOADER_CELLS}
 
 
 async def applied_samples(core: Measured) -> dict[str, str]:

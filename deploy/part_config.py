@@ -27,4 +27,5 @@ def part_config(settings: Settings, run_dir: Path, kind: str, *, name: str = "")
         accept_poison=settings.accept_poison,
         traces=settings.traces,
         rollups=settings.rollups,
+        loaders=settings.loaders,
     )

@@ -18,6 +18,7 @@ import structlog
 import uvloop
 
 from deploy.disk_use import places_of
+from deploy.loader_settings import LoaderSettings
 from deploy.output import lose_what_cannot_be_written
 from deploy.trace_settings import TraceSettings
 from ingest.errors import LogCorruptError, LogDeniedError, LogMismatchError, LogTooNewError, LogUnavailableError
@@ -56,6 +57,7 @@ class PartConfig(msgspec.Struct, frozen=True, kw_only=True):
     accept_poison: bool = False
     traces: TraceSettings | None = None
     rollups: bool = True
+    loaders: LoaderSettings | None = None
     listener: int = -1
     lifeline: int = -1
 
@@ -175,6 +177,10 @@ def _serve_of(kind: str) -> Serve:
         from deploy.core_part import serve_core
 
         return serve_core
+    if kind == "loaders":
+        from deploy.loaders_part import serve_loaders
+
+        return serve_loaders
     assert kind == "gateway", kind
     from deploy.gateway_part import serve_gateway
 

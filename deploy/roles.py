@@ -1,4 +1,4 @@
-r"""The parts of the product apart: `meterline gateway`, `meterline consumer`, `meterline api`, any number of each.
+r"""The parts of the product apart: `meterline gateway`, `consumer`, `api` and `loaders`, any number of each.
 
         clients                              Prometheus asks each process
            |
@@ -28,17 +28,18 @@ import sqlalchemy as sa
 import structlog
 from aiohttp import web
 
-from deploy.adapters import now
+from deploy.clock import now
 from deploy.first_key import bootstrap_key
 from deploy.health import PATHS, Health
 from deploy.log_choice import kafka_answers
 from deploy.metrics import Scrapers
 from deploy.part_config import part_config
 from deploy.parts import run
-from deploy.settings import SettingError, Settings
+from deploy.settings import KEY_VARIABLES, SettingError, Settings
 from deploy.store_choice import open_store
 from deploy.supervisor import listen
 from ingest.errors import IngestError, LogUnavailableError
+from loaders.secrets.key_file import NAME as KEY_FILE
 from metering.errors import UnavailableError
 from metering.http.app import SECURITY_HEADERS, error_response
 from metering.http.problem import ApiError
@@ -47,8 +48,8 @@ from metering.registry.keys import check_secret
 from metering.registry.migrate import migrate
 from metering.store.client import Store
 
-ROLES = ("gateway", "consumer", "api")
-PORTS = {"gateway": 8080, "api": 8081, "consumer": 8082}
+ROLES = ("gateway", "consumer", "api", "loaders")
+PORTS = {"gateway": 8080, "api": 8081, "consumer": 8082, "loaders": 8083}
 """Where each listens when METERLINE_PORT does not say."""
 WAIT_S_MIN = 0.2
 WAIT_S_MAX = 5.0
@@ -78,17 +79,22 @@ def check_settings(role: str, settings: Settings) -> None:
         raise SettingError(f"METERLINE_SPOOL_DIR is for gateways: a {role} keeps no spool, so unset it")
     if "METERLINE_REGISTRY_URL" not in settings.given:
         raise SettingError(f"METERLINE_REGISTRY_URL is missing: a {role} shares the registry with the other parts")
-    if role != "gateway" and not settings.store_url.startswith(("http://", "https://")):
+    if role in {"consumer", "api"} and not settings.store_url.startswith(("http://", "https://")):
         raise SettingError(
             f"METERLINE_STORE_URL is missing or no server: a {role} needs http://user:password@host:8123/database, "
             "or https"
         )
     if role == "gateway" and not settings.api_urls:
         raise SettingError("METERLINE_API_URL is missing: a gateway needs to know where APIs are, http://host:8081")
-    if role != "consumer" and not settings.internal_secret:
+    if role in {"gateway", "api"} and not settings.internal_secret:
         raise SettingError(
             f"METERLINE_INTERNAL_SECRET is missing: gateways and APIs know each other by it, and so does this {role}; "
             "make one with `openssl rand -hex 32`"
+        )
+    if role == "loaders" and not (settings.given & KEY_VARIABLES or (settings.data_dir / KEY_FILE).exists()):
+        raise SettingError(
+            "METERLINE_SECRETS_KEY is missing: loaders open passwords with the key that APIs have, id:base64; "
+            "make one with `meterline secrets new-key`"
         )
     if settings.bootstrap_api_key is not None:
         try:
@@ -247,6 +253,10 @@ def _serve_of(name: str) -> Serve:
         from deploy.consumer_role import serve_consumer
 
         return serve_consumer
+    if name == "loaders":
+        from deploy.loaders_role import serve_loaders_apart
+
+        return serve_loaders_apart
     assert name == "api", name
     from deploy.api_role import serve_api
 

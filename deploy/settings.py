@@ -34,9 +34,20 @@
 | `METERLINE_INTERNAL_SECRET` | gateways and APIs: what an API lets gateways in by, 32 characters or more | none |
 | `METERLINE_ROLLUPS` | `0`: read all usage from the events, keep nothing per quarter of an hour | `1` |
 | `METERLINE_IMPORTS_DIR` | APIs: where uploaded files wait; APIs may share it | `imports` in the data folder |
+| `METERLINE_LOADERS` | `0`: `meterline up` runs no dataloaders | `1` |
+| `METERLINE_LOADERS_AT_ONCE` | runs of dataloaders at once, of each process | `2` |
+| `METERLINE_LOADERS_OF_CONNECTION` | runs at once over one connection, of all processes | `1` |
+| `METERLINE_LOADERS_STATEMENT_S` | seconds that the query of a run may take | `3600` |
+| `METERLINE_LOADERS_ROWS_MAX` | rows that one run may read: 13 bytes of memory each | `50000000` |
+| `METERLINE_LOADERS_DIR` | where a run puts what must not fill the memory | `loaders` in the data folder |
+| `METERLINE_SECRETS_KEY` | keys that passwords of connections are kept with: `id:base64`, the newest first | the file |
+| `METERLINE_SECRETS_KEY_FILE` | a file of such keys, one a line | `secrets.key` in the data folder |
+| `METERLINE_SOURCES_PRIVATE` | `0`: connections reach the public internet alone, not this network | `1` |
+| `METERLINE_SOURCES_ALLOW` | networks and names that they reach all the same: `10.0.0.0/8,.example.com` | none |
+| `METERLINE_SOURCES_DENY` | networks and names that they do not reach, unless those are allowed | none |
 
-`meterline up` is all of it on one machine; `meterline gateway`, `consumer` and `api` are its parts apart. What a part
-needs is checked when it starts: `deploy/roles.py`.
+`meterline up` is all of it on one machine; `meterline gateway`, `consumer`, `api` and `loaders` are its parts apart.
+What a part needs is checked when it starts: `deploy/roles.py`.
 """
 
 import os
@@ -45,11 +56,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.loader_settings import LoaderSettings
 from deploy.trace_settings import SAMPLER_DEFAULT, SAMPLERS, TraceSettings
 from ingest.log.archive.keeper import Keep
 from ingest.log.kafka.address import KafkaAddress
 from ingest.log.kafka.security import MECHANISMS, KafkaSecurity
 from ingest.log.local.writer import SEGMENT_BYTES
+from loaders.hosts import HostPolicy, IpNetwork, parse_listed
+from loaders.secrets.errors import KeysError
+from loaders.secrets.key_file import NAME as KEY_FILE
+from loaders.secrets.keys import GivenKeys, KeyFile, Keyring, NoKeys, parse_keys
 from metering.http.rate_limits import RateLimits
 from metering.registry.address import parse_address
 
@@ -63,6 +79,11 @@ SEGMENT_MIB_MAX = 4096
 SPOOL_BYTES_DEFAULT = 1 << 30
 SPOOL_BYTES_MIN = 1 << 20
 SPOOL_BYTES_MAX = 1 << 50
+LISTED_MAX = 1_000
+KEY_VARIABLES = frozenset({"METERLINE_SECRETS_KEY", "METERLINE_SECRETS_KEY_FILE"})
+LOADERS_MAX = 64
+STATEMENT_S_MAX = 86_400
+LOADED_ROWS_MAX = 1_000_000_000
 
 _API_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _SECRET = re.compile(r"[A-Za-z0-9_-]+")
@@ -104,6 +125,7 @@ class Settings:
     """The variables that are set, whatever they say."""
     traces: TraceSettings | None = None
     rollups: bool = True
+    loaders: LoaderSettings = field(default_factory=LoaderSettings)
 
     @property
     def url(self) -> str:
@@ -126,6 +148,8 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if environment is None else environment
     data_dir = Path(env.get("METERLINE_DATA_DIR") or "data").expanduser().resolve()
     log_url = _log_url(env, data_dir)
+    read_keyring(data_dir, env)  # Each process that needs these two reads them again.
+    read_source_policy(env)
     store_url = env.get("METERLINE_STORE_URL") or f"chdb://{data_dir / 'store'}"
     if not store_url.startswith(STORE_SCHEMES):
         raise SettingError(
@@ -157,6 +181,70 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         given=frozenset(name for name, value in env.items() if name.startswith("METERLINE_") and value),
         traces=_traces(env),
         rollups=bool(_whole(env, "METERLINE_ROLLUPS", 1, 0, 1)),
+        loaders=_loaders(env, data_dir),
+    )
+
+
+def read_keyring(data_dir: Path, environment: Mapping[str, str] | None = None) -> Keyring:
+    """Read the keys that passwords of connections are kept with; a file is looked into when a key is needed.
+
+    Raises:
+        SettingError: a variable is not usable. No message holds a key.
+    """
+    env = os.environ if environment is None else environment
+    given, file = env.get("METERLINE_SECRETS_KEY") or "", env.get("METERLINE_SECRETS_KEY_FILE") or ""
+    if given and file:
+        raise SettingError("METERLINE_SECRETS_KEY and METERLINE_SECRETS_KEY_FILE exclude each other: unset one of them")
+    if given:
+        try:
+            return GivenKeys(parse_keys(given, "METERLINE_SECRETS_KEY"), "METERLINE_SECRETS_KEY")
+        except KeysError as error:
+            raise SettingError(str(error)) from None
+    if file:
+        return KeyFile(Path(_file(env, "METERLINE_SECRETS_KEY_FILE")).expanduser().resolve())
+    if (own := data_dir / KEY_FILE).exists():
+        return KeyFile(own)
+    return NoKeys(
+        "set METERLINE_SECRETS_KEY to id:base64 (`meterline secrets new-key` prints one), the same for all processes"
+    )
+
+
+def read_source_policy(environment: Mapping[str, str] | None = None) -> HostPolicy:
+    """Read which hosts connections may reach.
+
+    Raises:
+        SettingError: a variable is not usable.
+    """
+    env = os.environ if environment is None else environment
+    return HostPolicy(
+        private=bool(_whole(env, "METERLINE_SOURCES_PRIVATE", 1, 0, 1)),
+        allow=_listed(env, "METERLINE_SOURCES_ALLOW"),
+        deny=_listed(env, "METERLINE_SOURCES_DENY"),
+    )
+
+
+def _listed(env: Mapping[str, str], name: str) -> tuple[IpNetwork | str, ...]:
+    texts = [text for text in (env.get(name) or "").replace(",", " ").split() if text]
+    if len(texts) > LISTED_MAX:
+        raise SettingError(f"{name} has {len(texts)} entries, {LISTED_MAX} are the most: name networks")
+    try:
+        return tuple(parse_listed(text) for text in texts)
+    except ValueError as error:
+        raise SettingError(
+            f"{name}: {error}; write networks (10.0.0.0/8), addresses, names, or .example.com for all below it, "
+            "with commas between"
+        ) from None
+
+
+def _loaders(env: Mapping[str, str], data_dir: Path) -> LoaderSettings:
+    usual = LoaderSettings()
+    return LoaderSettings(
+        on=bool(_whole(env, "METERLINE_LOADERS", 1, 0, 1)),
+        at_once_max=_whole(env, "METERLINE_LOADERS_AT_ONCE", usual.at_once_max, 1, LOADERS_MAX),
+        of_connection_max=_whole(env, "METERLINE_LOADERS_OF_CONNECTION", usual.of_connection_max, 1, LOADERS_MAX),
+        statement_s_max=_whole(env, "METERLINE_LOADERS_STATEMENT_S", usual.statement_s_max, 1, STATEMENT_S_MAX),
+        rows_max=_whole(env, "METERLINE_LOADERS_ROWS_MAX", usual.rows_max, 1, LOADED_ROWS_MAX),
+        folder=str(Path(env.get("METERLINE_LOADERS_DIR") or data_dir / "loaders").expanduser().resolve()),
     )
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Set up what `make run` (argument: run) or `make test` (argument: test) needs, once: a virtual environment with
-# the locked packages and, for the tests, a browser, what runs a Kafka broker, and PostgreSQL. Does nothing when the
+# the locked packages and, for the tests, a browser, what runs a Kafka broker, PostgreSQL and MariaDB. Does nothing when the
 # lock has not changed since last time.
 set -eu
 what=${1:-run}
@@ -52,4 +52,7 @@ if [ "$what" = test ]; then
     [ "$(id -u)" != 0 ] || [ -e "$conf" ] || { mkdir -p "${conf%/*}" && echo 'create_main_cluster = false' > "$conf"; }
     apt_get postgresql
   }
+  # MariaDB's programs alone, for the same reason: the package mariadb-server would set up a server and start it.
+  { PATH="$PATH:/usr/sbin" command -v mariadbd && command -v my_print_defaults; } >/dev/null 2>&1 \
+    || apt_get mariadb-server-core mariadb-client-core
 fi

@@ -8,6 +8,7 @@ from aiohttp import web
 from rich.console import Console
 from rich.table import Table
 
+from deploy.clock import now
 from deploy.core_socket import NoCoreError, ask_core
 from deploy.disk_use import disk_use, places_of
 from deploy.settings import Settings
@@ -16,8 +17,10 @@ from ingest.consumer.progress import LogProgress
 from ingest.core_api import internal_only
 from ingest.log.archive.folder import archived, runs
 from ingest.log.local.folder import first_offsets
+from loaders.dataloaders.runs import overdue_since
 from metering.http.app import json_response
 from metering.http.route import Call, Route
+from metering.registry.engine import Registry
 from metering.store.client import Store
 from metering.timestamps import format_instant
 
@@ -35,18 +38,20 @@ _NAMES = {
 }
 
 
-def status_route(store: Store, progress: LogProgress) -> Route:
+def status_route(store: Store, progress: LogProgress, registry: Registry) -> Route:
     """Give the route that the command asks; to be served on the core's own socket."""
 
     async def status(_: Call) -> web.StreamResponse:
         lag = await progress.lag()
         rows = await store.run(store.select, _ROWS)
+        overdue = await registry.read(overdue_since, now())
         told = {
             "version": VERSION,
             "lag_events": lag.lag_events,
             "applied_until": format_instant(lag.applied_until),
             "oldest_unapplied_age_ms": lag.oldest_unapplied_age_ms,
             "rows": {table: int(count) for table, count in rows},
+            "dataloaders_wait_since": None if overdue is None else format_instant(overdue),
         }
         return json_response(told)
 
@@ -70,6 +75,7 @@ def show_status(settings: Settings, console: Console) -> int:
         table.add_row("events accepted, not in the figures", f"{told['lag_events']:,}")
         table.add_row("oldest of them, ms", f"{told['oldest_unapplied_age_ms']:,}")
         table.add_row("figures hold all accepted before", told["applied_until"])
+        table.add_row("dataloaders wait to run since", told["dataloaders_wait_since"] or "none waits")
         for name, meaning in _NAMES.items():
             table.add_row(f"{meaning} (rows)", f"{told['rows'].get(name, 0):,}")
     if not settings.log_url:

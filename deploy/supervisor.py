@@ -64,9 +64,9 @@ class Supervisor:
         return part
 
     async def stop(self) -> None:
-        """Stop all parts, gateways first, each drained before the next: gateways, spool, log, core."""
+        """Stop all parts, each drained before the next: gateways, loaders, spool, log, core."""
         self._stopping.set()
-        for kind in ("gateway", "spool", "log", "core"):
+        for kind in ("gateway", "loaders", "spool", "log", "core"):
             await asyncio.gather(*(self._end(part) for part in self._parts if part.config.kind == kind))
 
     async def _spawn(self, part: Part) -> None:

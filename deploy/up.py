@@ -26,10 +26,13 @@ from deploy.metrics import KINDS, RESTART_CELLS
 from deploy.part_config import part_config
 from deploy.parts import PartConfig
 from deploy.run_dir import make_run_dir
-from deploy.settings import Settings
+from deploy.settings import KEY_VARIABLES, SettingError, Settings, read_keyring
 from deploy.spool_folder import SpoolLeftError, remember_spool
 from deploy.supervisor import Supervisor, listen
 from ingest.errors import IngestError
+from loaders.secrets.errors import KeysError
+from loaders.secrets.key_file import NAME as KEY_FILE
+from loaders.secrets.key_file import make_key_file
 from metering.errors import MeteringError
 from metering.http.scope import Scope
 from metering.metrics import Tallies
@@ -88,6 +91,7 @@ def run_up(settings: Settings, console: Console) -> int:
     except DataDirError as error:
         raise StartError(str(error)) from None
     _check_spool(settings)
+    _make_key_file(settings)
     key, follows_local = _prepare_registry(settings)
     listener = _listen(settings)
     run_dir, temporary = make_run_dir(settings.data_dir)
@@ -143,6 +147,8 @@ async def _start_parts(supervisor: Supervisor, config: PartConfig, workers: int,
     if config.spool_dir:
         await supervisor.start("spool", replace(config, kind="spool"), [held.lock])
     await supervisor.start("core", replace(config, kind="core"), [held.lock])
+    if config.loaders is not None and config.loaders.on:
+        await supervisor.start("loaders", replace(config, kind="loaders"), [held.lock])
     for number in range(workers):
         name = "gateway" if workers == 1 else f"gateway {number + 1}"
         gateway = replace(config, kind="gateway", listener=held.listener.fileno())
@@ -212,6 +218,16 @@ def _check_spool(settings: Settings) -> None:
     try:
         remember_spool(settings.data_dir, settings.spool_dir)
     except (SpoolLeftError, IngestError, OSError) as error:
+        raise StartError(str(error)) from None
+
+
+def _make_key_file(settings: Settings) -> None:
+    """Give the installation a key of its own to keep passwords with, unless one is given; refuse keys that are none."""
+    try:
+        if not settings.given & KEY_VARIABLES:
+            make_key_file(settings.data_dir / KEY_FILE)
+        read_keyring(settings.data_dir).newest()
+    except (KeysError, SettingError) as error:
         raise StartError(str(error)) from None
 
 

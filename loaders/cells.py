@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -40,6 +40,10 @@ def floats(values: Sequence[float | None]) -> list[Cell]:
 
 def texts(values: Sequence[str | None]) -> list[Cell]:
     """Give text; a lone surrogate, which no encoding has, is a fault."""
+    if None not in values:
+        joined = "".join(cast(Sequence[str], values))
+        if joined.isascii() and joined.isprintable() and '"' not in joined and "\\" not in joined:
+            return [f'"{value}"' for value in values]  # Nothing in the whole column needs an escape.
     try:
         return [_encode(value).decode() for value in values]
     except (UnicodeEncodeError, msgspec.EncodeError):

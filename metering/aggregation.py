@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from metering.decimals import EXACT, plain, quotient
 from metering.filters import EVERYTHING, Filter, matches, number_of, text_of
 from metering.formulas import Formula, evaluate
+from metering.position import POSITIONS_MAX
 from metering.timestamps import EARLIEST_US, LATEST_US
 from metering.windows import Window
 
@@ -48,9 +49,11 @@ WHOLE = frozenset({Operation.COUNT, Operation.UNIQUE})
 READS_EARLIER = frozenset({Operation.WEIGHTED_SUM})
 """Events before the window are part of its figure."""
 _NULL_OF_NOTHING = frozenset({Operation.MAX, Operation.MIN, Operation.AVERAGE, Operation.LATEST})
-_ZERO = Decimal(0)
+_ZERO, _ONE = Decimal(0), Decimal(1)
 ALL_TIME = Window(EARLIEST_US, LATEST_US)
 """All that events may be of."""
+AFTER_ALL = POSITIONS_MAX
+"""The position of an event that has none yet: it will come in after all that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,18 @@ class Occurrence(NamedTuple):
     position: int = 0
 
 
+class Brought(NamedTuple):
+    """What one event brings to a figure, when it happened, and where it came in.
+
+    `number` is 1 for a counted event; for unique values 1 for the first event of its value, 0 for those after it; for
+    all other operations what the event is worth. None is no number, and no value.
+    """
+
+    number: Decimal | None
+    timestamp_us: int
+    position: int
+
+
 def no_usage(operation: Operation) -> Usage:
     """Give the figure of no events."""
     return Usage(None if operation in _NULL_OF_NOTHING else _ZERO, 0)
@@ -113,8 +128,9 @@ def settled(operation: Operation, parts: Parts, count: int, not_numbers: int, wi
     """Make a figure of the parts that were gathered; a weighted sum without a window is the level at the end.
 
     The parts are, of a count and a sum: the total; of a maximum and a minimum: the value; of an average: the sum; of
-    the latest: the value and its timestamp; of unique values: their number, and how often one more is among them; of a
-    weighted sum: the changes before the window, those in it, and the sum of these times their timestamps.
+    the latest: the value, its timestamp and its position; of unique values: their number, and how often one more is
+    among them; of a weighted sum: the changes before the window, those in it, and the sum of these times their
+    timestamps.
     """
     first = parts[0]
     if operation is Operation.AVERAGE:
@@ -127,21 +143,33 @@ def settled(operation: Operation, parts: Parts, count: int, not_numbers: int, wi
 
 
 def plus(aggregator: Aggregator, usage: Usage, event: Occurrence, window: Window | None) -> Usage:
-    """Add an event that matches, lies in the window and came in last, to a figure of the same window.
+    """Add an event that matches and lies in the window to a figure of the same window.
 
     `usage` is one that the store read, or `no_usage`; for unique values it was told of the value (`measures`).
     """
-    operation = aggregator.operation
+    if aggregator.operation is Operation.COUNT:
+        number: Decimal | None = _ONE
+    elif aggregator.operation is Operation.UNIQUE:
+        parts = usage.parts or _NO_PARTS[Operation.UNIQUE]
+        number = None if distinct_text(event.record, aggregator) is None else _ZERO if parts[1] else _ONE
+    else:
+        number = value_of(event.record, aggregator)
+    return grown(aggregator.operation, usage, Brought(number, event.timestamp_us, event.position), window)
+
+
+def grown(operation: Operation, usage: Usage, event: Brought, window: Window | None) -> Usage:
+    """Add what an event of the window brings to a figure of it, one that the store read or `no_usage`."""
     parts = usage.parts or _NO_PARTS[operation]
-    value = None if operation is Operation.COUNT else value_of(event.record, aggregator)
-    if operation is Operation.UNIQUE:
-        known = distinct_text(event.record, aggregator)
-        parts = ((parts[0] or _ZERO) + (known is not None and not parts[1]), parts[1])
-        return settled(operation, parts, usage.count + 1, usage.not_numbers + (known is None), window)
-    if operation is not Operation.COUNT and value is None:
+    if event.number is None:
         return settled(operation, parts, usage.count + 1, usage.not_numbers + 1, window)
-    more = _with(operation, parts, Decimal(1) if value is None else value, event.timestamp_us)
-    return settled(operation, more, usage.count + 1, usage.not_numbers, window)
+    return settled(operation, _with(operation, parts, event.number, event), usage.count + 1, usage.not_numbers, window)
+
+
+def together(one: Usage, other: Usage) -> Usage:
+    """Put the figures of two parts of what is counted together: of an operation that adds up."""
+    if other.is_nothing:
+        return one
+    return Usage(EXACT.add(one.rated, other.rated), one.count + other.count, one.not_numbers + other.not_numbers)
 
 
 def total_of(aggregator: Aggregator, events: Iterable[Occurrence], window: Window | None = None) -> Usage:
@@ -182,23 +210,27 @@ def distinct_text(record: Mapping[str, Any], aggregator: Aggregator) -> str | No
 
 _NO_PARTS: Mapping[Operation, Parts] = {
     **dict.fromkeys(Operation, (None,)),
-    Operation.LATEST: (None, None),
+    Operation.LATEST: (None, None, None),
     Operation.UNIQUE: (_ZERO, _ZERO),
     Operation.WEIGHTED_SUM: (_ZERO, _ZERO, _ZERO),
 }
 
 
-def _with(operation: Operation, parts: Parts, value: Decimal, timestamp_us: int) -> Parts:
+def _with(operation: Operation, parts: Parts, value: Decimal, event: Brought) -> Parts:
     first = parts[0]
     if operation is Operation.MAX:
         return (value if first is None else max(first, value),)
     if operation is Operation.MIN:
         return (value if first is None else min(first, value),)
     if operation is Operation.LATEST:
-        return parts if parts[1] is not None and parts[1] > timestamp_us else (value, Decimal(timestamp_us))
+        _, instant, position = parts
+        place = Decimal(event.timestamp_us), Decimal(event.position)
+        return (value, *place) if instant is None or position is None or place > (instant, position) else parts
+    if operation is Operation.UNIQUE:
+        return (EXACT.add(first or _ZERO, value), parts[1])
     if operation is Operation.WEIGHTED_SUM:
         _, within, moments = parts
-        moment = EXACT.multiply(value, timestamp_us)
+        moment = EXACT.multiply(value, event.timestamp_us)
         return first, EXACT.add(within or _ZERO, value), EXACT.add(moments or _ZERO, moment)
     return (EXACT.add(first or _ZERO, value),)
 

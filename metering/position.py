@@ -18,6 +18,8 @@ INDEX_BITS = 13
 
 LANES_MAX = 1 << LANE_BITS
 OFFSETS_MAX = 1 << OFFSET_BITS
+POSITIONS_MAX = 1 << LANE_BITS + OFFSET_BITS + INDEX_BITS
+"""No position is as great as this."""
 MESSAGE_EVENTS_MAX = 1 << INDEX_BITS
 
 _LANE_SHIFT = OFFSET_BITS + INDEX_BITS
@@ -84,7 +86,7 @@ class Cutoff:
             positions = [int(part, 16) for part in parts]
         except ValueError:
             raise ValueError(f"{text!r} is no cut-off: send a value of the X-Usage-Cutoff header") from None
-        if any(not 0 <= position < 1 << 64 for position in positions):
+        if any(not 0 <= position < POSITIONS_MAX for position in positions):
             raise ValueError(f"{text!r} is no cut-off: a position lies beyond 64 bits")
         cutoff = cls({lane_of(position): Position(position) for position in positions})
         if cutoff.encode() != text:

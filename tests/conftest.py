@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-import billing.tables  # noqa: F401 - declares its tables in the registry's metadata.
-import ingest.imports.tables  # noqa: F401 - declares its table in the same metadata.
+import tests.tables  # noqa: F401 - declares every table of the registry.
 from metering.ids import new_id
 from metering.registry.engine import Registry
 from metering.registry.migrate import migrate as migrate_registry
@@ -24,6 +23,7 @@ from metering.store.migrations import migrate
 from metering.world import Mode, World
 from tests.peers.clickhouse.process import ClickHouse
 from tests.peers.kafka.cluster import Cluster
+from tests.peers.mariadb.server import MariaDb
 from tests.peers.postgres.server import Postgres
 from tests.pipeline.product import Product
 
@@ -77,6 +77,13 @@ def kafka() -> Iterator[Cluster]:
 def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL that all tests of a process share; a test stays apart by a database of its own."""
     with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """A real MariaDB that all tests of a process share; a test stays apart by a database of its own."""
+    with MariaDb() as server:
         yield server
 
 

@@ -1,5 +1,7 @@
 """Billing over HTTP: the catalog, subscriptions, invoices and the preview of prices, as one table of routes."""
 
+from billing.api.coupons import coupon_routes
+from billing.api.credit_accounts import credit_account_routes
 from billing.api.credits import credit_routes
 from billing.api.invoice_events import invoice_event_routes
 from billing.api.invoices import invoice_routes
@@ -25,12 +27,14 @@ def routes(services: Services) -> list[Route]:
         *price_configuration_routes(services),
         *price_book_routes(services),
         *plan_routes(services),
+        *coupon_routes(services),
         *subscription_routes(services),
         *update_routes(services),
         *seat_routes(services),
         *invoice_routes(services),
         *invoice_event_routes(services),
         *credit_routes(services),
+        *credit_account_routes(services),
         *preview_routes(),
         *simulation_routes(services),
     ]

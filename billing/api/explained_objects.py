@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from billing.api.invoice_objects import tier_object
+from billing.explained.beyond import Reason
 from billing.explained.lines import ExplainedEvent, ExplainedLine
 from billing.explained.naming import exposed, exposed_keys, name_of, record_of
 from billing.explained.standing import Added
@@ -49,7 +50,7 @@ EXPLAINED_EVENT = object_of(
         "customer_id": described(TEXT, "As it was sent."),
         "record_id": TEXT,
         "properties": described(ANY_OBJECT, "The aggregator's exposed_event_keys, all when it names none."),
-        "quantity": described(NUMBER, "What it brings to the units of the line."),
+        "quantity": described(NUMBER, "By what it moves the units of the line, on top of those before it."),
         "received_at": INSTANT,
         "versions": object_of({"count": INTEGER, "href": TEXT}),
         "billing": object_of(
@@ -71,9 +72,7 @@ EXPLAINED_EVENT = object_of(
 )
 _ENTRY = object_of(
     {
-        "reason": one_of(
-            ("first_tier", "commitment", "minimum", "maximum", "figure", "already_billed", "rounding", "not_metered")
-        ),
+        "reason": one_of([reason.value for reason in Reason]),
         "amount": _WHOLE,
         "exact_amount": _EXACT,
         "tiers": _TIERS,
@@ -83,7 +82,7 @@ _ENTRY = object_of(
 EXPLAINED_LINE = object_of(
     {
         "id": TEXT,
-        "product_id": TEXT,
+        "product_id": described(OPTIONAL_TEXT, "null for a coupon."),
         "name": TEXT,
         "currency": TEXT,
         "entry_type": one_of(("debit", "credit")),
@@ -108,7 +107,7 @@ def explained_event_object(
     """Give an event as it goes out."""
     event, line = one.counted.event, one.line
     record, aggregator = record_of(event), one.aggregator
-    group = named_group(line.product, one.counted.group)
+    group = named_group(one.product, one.counted.group)
     shown = exposed(record, exposed_keys(aggregator))
     return {
         "id": event.id,
@@ -127,7 +126,7 @@ def explained_event_object(
         "billing": {
             "invoice_id": invoice_id,
             "invoice_line_item_id": line.id,
-            "product_id": line.product.product_id,
+            "product_id": one.product.product_id,
             "price_name": None if group is None else group.name,
             "price_group": None if group is None else {"id": group.id, "name": group.name},
             "currency": line.line.currency,
@@ -142,7 +141,6 @@ def explained_event_object(
 def explained_line_object(one: ExplainedLine) -> dict[str, Any]:
     """Give a line as it goes out."""
     line = one.line
-    summed = [window for window in one.windows if window.adds_up]
     return {
         "id": one.id,
         "product_id": line.product_id,
@@ -154,8 +152,8 @@ def explained_line_object(one: ExplainedLine) -> dict[str, Any]:
         "tiers": [tier_object(tier) for tier in line.tiers],
         "events": {
             "count": one.events_count,
-            "amount": sum(window.last.amount - window.begun.amount for window in summed),
-            "exact_amount": _sum(MONEY.subtract(window.last.exact, window.begun.exact) for window in summed),
+            "amount": sum(window.last.amount - window.begun.amount for window in one.windows),
+            "exact_amount": _sum(MONEY.subtract(window.last.exact, window.begun.exact) for window in one.windows),
         },
         "windows": [
             {

@@ -109,5 +109,5 @@ def _wanted(
     return [
         line
         for line in found.lines
-        if (products is None or line.product.product_id in products) and (items is None or line.id in items)
+        if (products is None or line.line.product_id in products) and (items is None or line.id in items)
     ]

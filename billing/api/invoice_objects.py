@@ -5,6 +5,7 @@ from typing import Any
 
 from billing.invoices.model import Invoice, LineItem, line_item_id
 from billing.pricing import Adjustment, RatedTier
+from billing.subscriptions.coupons import AppliedCoupon
 from metering.timestamps import format_instant
 
 
@@ -22,20 +23,37 @@ def invoice_object(invoice: Invoice) -> dict[str, Any]:
         "amount_excluding_tax": before_tax,
         "tax_amount": 0,
         "total_amount": before_tax,
-        "line_items": [_line(invoice.id, line) for line in invoice.lines],
+        "discount_amount": sum(line.amount for line in invoice.lines if line.coupon is not None),
+        "coupons": [_coupon(invoice, line, line.coupon) for line in invoice.lines if line.coupon is not None],
+        "line_items": [_line(invoice, line) for line in invoice.lines],
     }
 
 
-def _line(invoice_id: str, line: LineItem) -> dict[str, Any]:
+def _line(invoice: Invoice, line: LineItem) -> dict[str, Any]:
+    start_us, end_us = line.period or (invoice.period_start_us, invoice.period_end_us)
     return {
-        "id": line_item_id(invoice_id, line.key),
+        "id": line_item_id(invoice.id, line.key),
         "name": line.name,
         "product_id": line.product_id,
+        "coupon_id": None if line.coupon is None else line.coupon.coupon_id,
         "entry_type": line.entry_type.value,
         "units_count": line.units_count,
         "currency": line.currency,
         "amount": line.amount,
+        "period_starts_at": format_instant(start_us),
+        "period_ends_at": format_instant(end_us),
+        "upfront": None if line.upfront is None else line.upfront.value,
         "tiers": [tier_object(tier) for tier in line.tiers],
+    }
+
+
+def _coupon(invoice: Invoice, line: LineItem, coupon: AppliedCoupon) -> dict[str, Any]:
+    return {
+        "id": coupon.coupon_id,
+        "name": line.name,
+        "discount_amount": line.amount,
+        "discount_percent": coupon.terms.percent,
+        "line_item_ids": [line_item_id(invoice.id, key) for key in line.discounted],
     }
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from billing.catalog.configurations import PriceVersion
 from billing.catalog.model import PriceConfiguration, Product
-from billing.catalog.reading import document_of
 from metering.api.aggregator_fields import aggregator_object
 from metering.registry.aggregators import StoredAggregator
 from metering.timestamps import format_instant
@@ -50,7 +49,7 @@ def configuration_object(product_id: str, one: PriceConfiguration) -> dict[str, 
         "product_id": product_id,
         "status": "active" if one.archived_at is None else "archived",
         "type": one.group.prices[0]["type"],
-        **document_of(one),
+        **one.document(),
         "country": one.countries[0] if one.countries is not None and len(one.countries) == 1 else None,
         "archived_at": None if one.archived_at is None else format_instant(one.archived_at),
         "created_at": None if one.created_at is None else format_instant(one.created_at),

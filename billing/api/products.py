@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -97,7 +98,9 @@ class _Products:
 
     async def update(self, call: Call) -> web.Response:
         body = await read_object(call.request)
-        changed = await self._registry.write(self._update, call.world, call.path("id"), body, call.key_id)
+        changed = await self._registry.write(
+            partial(change_product, by=call.key_id), call.world, call.path("id"), body, self._clock()
+        )
         return json_response(product_object(*changed))
 
     async def archive(self, call: Call) -> web.Response:
@@ -113,20 +116,6 @@ class _Products:
     async def _set_status(self, call: Call, status: ProductStatus) -> web.Response:
         changed = await self._registry.write(self._change_status, call.world, call.path("id"), status)
         return json_response(product_object(*changed))
-
-    def _update(
-        self, connection: sa.Connection, world: World, product_id: str, body: Mapping[str, Any], by: str | None
-    ) -> _Found:
-        product, current = _require(connection, world, product_id)
-        asked = read_product(body, product)
-        aggregator = _aggregator_asked(connection, world, asked, self._clock(), by) or current
-        _require_count(product.type, aggregator)
-        _require_credit_aggregators(connection, world, asked)
-        check_named(connection, world, asked.configurations or ())
-        changes: dict[str, Any] = {"details": asked.details, "aggregator_id": aggregator.id if aggregator else None}
-        if asked.name is not None:
-            changes["name"] = asked.name
-        return update_product(connection, product, changes, self._clock(), asked.configurations), aggregator
 
     def _change_status(self, connection: sa.Connection, world: World, product_id: str, status: ProductStatus) -> _Found:
         product, aggregator = _require(connection, world, product_id)
@@ -161,6 +150,26 @@ def make_product(
     }
     _require_credit_aggregators(connection, world, asked)
     return create_product(connection, world, values, asked.configurations or [], now), aggregator
+
+
+def change_product(
+    connection: sa.Connection, world: World, product_id: str, body: Mapping[str, Any], now: datetime, *, by: str | None
+) -> _Found:
+    """Change what a request says of a product. `by` is the id of the key that asks.
+
+    Raises:
+        ApiError: as `read_product`; 404 for the product, and for what it names and is not there.
+    """
+    product, current = _require(connection, world, product_id)
+    asked = read_product(body, product)
+    aggregator = _aggregator_asked(connection, world, asked, now, by) or current
+    _require_count(product.type, aggregator)
+    _require_credit_aggregators(connection, world, asked)
+    check_named(connection, world, asked.configurations or ())
+    changes: dict[str, Any] = {"details": asked.details, "aggregator_id": aggregator.id if aggregator else None}
+    if asked.name is not None:
+        changes["name"] = asked.name
+    return update_product(connection, product, changes, now, asked.configurations), aggregator
 
 
 def _aggregator_asked(

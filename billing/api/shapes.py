@@ -1,6 +1,8 @@
 """What billing's requests and answers look like, as JSON Schema fragments."""
 
+from billing.catalog.coupons import Repeat
 from billing.catalog.credits import GrantMode
+from billing.catalog.groups import GROUPS_MAX
 from billing.catalog.model import ProductStatus, ProductType
 from billing.interval import COUNT_MAX
 from billing.invoices.model import InvoiceStatus
@@ -8,15 +10,17 @@ from billing.money import AMOUNT_MAX
 from billing.periods import BillingCycleAlignment
 from billing.pricing import MODELS
 from billing.subscriptions.changes import CalculationMethod, ChangeType, Precision
+from billing.subscriptions.credit_terms import DAYS_MAX
 from billing.subscriptions.model import SubscriptionStatus
-from billing.subscriptions.reading import PRODUCTS_MAX
+from billing.subscriptions.reading import COUPONS_MAX, PRODUCTS_MAX
 from billing.subscriptions.seats import (
     CHARGING_METHODS,
     INVOICING_SCHEDULES,
     ApplicationSchedule,
     RefreshSchedule,
 )
-from billing.subscriptions.updating import APPLICATION_SCHEDULES, PAYMENT_SCHEDULES, TYPES, UPDATES_MAX
+from billing.subscriptions.updating import APPLICATION_SCHEDULES, PAYMENT_SCHEDULES, TYPES, UPDATES_MAX, CouponUpdate
+from billing.subscriptions.upfront import PaymentSchedule, UpfrontKind
 from billing.windows import MeteringIntervalType
 from metering.api.aggregator_fields import AGGREGATOR, FILTER
 from metering.http.shapes import (
@@ -78,6 +82,10 @@ ROW = object_of(
 )
 ROWS = array_of(ROW)
 METERING_FILTER = object_of({"name": OPTIONAL_TEXT, "configuration": FILTER}, title="MeteringFilter", required=())
+GROUPS = array_of(object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}))
+NEW_GROUPS = array_of(
+    object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}, required=("prices",)), most=GROUPS_MAX
+)
 _CONFIGURATION_FIELDS = {
     "currency": described(_CURRENCY, "ISO 4217."),
     "countries": described(_optional(array_of(TEXT)), "null is everywhere, [] customers without a country."),
@@ -208,8 +216,10 @@ _SEATS = {
         one_of([one.value for one in ApplicationSchedule]), "From when the subscription shows a count that was read."
     ),
     "seat_invoicing_schedule": described(
-        one_of(INVOICING_SCHEDULES), "Invoices are live: changes are in that of their period. custom is not served yet."
+        one_of(INVOICING_SCHEDULES),
+        "Invoices are live: changes are in that of their period, with custom in those of an interval.",
     ),
+    "seat_invoicing_interval": described(NEW_INTERVAL, "For the invoicing schedule custom."),
     "charging_method": described(
         one_of(CHARGING_METHODS), "What of the running period is charged for another count; prorata if absent."
     ),
@@ -218,6 +228,11 @@ _SEATS = {
     ),
     "charge_highest_value": described(BOOLEAN, "A lower count holds from the next period on."),
     "refund_on_decrease": described(BOOLEAN, "A lower count gives back what is left of the period."),
+}
+_SCHEDULE = one_of([schedule.value for schedule in PaymentSchedule])
+_LASTING = {
+    "credits_expiration_in_days": described(bounded(INTEGER, 1, DAYS_MAX), "So long a period's credits last."),
+    "expire_credits_at_end_of_period": described(BOOLEAN, "A period's credits are no more when it ends."),
 }
 _ALIGNMENT = one_of([alignment.value for alignment in BillingCycleAlignment])
 _NEW_PRODUCT_TERMS = {
@@ -230,13 +245,18 @@ _NEW_PRODUCT_TERMS = {
     ),
     "bill_usage_difference": described(BOOLEAN, "Bill what a period adds to its window; not for payment_interval."),
     "price_book_id": described(OPTIONAL_NAME, "Whose prices are asked first; the subscription's when absent."),
+    "payment_schedule": described(
+        _SCHEDULE, "Usage is billed at the end of its period; at the start, by that of the one before, with a true-up."
+    ),
     **_SEATS,
+    **_LASTING,
 }
 _NEW_SUBSCRIPTION_PRODUCT = {
     "id": NAME,
     **_NEW_PRODUCT_TERMS,
     "prices": described(ROWS, "In place of the catalog's."),
     "price": described(ROW, "In place of the catalog's, for prices of one row."),
+    "price_groups": described(NEW_GROUPS, "In place of the catalog's: a matrix, whose groups take events in order."),
 }
 NEW_SUBSCRIPTION_BODY = request_of(
     {
@@ -259,6 +279,14 @@ NEW_SUBSCRIPTION_BODY = request_of(
         ),
         "plan_id": described(OPTIONAL_NAME, "The plan whose products and terms it starts with."),
         "price_book_id": described(OPTIONAL_NAME, "Whose prices are asked first; the customer's when absent."),
+        "coupons": array_of(
+            request_of(
+                {"id": NAME, "product_ids": array_of(NAME, most=PRODUCTS_MAX)},
+                title="NewSubscriptionCoupon",
+                required=("id",),
+            ),
+            most=COUPONS_MAX,
+        ),
     },
     title="NewSubscription",
     required=("customer_id", "starts_at"),
@@ -346,15 +374,33 @@ SUBSCRIPTION = object_of(
                     "metering_interval": _optional(INTERVAL),
                     "metering_interval_start_at": OPTIONAL_INSTANT,
                     "bill_usage_difference": BOOLEAN,
+                    "payment_schedule": _SCHEDULE,
                     "price_book_id": described(OPTIONAL_TEXT, "Of which its prices are; null is the default catalog."),
                     "price_configuration_ids": described(array_of(TEXT), "From which its prices were taken."),
                     "prices": _optional(ROWS),
-                    "price_groups": _optional(
-                        array_of(object_of({"metering_filter": _optional(METERING_FILTER), "prices": ROWS}))
-                    ),
-                    **{name: nullable(shape) for name, shape in _SEATS.items()},
+                    "price_groups": _optional(GROUPS),
+                    **{name: nullable(shape) for name, shape in (*_SEATS.items(), *_LASTING.items())},
+                    "credits_grant_mode": one_of([mode.value for mode in GrantMode], optional=True),
                 },
                 title="SubscriptionProduct",
+            )
+        ),
+        "coupons": array_of(
+            object_of(
+                {
+                    "id": TEXT,
+                    "name": TEXT,
+                    "discount_amount": nullable(INTEGER),
+                    "currency": OPTIONAL_TEXT,
+                    "discount_percent": _OPTIONAL_NUMBER,
+                    "repeat": one_of([repeat.value for repeat in Repeat]),
+                    "duration_count": nullable(INTEGER),
+                    "duration_period": OPTIONAL_TEXT,
+                    "product_ids": _optional(array_of(TEXT)),
+                    "applied_at": INSTANT,
+                    "removed_at": described(OPTIONAL_INSTANT, "From when on it is there no more."),
+                },
+                title="SubscriptionCoupon",
             )
         ),
         "created_at": INSTANT,
@@ -365,18 +411,22 @@ SUBSCRIPTION = object_of(
 
 _METHODS = one_of([method.value for method in CalculationMethod])
 _UPDATE_FIELDS = {
-    "type": described(one_of(TYPES), "Coupons are not served yet."),
+    "type": one_of(TYPES),
     "payload": described(
         request_of(
             {
-                "product_id": NAME,
+                "product_id": described(NAME, "Needed, but for coupons."),
+                "coupon_id": described(NAME, "Of add_coupon and remove_coupon."),
+                "product_ids": described(
+                    array_of(NAME, most=PRODUCTS_MAX), "Of add_coupon: whose lines it discounts; all that it is for."
+                ),
                 **_NEW_PRODUCT_TERMS,
                 "billing_interval_period": described(TEXT, "In place of payment_interval."),
                 "billing_interval_count": INTEGER,
                 "prices": described(ROWS, "Of an added product, in place of the catalog's; or the new ones."),
+                "price_groups": described(NEW_GROUPS, "In place of prices: a matrix."),
             },
             title="SubscriptionUpdatePayload",
-            required=("product_id",),
         ),
         "The terms of what is added as in a new subscription; `count` of update_count, `prices` of update_prices.",
     ),
@@ -409,13 +459,16 @@ UPDATE = object_of(
     {
         "id": TEXT,
         "subscription_id": TEXT,
-        "product_id": TEXT,
-        "type": one_of([kind.value for kind in ChangeType]),
+        "product_id": described(OPTIONAL_TEXT, "null for a coupon."),
+        "coupon_id": OPTIONAL_TEXT,
+        "product_ids": described(_optional(array_of(TEXT)), "Whose lines a coupon discounts; null is all."),
+        "type": one_of([kind.value for kind in (*ChangeType, *CouponUpdate)]),
         "effective_at": INSTANT,
         "calculation_method": _METHODS,
         "precision": one_of([one.value for one in Precision]),
         "count": _OPTIONAL_NUMBER,
         "prices": _optional(ROWS),
+        "price_groups": described(_optional(GROUPS), "In place of prices, where they are a matrix."),
         "cutoff": described(OPTIONAL_TEXT, "Of a count that was read: up to where usage was counted."),
         "reason": described(one_of([one.value for one in RefreshSchedule], optional=True), "Why it was read."),
         "created_at": INSTANT,
@@ -460,16 +513,36 @@ INVOICE = object_of(
         "amount_excluding_tax": INTEGER,
         "tax_amount": INTEGER,
         "total_amount": INTEGER,
+        "discount_amount": described(INTEGER, "What coupons take off, each a line of its own."),
+        "coupons": array_of(
+            object_of(
+                {
+                    "id": TEXT,
+                    "name": TEXT,
+                    "discount_amount": INTEGER,
+                    "discount_percent": _OPTIONAL_NUMBER,
+                    "line_item_ids": described(array_of(TEXT), "The lines that it is about."),
+                },
+                title="InvoiceCoupon",
+            )
+        ),
         "line_items": array_of(
             object_of(
                 {
                     "id": TEXT,
                     "name": TEXT,
-                    "product_id": TEXT,
+                    "product_id": described(OPTIONAL_TEXT, "null for a coupon."),
+                    "coupon_id": OPTIONAL_TEXT,
                     "entry_type": one_of(("debit", "credit")),
                     "units_count": NUMBER,
                     "currency": TEXT,
                     "amount": INTEGER,
+                    "period_starts_at": described(INSTANT, "Of when the line is: often that of the invoice."),
+                    "period_ends_at": INSTANT,
+                    "upfront": described(
+                        one_of([kind.value for kind in UpfrontKind], optional=True),
+                        "Of usage that is billed upfront: the advance for a period, or the true-up that settles it.",
+                    ),
                     "tiers": array_of(_TIER),
                 },
                 title="LineItem",

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from aiohttp import web
 
 from billing.api.services import Services
-from billing.api.shapes import METERING_FILTER, ROWS
+from billing.api.shapes import NEW_GROUPS, ROWS
 from billing.catalog.model import ProductType
 from billing.catalog.registry import find_product
 from billing.simulations.jobs import (
@@ -20,7 +20,7 @@ from billing.simulations.jobs import (
     outcomes_of,
 )
 from billing.simulations.model import Asked, Outcome, Simulation, SimulationStatus
-from billing.simulations.reading import CUSTOMERS_MAX, DRAFTS_MAX, GROUPS_MAX, read_simulation
+from billing.simulations.reading import CUSTOMERS_MAX, DRAFTS_MAX, read_simulation
 from metering.api import asof
 from metering.http.app import json_response
 from metering.http.paging import PARAMETERS, page_of, paged
@@ -48,6 +48,7 @@ from metering.http.shapes import (
 )
 from metering.position import Cutoff
 from metering.registry.customers import resolve_many
+from metering.registry.definitions import newest_revision
 from metering.timestamps import format_instant
 from metering.world import World
 
@@ -58,12 +59,7 @@ _DRAFT = request_of(
     {
         "name": NAME,
         "prices": ROWS,
-        "price_groups": described(
-            array_of(
-                object_of({"metering_filter": METERING_FILTER, "prices": ROWS}, required=("prices",)), most=GROUPS_MAX
-            ),
-            "A matrix, in place of prices.",
-        ),
+        "price_groups": described(NEW_GROUPS, "A matrix, in place of prices."),
         "min_amount": INTEGER,
         "max_amount": INTEGER,
         "min_committed_count": NUMBER,
@@ -145,7 +141,9 @@ class _Simulations:
     async def begin(self, call: Call) -> web.Response:
         services = self._services
         asked = read_simulation(await read_object(call.request))
-        at = await asof.as_of(call, services.cutoffs, services.clock())
+        now = services.clock()
+        at = await asof.as_of_with_definitions(call, services.cutoffs, now, services.registry, services.store)
+        asked = replace(asked, revision=at.revision)
         made = await services.registry.write(begin_simulation, call.world, asked, at.cutoff, services.clock())
         services.simulations.wake()
         return json_response({"id": made.id, "status": made.status.value}, 202, at.headers)
@@ -181,6 +179,8 @@ def begin_simulation(
         raise refused(f"product_id: a {product.type} product is billed by its count: only dynamic ones are simulated")
     if asked.customer_ids is not None:
         asked = replace(asked, customer_ids=_ours(connection, world, asked.customer_ids))
+    revision = newest_revision(connection, world) if asked.revision is None else asked.revision
+    asked = replace(asked, aggregator_id=product.aggregator_id, revision=revision)
     made = create_simulation(connection, world, asked, cutoff, now)
     if made is None:
         message = f"{UNFINISHED_MAX} simulations of this account wait or are under way: wait, or DELETE one"

@@ -11,9 +11,10 @@ from aiohttp import web
 from billing.api.named import check_price_books
 from billing.api.services import Services
 from billing.api.shapes import UPDATE, UPDATE_BODY, UPDATES_BODY
-from billing.api.subscriptions import require_subscription
+from billing.api.subscriptions import give_coupon, require_subscription
 from billing.catalog.model import Product
 from billing.catalog.registry import find_products
+from billing.catalog.rows import is_matrix
 from billing.subscriptions.agreement import Setting
 from billing.subscriptions.applying import (
     added_product,
@@ -25,10 +26,12 @@ from billing.subscriptions.applying import (
     refuse_removed_twice,
     standing,
 )
-from billing.subscriptions.changes import Change, ChangeType
+from billing.subscriptions.changes import CalculationMethod, Change, ChangeType, Precision
+from billing.subscriptions.coupons import AppliedCoupon, remove_coupon
+from billing.subscriptions.discounting import standing_coupon
 from billing.subscriptions.model import Subscription
 from billing.subscriptions.registry import insert_change, insert_product
-from billing.subscriptions.updating import UpdateAsked, UpdatesAsked, read_updates
+from billing.subscriptions.updating import CouponUpdate, CouponUpdateAsked, UpdateAsked, UpdatesAsked, read_updates
 from metering.http.app import json_response
 from metering.http.reading import read_object
 from metering.http.route import Call, Route
@@ -47,6 +50,26 @@ class _Made(NamedTuple):
 
     change: Change
     product_id: str
+
+    @property
+    def order(self) -> tuple[int, datetime, str]:
+        """Give its place among other updates."""
+        return self.change.effective_us, self.change.created_at, self.change.id
+
+
+class _MadeOfCoupon(NamedTuple):
+    """That a coupon was added, or taken away, by which update."""
+
+    coupon: AppliedCoupon
+    type: CouponUpdate
+    id: str
+    effective_us: int
+    created_at: datetime
+
+    @property
+    def order(self) -> tuple[int, datetime, str]:
+        """Give its place among other updates."""
+        return self.effective_us, self.created_at, self.id
 
 
 def update_routes(services: Services) -> list[Route]:
@@ -95,22 +118,49 @@ class _Updates:
         return json_response({"data": [update_object(call.path("id"), one) for one in found]})
 
 
-def update_object(subscription_id: str, made: _Made) -> dict[str, Any]:
+def update_object(subscription_id: str, made: _Made | _MadeOfCoupon) -> dict[str, Any]:
     """Give an update as it goes out."""
+    if isinstance(made, _MadeOfCoupon):
+        return _coupon_update_object(subscription_id, made)
     change = made.change
+    matrix = change.groups is not None and is_matrix(change.groups)
     return {
         "id": change.id,
         "subscription_id": subscription_id,
         "product_id": made.product_id,
+        "coupon_id": None,
+        "product_ids": None,
         "type": change.type.value,
         "effective_at": format_instant(change.effective_us),
         "calculation_method": change.method.value,
         "precision": change.precision.value,
         "count": change.count,
-        "prices": None if change.groups is None else list(change.groups[0].prices),
+        "prices": None if change.groups is None or matrix else list(change.groups[0].prices),
+        "price_groups": [group.document() for group in change.groups or ()] if matrix else None,
         "cutoff": change.cutoff,
         "reason": change.reason,
         "created_at": format_instant(change.created_at),
+    }
+
+
+def _coupon_update_object(subscription_id: str, made: _MadeOfCoupon) -> dict[str, Any]:
+    coupon = made.coupon
+    return {
+        "id": made.id,
+        "subscription_id": subscription_id,
+        "product_id": None,
+        "coupon_id": coupon.coupon_id,
+        "product_ids": None if coupon.product_ids is None else list(coupon.product_ids),
+        "type": made.type.value,
+        "effective_at": format_instant(made.effective_us),
+        "calculation_method": CalculationMethod.PAY_IN_FULL.value,
+        "precision": Precision.CALENDAR_DAYS.value,
+        "count": None,
+        "prices": None,
+        "price_groups": None,
+        "cutoff": None,
+        "reason": None,
+        "created_at": format_instant(made.created_at),
     }
 
 
@@ -122,8 +172,10 @@ class _Applying:
     asked: UpdatesAsked
     now: datetime
 
-    def apply(self, subscription: Subscription, one: UpdateAsked) -> _Made:
+    def apply(self, subscription: Subscription, one: UpdateAsked | CouponUpdateAsked) -> _Made | _MadeOfCoupon:
         effective_us = effective_at(self.asked, subscription, self.now)
+        if isinstance(one, CouponUpdateAsked):
+            return self._discount(subscription, one, effective_us)
         catalog = find_products(self.connection, subscription.world, {one.product_id})
         if one.type is ChangeType.ADD_PRODUCT:
             change = self._add(subscription, one, catalog, effective_us)
@@ -131,6 +183,16 @@ class _Applying:
             change = self._change(subscription, one, catalog, effective_us)
         insert_change(self.connection, subscription, change)
         return _Made(change, one.product_id)
+
+    def _discount(self, subscription: Subscription, one: CouponUpdateAsked, effective_us: int) -> _MadeOfCoupon:
+        for product in subscription.standing_at(effective_us):
+            refuse_closed_period(subscription, product, effective_us, self.now)
+        if one.type is CouponUpdate.REMOVE_COUPON:
+            applied = standing_coupon(subscription, one.coupon.coupon_id, effective_us)
+            removal = remove_coupon(self.connection, applied, effective_us, self.now)
+            return _MadeOfCoupon(applied, one.type, removal.id, effective_us, self.now)
+        applied = give_coupon(self.connection, subscription, one.coupon, effective_us=effective_us, now=self.now)
+        return _MadeOfCoupon(applied, one.type, applied.id, effective_us, self.now)
 
     def _add(
         self, subscription: Subscription, one: UpdateAsked, catalog: Mapping[str, Product], effective_us: int
@@ -169,7 +231,7 @@ class _Applying:
         if one.type is ChangeType.REMOVE_PRODUCT:
             refuse_removed_twice(product)
         elif one.type is ChangeType.UPDATE_COUNT:
-            count_changed(subscription, product, kind)
+            count_changed(subscription, product, kind, one.count)
         else:
             change = prices_changed(one, change, subscription, product, kind)
         return change
@@ -177,18 +239,27 @@ class _Applying:
 
 def _apply(
     connection: sa.Connection, world: World, subscription_id: str, asked: UpdatesAsked, now: datetime
-) -> list[_Made]:
+) -> list[_Made | _MadeOfCoupon]:
     applying = _Applying(connection, asked, now)
     # Read again each time: an update stands on those before it.
     return [applying.apply(require_subscription(connection, world, subscription_id), one) for one in asked.updates]
 
 
-def _list(connection: sa.Connection, world: World, subscription_id: str) -> Sequence[_Made]:
+def _list(connection: sa.Connection, world: World, subscription_id: str) -> Sequence[_Made | _MadeOfCoupon]:
     subscription = require_subscription(connection, world, subscription_id)
-    found = [
+    found: list[_Made | _MadeOfCoupon] = [made for coupon in subscription.coupons for made in _of_coupon(coupon)]
+    found += [
         _Made(change, product.product_id)
         for product in subscription.products
         for change in (product.added, *product.changes, product.removed)
         if change is not None
     ]
-    return sorted(found, key=lambda one: (one.change.effective_us, one.change.created_at, one.change.id))
+    return sorted(found, key=lambda one: one.order)
+
+
+def _of_coupon(one: AppliedCoupon) -> list[_MadeOfCoupon]:
+    made = [_MadeOfCoupon(one, CouponUpdate.ADD_COUPON, one.id, one.effective_us, one.created_at)]
+    gone = one.removal
+    if gone is not None:
+        made.append(_MadeOfCoupon(one, CouponUpdate.REMOVE_COUPON, gone.id, gone.effective_us, gone.created_at))
+    return made

@@ -7,16 +7,21 @@ from typing import Any
 import sqlalchemy as sa
 from aiohttp import web
 
+from billing.api.coupons import check_products, terms_object
 from billing.api.named import check_price_books, unknown
 from billing.api.services import Services
 from billing.api.shapes import NEW_SUBSCRIPTION_BODY, SUBSCRIPTION
+from billing.catalog.coupons import find_coupon
 from billing.catalog.plans import PlanStatus, find_plan
 from billing.catalog.registry import find_products, product_names
 from billing.catalog.rows import is_matrix
 from billing.subscriptions.agreement import agree
+from billing.subscriptions.coupons import AppliedCoupon, insert_coupon
+from billing.subscriptions.credit_terms import CREDIT_SHOWN
+from billing.subscriptions.discounting import applied_coupon
 from billing.subscriptions.model import Subscription, SubscriptionProduct, SubscriptionStatus
 from billing.subscriptions.plans import from_plan
-from billing.subscriptions.reading import read_subscription
+from billing.subscriptions.reading import CouponAsked, read_subscription
 from billing.subscriptions.registry import (
     cancel_subscription,
     create_subscription,
@@ -24,6 +29,7 @@ from billing.subscriptions.registry import (
     list_subscriptions,
 )
 from billing.subscriptions.seats import FIELDS
+from billing.subscriptions.upfront import PaymentSchedule
 from billing.tables import subscriptions
 from metering.http.app import json_response
 from metering.http.choices import choices_of, values_of
@@ -39,6 +45,7 @@ from metering.http.shapes import page_of as page_shape
 from metering.registry.customers import resolve, resolve_many
 from metering.timestamps import format_instant, microseconds
 from metering.world import World
+from metering.zones import zone_named
 
 TAG = "Subscriptions"
 REFRESH_WAIT_S_MAX = 30.0
@@ -147,7 +154,11 @@ class _Subscriptions:
         check_price_books(connection, world, asked.price_book_ids)
         catalog = find_products(connection, world, {one.product_id for one in asked.products})
         agreement = agree(asked, customer, catalog)
-        made = create_subscription(connection, world, asked, agreement, self._clock())
+        now = self._clock()
+        made = create_subscription(connection, world, asked, agreement, now)
+        for coupon in asked.coupons:
+            give_coupon(connection, made, coupon, effective_us=microseconds(made.starts_at), now=now)
+            made = require_subscription(connection, world, made.id)
         return made, _names(connection, [made])
 
 
@@ -184,8 +195,42 @@ def subscription_object(subscription: Subscription, names: Mapping[str, str], no
         "starts_at": format_instant(subscription.starts_at),
         "cancelled_at": None if subscription.cancelled_at is None else format_instant(subscription.cancelled_at),
         "products": [_product_object(one, names) for one in subscription.standing_at(_shown_at(subscription, now))],
+        "coupons": [
+            _coupon_object(one)
+            for one in subscription.coupons
+            if not one.gone_by(_shown_at(subscription, now), zone_named(subscription.timezone))
+        ],
         "created_at": format_instant(subscription.created_at),
         "updated_at": format_instant(subscription.updated_at),
+    }
+
+
+def give_coupon(
+    connection: sa.Connection, subscription: Subscription, asked: CouponAsked, *, effective_us: int, now: datetime
+) -> AppliedCoupon:
+    """Give a subscription a coupon, and keep it.
+
+    Raises:
+        ApiError: 404 for what there is not, else as `applied_coupon`.
+    """
+    world = subscription.world
+    coupon = find_coupon(connection, world, asked.coupon_id)
+    if coupon is None:
+        raise unknown("coupon_id", "coupon", asked.coupon_id)
+    check_products(connection, world, asked.product_ids)
+    made = applied_coupon(connection, subscription, coupon, asked.product_ids, effective_us=effective_us, now=now)
+    insert_coupon(connection, world, subscription.id, made)
+    return made
+
+
+def _coupon_object(one: AppliedCoupon) -> dict[str, Any]:
+    return {
+        "id": one.coupon_id,
+        "name": one.name,
+        **terms_object(one.terms),
+        "product_ids": None if one.product_ids is None else list(one.product_ids),
+        "applied_at": format_instant(one.effective_us),
+        "removed_at": None if one.removal is None else format_instant(one.removal.effective_us),
     }
 
 
@@ -214,12 +259,20 @@ def _product_object(agreed: SubscriptionProduct, names: Mapping[str, str]) -> di
             None if agreed.metering.starts_us is None else format_instant(agreed.metering.starts_us)
         ),
         "bill_usage_difference": agreed.metering.bill_usage_difference,
+        "payment_schedule": _payment_schedule(agreed).value,
         "price_book_id": agreed.price_book_id,
         "price_configuration_ids": list(agreed.price_configuration_ids),
         "prices": None if matrix else list(agreed.groups[0].prices),
         "price_groups": [group.document() for group in agreed.groups] if matrix else None,
         **(dict.fromkeys(FIELDS) if agreed.seats is None else agreed.seats.terms.document()),
+        **(dict.fromkeys(CREDIT_SHOWN) if agreed.credits is None else agreed.credits.document()),
     }
+
+
+def _payment_schedule(agreed: SubscriptionProduct) -> PaymentSchedule:
+    """Give when it is billed: usage at the end, all else at the start, unless it was agreed otherwise."""
+    usual = PaymentSchedule.START if agreed.aggregator_id is None else PaymentSchedule.END
+    return agreed.payment_schedule or usual
 
 
 def _has_status(status: SubscriptionStatus, now: datetime) -> sa.ColumnElement[bool]:

@@ -1,7 +1,7 @@
 """Keep price configurations and the prices that they had before. Every function works within one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -74,7 +74,7 @@ def change_configuration(
     """Change a configuration; other prices make a version of those it had."""
     if list(changed.group.prices) != list(current.group.prices):
         connection.execute(_version_of(connection, current, now))
-    values = _columns(changed) | ({} if position is None else {"position": position})
+    values = changed.document() | ({} if position is None else {"position": position})
     table = price_configurations
     connection.execute(table.update().where(table.c.id == current.id).values(**values, updated_at=now))
 
@@ -132,6 +132,27 @@ def versions_of(connection: sa.Connection, one: PriceConfiguration) -> list[Pric
     return [*former, PriceVersion(len(former) + 1, one.group.prices, since, None)]
 
 
+def configurations_at(connection: sa.Connection, product_id: str, moment: datetime) -> list[PriceConfiguration]:
+    """Give the configurations of a product that were for sale at a moment, in their order, at the prices of then.
+
+    For whom they are is what they say now: that has no versions.
+    """
+    table = price_configurations
+    there = sa.and_(
+        table.c.product_id == product_id,
+        table.c.created_at <= moment,
+        sa.or_(table.c.archived_at.is_(None), table.c.archived_at > moment),
+    )
+    found = []
+    for row in connection.execute(table.select().where(there).order_by(table.c.position)).all():
+        one = configuration_of(row)
+        if row.updated_at > moment:
+            held = [version for version in versions_of(connection, one) if version.valid_from <= moment]
+            one = replace(one, group=replace(one.group, prices=tuple(held[-1].prices if held else one.group.prices)))
+        found.append(one)
+    return found
+
+
 def configuration_of(row: Any) -> PriceConfiguration:
     """Give the configuration of a row of `tables.price_configurations`."""
     return PriceConfiguration(
@@ -161,20 +182,7 @@ def _next_position(connection: sa.Connection, product_id: str) -> int:
 
 
 def _inserted(row: Mapping[str, Any], one: PriceConfiguration, position: int, now: datetime) -> sa.Insert:
-    return price_configurations.insert().values(**row, **_columns(one), position=position, updated_at=now)
-
-
-def _columns(one: PriceConfiguration) -> dict[str, Any]:
-    return {
-        "currency": one.currency,
-        "countries": None if one.countries is None else list(one.countries),
-        "billing_interval": one.billing_interval.document() if one.billing_interval else None,
-        "commitment_interval": one.commitment_interval.document() if one.commitment_interval else None,
-        "metering_filter": one.group.metering_filter,
-        "prices": list(one.group.prices),
-        "price_book_id": one.price_book_id,
-        "plan_id": one.plan_id,
-    }
+    return price_configurations.insert().values(**row, **one.document(), position=position, updated_at=now)
 
 
 def _version_of(connection: sa.Connection, one: PriceConfiguration, now: datetime) -> sa.Insert:

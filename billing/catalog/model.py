@@ -83,6 +83,18 @@ class PriceConfiguration:
         within = self.price_book_id, self.plan_id
         return self.currency, countries, self.billing_interval, self.commitment_interval, within
 
+    def document(self) -> dict[str, Any]:
+        """Give what it says, as clients send it and as it is kept; not its id, its times and whether it is for sale."""
+        return {
+            "price_book_id": self.price_book_id,
+            "plan_id": self.plan_id,
+            "currency": self.currency,
+            "countries": None if self.countries is None else list(self.countries),
+            "billing_interval": self.billing_interval.document() if self.billing_interval else None,
+            "commitment_interval": self.commitment_interval.document() if self.commitment_interval else None,
+            **self.group.document(),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Product:

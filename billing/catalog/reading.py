@@ -94,7 +94,7 @@ def read_configuration(
     Raises:
         ApiError: 400 with every fault, 409 where another one takes all events of the same customers.
     """
-    kept = {} if current is None else document_of(current)
+    kept = {} if current is None else current.document()
     reader = Fields({**kept, **body, **({} if plan_id is None else {"plan_id": plan_id})})
     one = _read_configuration(reader, new_id("pri") if current is None else current.id, product.type, ())
     if current is not None:
@@ -108,20 +108,6 @@ def read_configuration(
         raise conflict(message)
     reader.refuse_faults()
     return one
-
-
-def document_of(one: PriceConfiguration) -> dict[str, Any]:
-    """Give a configuration as clients send it."""
-    return {
-        "price_book_id": one.price_book_id,
-        "plan_id": one.plan_id,
-        "currency": one.currency,
-        "countries": None if one.countries is None else list(one.countries),
-        "billing_interval": one.billing_interval.document() if one.billing_interval else None,
-        "commitment_interval": one.commitment_interval.document() if one.commitment_interval else None,
-        "metering_filter": one.group.metering_filter,
-        "prices": list(one.group.prices),
-    }
 
 
 def _among(product: Product, one: PriceConfiguration) -> list[PriceConfiguration]:

@@ -12,6 +12,7 @@ from typing import Any
 from billing.catalog.model import ROW_TYPES, PriceConfiguration, PriceGroup, ProductType
 from billing.errors import InvalidPriceError
 from billing.pricing import EventPrices, Prices, UnitPrices, rate_groups, read_prices
+from billing.pricing.rows import named
 from metering.filters import EVERYTHING, Filter, FilterError, decode_filter, kept_filter
 from metering.http.json import dumps, loads
 from metering.http.problem import Fault, PathPart
@@ -107,6 +108,21 @@ def check_configurations(configurations: Sequence[PriceConfiguration], kind: Pro
         _check_matrix(configurations, indexes, faults)
 
 
+def check_groups(
+    groups: Sequence[PriceGroup], kind: ProductType, path: Sequence[PathPart], faults: list[Fault]
+) -> None:
+    """Hold the groups of one matrix against each other, as `check_configurations`; `path` leads to them."""
+    for index, group in enumerate(groups):
+        where = named((*path, index))
+        if group.metering_filter is not None and kind is not ProductType.DYNAMIC:
+            message = f"{where}.metering_filter: a {kind} product counts no events: leave it out"
+            faults.append(Fault("not_metered", (*path, index, "metering_filter"), message))
+        if group.metering_filter is None and index + 1 < len(groups):
+            message = f"{where} has no metering_filter, so it takes every event: put it last, or remove it"
+            faults.append(Fault("shadowed", (*path, index + 1), message))
+    _check_rated(groups, [(*path, index) for index in range(len(groups))], faults)
+
+
 def _check_matrix(configurations: Sequence[PriceConfiguration], indexes: Sequence[int], faults: list[Fault]) -> None:
     groups = [configurations[index].group for index in indexes]
     for index, following in pairwise(indexes):
@@ -115,15 +131,19 @@ def _check_matrix(configurations: Sequence[PriceConfiguration], indexes: Sequenc
             message = f"price_configurations[{index}] has the same currency, countries and intervals and no"
             message = f"{message} metering_filter, so it takes every event: put it last, or remove one of them"
             faults.append(Fault("shadowed", path, message))
+    _check_rated(groups, [("price_configurations", index) for index in indexes], faults)
+
+
+def _check_rated(groups: Sequence[PriceGroup], paths: Sequence[Sequence[PathPart]], faults: list[Fault]) -> None:
+    """Refuse groups that cannot be rated together; each has a path."""
     if not is_matrix(groups):
         return
     read = [prices_of(group) for group in groups]
-    for index, prices in zip(indexes, read, strict=True):
+    for path, prices in zip(paths, read, strict=True):
         if isinstance(prices, EventPrices):
             message = "prices with a floor, cap or fee for each event cannot have a metering_filter: leave one out"
-            faults.append(Fault("events_needed", ("price_configurations", index, "prices"), message))
+            faults.append(Fault("events_needed", (*path, "prices"), message))
     try:
         rate_groups([(prices, Decimal(0)) for prices in read if isinstance(prices, UnitPrices)])
     except InvalidPriceError as error:
-        prices_path = ("price_configurations", indexes[0], "prices")
-        faults.extend(Fault(fault.code, prices_path, fault.message) for fault in error.faults)
+        faults.extend(Fault(fault.code, (*paths[0], "prices"), fault.message) for fault in error.faults)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from billing.catalog.model import PriceConfiguration, Product
-from billing.tables import of, plan_products, subscription_prices, subscription_products
+from billing.tables import credit_accounts, of, plan_products, subscription_prices, subscription_products
 from metering.world import World
 
 
@@ -19,7 +19,11 @@ def use_of_product(connection: sa.Connection, product: Product) -> str | None:
         of(plan_products, product.world), plan_products.c.product_id == product.id
     )
     plan_id = connection.execute(planned.limit(1)).scalar()
-    return None if plan_id is None else f"plan {plan_id}"
+    if plan_id is not None:
+        return f"plan {plan_id}"
+    held = sa.select(credit_accounts.c.customer_id).where(credit_accounts.c.product_id == product.id)
+    customer_id = connection.execute(held.limit(1)).scalar()
+    return None if customer_id is None else f"customer {customer_id}"
 
 
 def use_of_configuration(connection: sa.Connection, world: World, one: PriceConfiguration) -> str | None:

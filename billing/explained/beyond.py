@@ -1,7 +1,8 @@
 """What a line owes beyond its events, so that events and these entries add up to it. Pure.
 
-What stands before the first event is owed by the terms: a first tier paid in full, a commitment, a minimum. What stands
-after the last is the rounding, and what was billed before. A line without events is one entry.
+What stands before the first event is owed by the terms: a first tier paid in full, a commitment, a minimum; or it is a
+level that lasts from before the metering window. What stands after the last is the rounding, and what was billed
+before. A line without events is one entry.
 """
 
 from collections.abc import Sequence
@@ -26,12 +27,16 @@ class Reason(StrEnum):
     COMMITMENT = "commitment"
     MINIMUM = "minimum"
     MAXIMUM = "maximum"
-    FIGURE = "figure"
-    """A figure that is no sum of what events bring, such as a maximum: no single event adds it."""
+    EARLIER_LEVEL = "earlier_level"
+    """Of a weighted sum: changes before the metering window, which go on to weigh in it."""
     ALREADY_BILLED = "already_billed"
     ROUNDING = "rounding"
     NOT_METERED = "not_metered"
     """A fee, seats or packs: no event stands behind them."""
+    DISCOUNT = "discount"
+    """What a coupon takes off."""
+    ADVANCE = "advance"
+    """Usage that is billed upfront: its events stand behind the true-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,9 @@ def owed_before(groups: Sequence[PriceGroup], terms: Terms) -> list[Entry]:
     return entries
 
 
-def owed_as_a_whole(begun: Standing, last: Standing) -> list[Entry]:
-    """Give what is owed for a figure to which events do not add up: all that lies between its beginning and its end."""
-    return [] if begun == last else [Entry(Reason.FIGURE, added(begun, last))]
+def owed_for_level(begun: Standing, level: Standing) -> list[Entry]:
+    """Give what a level from before the metering window is owed for, beyond what is owed without any event."""
+    return [] if begun == level else [Entry(Reason.EARLIER_LEVEL, added(begun, level))]
 
 
 def owed_after(rated: Rated, last: Standing) -> list[Entry]:
@@ -78,6 +83,8 @@ def owed_after(rated: Rated, last: Standing) -> list[Entry]:
 
 
 def owed_without_events(line: LineItem) -> list[Entry]:
-    """Give the one entry of a line that nothing was counted for; none when it is 0."""
+    """Give the one entry of a line that no event of its period stands behind; none when it is 0."""
     amount = line.signed_amount
-    return [Entry(Reason.NOT_METERED, Added(Decimal(amount), amount, (), {}))] if amount else []
+    reason = Reason.NOT_METERED if line.upfront is None else Reason.ADVANCE
+    reason = reason if line.coupon is None else Reason.DISCOUNT
+    return [Entry(reason, Added(Decimal(amount), amount, (), {}))] if amount else []

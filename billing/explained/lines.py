@@ -12,19 +12,22 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 
+from billing.catalog.model import PriceGroup
 from billing.catalog.rows import filter_of
-from billing.explained.beyond import Entry, owed_after, owed_as_a_whole, owed_before, owed_without_events
-from billing.explained.running import Running, charged_by_event, running_after
-from billing.explained.standing import NOTHING_ADDED, Added, Standing
-from billing.invoices.asking import Asked, Figure, count_all
+from billing.explained.beyond import Entry, owed_after, owed_before, owed_for_level, owed_without_events
+from billing.explained.figures import RunningFigures
+from billing.explained.running import Running, charged_by_event, running_after, running_figure
+from billing.explained.standing import Added, Standing
+from billing.invoices.asking import Asked, Figure, as_one_event, count_all, figure_of
 from billing.invoices.lines import Counted, WindowUsage, charged, window_rated
 from billing.invoices.model import Invoice, LineItem, line_item_id
 from billing.invoices.open import asked_of, invoices_of, usage_of, windows_of
 from billing.invoices.registry import Stands, read_one
 from billing.pricing import Terms
 from billing.subscriptions.model import SubscriptionProduct
+from billing.subscriptions.upfront import UpfrontKind
 from billing.windows import MeteredWindow
-from metering.aggregation import ADDS_UP, NEEDS_PROPERTY
+from metering.aggregation import ADDS_UP, READS_EARLIER, Usage
 from metering.api.asof import AsOf
 from metering.http.paging import Page
 from metering.position import Cutoff
@@ -38,7 +41,7 @@ from metering.timestamps import microseconds
 from metering.windows import Window
 from metering.world import World
 
-_ZERO, _ONE = Decimal(0), Decimal(1)
+_ZERO = Decimal(0)
 _WHOLE = Fraction(1)
 
 
@@ -56,19 +59,17 @@ class ExplainedWindow:
     last: Standing
     entries: Sequence[Entry]
 
-    @property
-    def adds_up(self) -> bool:
-        """Tell whether its figure is the sum of what each event brings."""
-        return self.aggregator.operation in ADDS_UP
-
 
 @dataclass(frozen=True, slots=True)
 class ExplainedLine:
-    """A line and its metering windows, ascending; one that is not metered has none, and `entries` of its own."""
+    """A line and its metering windows, ascending; one that is not metered has none, and `entries` of its own.
+
+    Those of coupons and of credits that were bought are about no product of the subscription.
+    """
 
     id: str
     line: LineItem
-    product: SubscriptionProduct
+    product: SubscriptionProduct | None
     windows: Sequence[ExplainedWindow]
     entries: Sequence[Entry]
 
@@ -88,9 +89,10 @@ class ExplainedInvoice:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedEvent:
-    """An event of a line, the quantity that it brings, and what it adds on top of those before it."""
+    """An event of a line, by what quantity it moves the figure, and what it adds, both on top of those before it."""
 
     line: ExplainedLine
+    product: SubscriptionProduct
     aggregator: StoredAggregator
     counted: CountedEvent
     quantity: Decimal
@@ -141,26 +143,35 @@ def all_events(lines: Sequence[ExplainedLine]) -> Iterator[list[ExplainedEvent]]
 
 def _some(line: ExplainedLine, window: ExplainedWindow, skip: int, take: int) -> list[ExplainedEvent]:
     place = window.events.place_of(skip - 1) if skip else None
-    running = _after(window, skip, place) if window.adds_up else _after(window, 0, None)
+    running = _after(window, skip, place)
     return [_explain(line, window, one, running) for one in window.events.page(place, take)]
 
 
-def _after(window: ExplainedWindow, skip: int, place: Place | None) -> Running:
+def _after(window: ExplainedWindow, skip: int, place: Place | None) -> RunningFigures:
     """Give a window after its first events, the last of which stands at a place."""
-    groups = window.product.groups
-    if charged_by_event(groups):
+    groups, operation = window.product.groups, window.aggregator.operation
+    usages: Sequence[Usage] = ()
+    if operation not in ADDS_UP:
+        usages = window.events.counted_until(place)
+        line = _as_figured(groups, window.terms, usages)
+    elif charged_by_event(groups):
         assert window.counted.values is not None
-        return running_after(groups, window.terms, (), window.counted.values[:skip])
-    totals = [usage.rated for usage in window.events.counted_until(place)]
-    return running_after(groups, window.terms, totals, None)
+        line = running_after(groups, window.terms, (), window.counted.values[:skip])
+    else:
+        totals = [usage.rated for usage in window.events.counted_until(place)]
+        line = running_after(groups, window.terms, totals, None)
+    return RunningFigures(operation, window.window, usages, line)
 
 
-def _explain(line: ExplainedLine, window: ExplainedWindow, counted: CountedEvent, running: Running) -> ExplainedEvent:
-    quantity = _ONE
-    if window.aggregator.operation in NEEDS_PROPERTY:
-        quantity = counted.value or _ZERO  # What is no number adds nothing.
-    added = running.add(counted.group, quantity) if window.adds_up else NOTHING_ADDED
-    return ExplainedEvent(line, window.aggregator, counted, quantity, added)
+def _as_figured(groups: Sequence[PriceGroup], terms: Terms, usages: Sequence[Usage]) -> Running:
+    """Give a line of figures that events do not add up to."""
+    return running_figure(groups, terms, [usage.rated for usage in usages], as_one_event(usages[0]))
+
+
+def _explain(
+    line: ExplainedLine, window: ExplainedWindow, counted: CountedEvent, running: RunningFigures
+) -> ExplainedEvent:
+    return ExplainedEvent(line, window.product, window.aggregator, counted, *running.add(counted))
 
 
 def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_us: int) -> ExplainedInvoice:
@@ -170,18 +181,23 @@ def _explained(store: Store, world: World, cutoff: Cutoff, stands: Stands, now_u
     (invoice,) = invoices_of(stands, counted)
     (period,) = stands.periods
     lines = []
-    for product, line in zip(stands.products(period), invoice.lines, strict=True):
+    products = stands.products(period)
+    for product, line in zip(products, invoice.lines[: len(products)], strict=True):
         identity = line_item_id(invoice.id, product.line_key)
         usages = usage_of(stands, period, product, counted)
-        if usages is None:
+        if usages is None or line.upfront is UpfrontKind.ADVANCE:
             lines.append(ExplainedLine(identity, line, product, (), owed_without_events(line)))
             continue
         windows = []
         for metered, usage in zip(windows_of(stands, period, product), usages, strict=True):
-            figure = Figure(product.id, metered.so_far)
+            figure = figure_of(product, metered.so_far)
             events = _events(store, world, cutoffs[figure], asked[figure])
             windows.append(_window(product, asked[figure].aggregator, metered, usage, events))
         lines.append(ExplainedLine(identity, line, product, windows, ()))
+    lines += [
+        ExplainedLine(line_item_id(invoice.id, line.key), line, None, (), owed_without_events(line))
+        for line in invoice.lines[len(products) :]
+    ]
     return ExplainedInvoice(invoice, lines)
 
 
@@ -197,8 +213,12 @@ def _window(
     _, terms = charged(product, nothing, _WHOLE)
     begun = running_after(groups, terms, nothing.totals, nothing.values).standing
     last = running_after(groups, terms, counted.totals, counted.values).standing
-    whole = owed_as_a_whole(begun, last) if aggregator.operation not in ADDS_UP else []
-    entries = [*owed_before(groups, terms), *whole, *owed_after(window_rated(product, usage), last)]
+    entries = owed_before(groups, terms)
+    if aggregator.operation in READS_EARLIER:
+        level = _as_figured(groups, terms, events.counted_until(None)).standing
+        entries += owed_for_level(begun, level)
+        begun = level
+    entries += owed_after(window_rated(product, usage), last)
     window = Window(metered.so_far.start_us, metered.so_far.end_us)
     return ExplainedWindow(window, product, aggregator, terms, counted, events, begun, last, entries)
 
@@ -213,6 +233,7 @@ def _cutoffs(store: Store, cutoff: Cutoff, figures: Iterable[Figure], now_us: in
 def _events(store: Store, world: World, cutoff: Cutoff, asked: Asked) -> OrderedEvents:
     question = asked.question
     scope = Scope(world, cutoff, question.start_us, question.end_us, question.customer_ids)
-    order = Order.RECORD_ID if charged_by_event(asked.groups) else Order.ARRIVAL
+    one_by_one = charged_by_event(asked.groups) and asked.aggregator.operation in ADDS_UP
+    order = Order.RECORD_ID if one_by_one else Order.ARRIVAL
     filters = [filter_of(group) for group in asked.groups]
     return OrderedEvents(store, scope, asked.aggregator.counted(), filters, order)

@@ -42,6 +42,16 @@ def running_after(
     return RunningLine(groups, terms, totals)
 
 
+def running_figure(
+    groups: Sequence[PriceGroup], terms: Terms, totals: Sequence[Decimal], values: Sequence[Decimal] | None
+) -> Running:
+    """Give a line of figures that events do not add up to; by prices for each event the figure is that of `values`."""
+    if charged_by_event(groups):
+        assert values is not None, "prices for each event need their values"
+        return RunningWhole(groups[0], terms, values)
+    return RunningLine(groups, terms, totals)
+
+
 def charged_by_event(groups: Sequence[PriceGroup]) -> bool:
     """Tell whether events are charged one by one, so that their order matters."""
     return not is_matrix(groups) and isinstance(prices_of(groups[0]), EventPrices)
@@ -115,6 +125,24 @@ class RunningEvents:
                 instead = self._prices.charge_events([], billed).parts
                 parts = _joined(parts, instead, mirrored(self._prices.charge_events([], self._total).parts))
         return standing_of([Charges(parts, 1)], self._terms)
+
+
+class RunningWhole:
+    """A line whose figure is charged as one event is; it is none before the first event."""
+
+    def __init__(self, group: PriceGroup, terms: Terms, figure: Sequence[Decimal]) -> None:
+        """Begin with a figure, or with none."""
+        self._group = group
+        self._terms = terms
+        self._figure = figure[0] if figure else _ZERO
+        self.standing = RunningEvents(group, terms, figure).standing
+
+    def add(self, group: int, value: Decimal) -> Added:
+        """Go on to an event that moves the figure by a value."""
+        del group
+        self._figure = MONEY.add(self._figure, value)
+        before, self.standing = self.standing, RunningEvents(self._group, self._terms, [self._figure]).standing
+        return added(before, self.standing)
 
 
 def _joined(*many: Sequence[Part]) -> list[Part]:

@@ -59,9 +59,6 @@ class Added:
 NOTHING = Standing({}, {}, _ZERO, 0)
 
 
-NOTHING_ADDED = Added(_ZERO, 0, (), {})
-
-
 def standing_of(groups: Sequence[Charges], terms: Terms) -> Standing:
     """Give the standing of what each group was charged; terms say where the line is clamped.
 

@@ -125,7 +125,7 @@ def _added(row: Row) -> Added:
 
 
 def _price_name(one: ExplainedEvent) -> str | None:
-    group = named_group(one.line.product, one.counted.group)
+    group = named_group(one.product, one.counted.group)
     return None if group is None else group.name
 
 
@@ -142,7 +142,7 @@ _FIXED: Mapping[str, tuple[Type, Callable[[Row], Cell]]] = {
     "received_at": (Type.INSTANT, _of_event(lambda one: one.counted.event.received_at_us)),
     "invoice_id": (Type.TEXT, lambda row: row.invoice.invoice.id),
     "invoice_line_item_id": (Type.TEXT, lambda row: row.line.id),
-    "product_id": (Type.TEXT, lambda row: row.line.product.product_id),
+    "product_id": (Type.TEXT, lambda row: row.line.line.product_id),
     "product_name": (Type.TEXT, lambda row: row.line.line.name),
     "price_name": (Type.TEXT, _of_event(_price_name)),
     "owed_for": (Type.TEXT, lambda row: "event" if row.entry is None else row.entry.reason.value),

@@ -17,6 +17,7 @@ from billing.catalog.rows import filter_of, is_matrix, prices_of
 from billing.invoices.lines import Counted
 from billing.invoices.running import running_figures
 from billing.pricing import EventPrices
+from billing.subscriptions.model import SubscriptionProduct
 from billing.windows import Span
 from metering.aggregation import ADDS_UP, Operation, Usage
 from metering.errors import QueryLimitError
@@ -34,10 +35,19 @@ EVENTS_PRICED_MAX = 2_000_000
 
 
 class Figure(NamedTuple):
-    """Which figure of which product of a subscription; periods of one window have figures in common."""
+    """Which figure of which product of a subscription; periods of one window have figures in common.
+
+    `segment` tells apart by the prices of which time events are told apart, where one span is counted by several.
+    """
 
     subscription_product_id: str
     span: Span
+    segment: str = ""
+
+
+def figure_of(product: SubscriptionProduct, span: Span) -> Figure:
+    """Give the figure of a span for a line of a product."""
+    return Figure(product.id, span, "" if product.upfront is None else product.upfront.segment)
 
 
 @dataclass(frozen=True, slots=True)

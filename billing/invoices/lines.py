@@ -6,7 +6,7 @@ comes to is rounded once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -18,6 +18,7 @@ from billing.invoices.model import LineItem
 from billing.money import MONEY, round_half_away, within_int64
 from billing.pricing import (
     Charged,
+    EntryType,
     EventPrices,
     Rated,
     RatedTier,
@@ -29,14 +30,19 @@ from billing.pricing import (
     charge_groups,
     joined,
     settle,
+    true_up,
     unrounded,
 )
 from billing.pricing.model import Charges
 from billing.pricing.rated import signed
 from billing.subscriptions.model import SubscriptionProduct
+from billing.subscriptions.purchases import Purchase
 from billing.subscriptions.timeline import Part
+from billing.subscriptions.upfront import UpfrontKind
+from metering.windows import Window
 
 _NOTHING = Decimal(0)
+_NOTHING_OWED = Fraction(0)
 _WHOLE = Fraction(1)
 
 
@@ -67,16 +73,17 @@ class BilledProduct:
     """A product of a subscription, the name that its line bears, and its usage; None where `count` is billed.
 
     `usage` is that of each metering window that the period reaches into; `earlier` is there where only the difference
-    is billed.
+    is billed. `period` is of when the line is, None that of the invoice.
     """
 
     agreed: SubscriptionProduct
     name: str
     usage: Sequence[WindowUsage] | None
+    period: Window | None = None
 
 
 def invoice_lines(products: Sequence[BilledProduct], currency: str, share: Fraction) -> list[LineItem]:
-    """Give one line for each product, in order, those without usage included.
+    """Give one line for each product, in order, those without usage included; none for what is billed elsewhere.
 
     `share` is the part of the calendar period that is billed: 1 but for the first period. A change within a period
     gives back at most what the period had charged for its product before.
@@ -87,11 +94,21 @@ def invoice_lines(products: Sequence[BilledProduct], currency: str, share: Fract
     out: list[LineItem] = []
     billed: dict[str, int] = {}
     for product in products:
-        so_far = billed.get(product.agreed.id, 0)
+        agreed = product.agreed
+        begins = agreed.part is None or agreed.part.before is None
+        so_far = 0 if begins else billed.get(agreed.id, 0)
         line = _line(product, currency, share, so_far)
-        billed[product.agreed.id] = so_far + line.signed_amount
-        out.append(line)
+        billed[agreed.id] = so_far + line.signed_amount
+        if not agreed.elsewhere:
+            out.append(line)
     return out
+
+
+def purchase_line(one: Purchase, name: str, currency: str) -> LineItem:
+    """Give the line of credits that were bought."""
+    tier = RatedTier(_NOTHING, None, one.credits, one.amount)
+    bought = Window(one.at_us, one.at_us)
+    return LineItem(name, one.product_id, EntryType.DEBIT, one.credits, currency, one.amount, (tier,), one.id, bought)
 
 
 def charged(agreed: SubscriptionProduct, counted: Counted | None, share: Fraction) -> tuple[Charged, Terms]:
@@ -158,6 +175,8 @@ def _line(product: BilledProduct, currency: str, share: Fraction, billed: int) -
         rated.amount,
         rated.tiers,
         agreed.line_suffix,
+        product.period,
+        None if agreed.upfront is None else agreed.upfront.kind,
     )
 
 
@@ -172,23 +191,52 @@ def _owed(agreed: SubscriptionProduct, share: Fraction) -> Rated:
 def _changed(agreed: SubscriptionProduct, before: SubscriptionProduct, part: Part, billed: int) -> Rated:
     """Rate what a change adds or gives back: the share of the difference that it makes for a whole period."""
     then, now = before.count, Decimal(0) if part.removed else agreed.count
-    cost = Fraction(0) if part.removed else unrounded(*charged(agreed, None, _WHOLE))
-    amount = round_half_away((cost - unrounded(*charged(before, None, _WHOLE))) * part.share)
+    cost = Fraction(0) if part.removed else _cost_of(agreed, agreed.count)
+    of_uncharged = sum(
+        (_cost_of(before, upper) - _cost_of(before, lower) for lower, upper in part.uncharged), _NOTHING_OWED
+    )
+    more = cost - _cost_of(before, before.count) + (of_uncharged if now < then else -of_uncharged)
+    amount = round_half_away(more * part.share)
     amount = within_int64(max(-billed if part.gives_all_back else amount, -max(billed, 0)))
     with localcontext(MONEY):
         count = abs(now - then) if now != then else now
+        count -= sum((upper - lower for lower, upper in part.uncharged), _NOTHING)
     quantity = count.copy_negate() if amount < 0 else count
     lower, upper = (min(now, then), max(now, then)) if now != then else (_NOTHING, None)
     return signed(amount, quantity, (RatedTier(lower, upper, quantity, amount),))
 
 
+def _cost_of(agreed: SubscriptionProduct, count: Decimal) -> Fraction:
+    """Give what a count costs for a whole period, exactly."""
+    return unrounded(*charged(replace(agreed, count=count), None, _WHOLE))
+
+
 def window_rated(agreed: SubscriptionProduct, usage: WindowUsage) -> Rated:
-    """Rate a window as far as it has come, and take off the most that it had come to before where that is billed."""
+    """Rate a window as far as it has come, and take off the most that it had come to before where that is billed.
+
+    Of usage that is billed upfront it is the advance, or the true-up.
+    """
+    if agreed.upfront is not None:
+        return _upfront_rated(agreed, usage)
     so_far = settle(*charged(agreed, usage.so_far, _WHOLE))
     if not agreed.metering.bill_usage_difference:
         return so_far
     billed = [settle(*charged(agreed, earlier, _WHOLE)).signed_amount for earlier in usage.earlier]
     return bill_difference(so_far, max(0, *billed) if billed else 0)
+
+
+def nothing_counted(agreed: SubscriptionProduct) -> Counted:
+    """Give what is counted where there is no usage."""
+    return Counted([_NOTHING] * len(agreed.groups), [])
+
+
+def _upfront_rated(agreed: SubscriptionProduct, usage: WindowUsage) -> Rated:
+    """Rate an advance, or what settles it. An advance is for 0 units at the least: it gives nothing back."""
+    assert agreed.upfront is not None
+    advances = agreed.upfront.kind is UpfrontKind.ADVANCE
+    stands_for = usage.so_far if advances else next(iter(usage.earlier), nothing_counted(agreed))
+    advance = settle(*charged(agreed, replace(stands_for, allow_negative_values=False), _WHOLE))
+    return advance if advances else true_up(settle(*charged(agreed, usage.so_far, _WHOLE)), advance)
 
 
 def _matrix(agreed: SubscriptionProduct, counted: Counted) -> list[tuple[UnitPrices, Decimal]]:

@@ -8,7 +8,10 @@ from enum import StrEnum
 
 from billing.interval import Interval
 from billing.pricing import Adjustment, EntryType, RatedTier
+from billing.subscriptions.coupons import AppliedCoupon
 from billing.subscriptions.model import line_key
+from billing.subscriptions.upfront import UpfrontKind
+from metering.windows import Window
 
 _PREFIX, _SUBSCRIPTION_PREFIX = "inv_", "sub_"
 _DIGEST_CHARACTERS = 12
@@ -38,24 +41,30 @@ class InvoiceStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LineItem:
-    """What one product comes to. `amount` is never below 0: a credit says so in its `entry_type`.
+    """What one product comes to, or a coupon takes off. `amount` is never below 0: `entry_type` tells a credit.
 
-    The amounts of `tiers` add up to `amount`.
+    The amounts of `tiers` add up to `amount`. `period` is of when it is, None that of the invoice; `upfront` says what
+    it is of usage that is billed upfront. A line of a `coupon` has no product; `discounted` are the keys of those that
+    it is about.
     """
 
     name: str
-    product_id: str
+    product_id: str | None
     entry_type: EntryType
     units_count: Decimal
     currency: str
     amount: int
     tiers: Sequence[RatedTier | Adjustment]
     line_suffix: str = ""
+    period: Window | None = None
+    upfront: UpfrontKind | None = None
+    coupon: AppliedCoupon | None = None
+    discounted: Sequence[str] = ()
 
     @property
     def key(self) -> str:
         """Name the line within its invoice."""
-        return line_key(self.product_id, self.line_suffix)
+        return self.line_suffix if self.product_id is None else line_key(self.product_id, self.line_suffix)
 
     @property
     def signed_amount(self) -> int:

@@ -15,9 +15,10 @@ from billing.interval import Interval
 from billing.invoices.begun import EVER, OpenPeriod, Outline, PartOfLife, StartsWithin, open_periods
 from billing.invoices.model import subscription_of
 from billing.periods import BillingCycleAlignment
-from billing.subscriptions.changes import LIFE_CHANGES, Change, ChangeType
+from billing.subscriptions.changes import LIFE_CHANGES, CalculationMethod, Change, ChangeType
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.registry import changes_of, find_subscriptions
+from billing.subscriptions.seats import invoicing_interval_of
 from billing.tables import of, subscription_products, subscriptions
 from metering.http.paging import Page
 from metering.registry.aggregators import StoredAggregator, list_aggregators
@@ -51,6 +52,10 @@ class Stands:
 
     def products(self, period: OpenPeriod) -> list[SubscriptionProduct]:
         """Give what a period's invoice is about, a line each."""
+        return [product for product in self.rated(period) if not product.elsewhere]
+
+    def rated(self, period: OpenPeriod) -> list[SubscriptionProduct]:
+        """Give what has to be rated for a period's invoice: its lines, and those elsewhere that come before them."""
         return self.subscriptions[period.subscription_id].billed_in(period.window, period.interval)
 
 
@@ -122,6 +127,7 @@ def _outlines(connection: sa.Connection, world: World, wanted: Wanted) -> Iterab
             subscriptions.c.cancelled_at,
             subscription_products.c.id.label("subscription_product_id"),
             subscription_products.c.payment_interval,
+            subscription_products.c.seat_terms,
         )
         .join(subscription_products, subscription_products.c.subscription_id == subscriptions.c.id)
         .where(sa.and_(*conditions))
@@ -136,7 +142,7 @@ def _outlines(connection: sa.Connection, world: World, wanted: Wanted) -> Iterab
             own[0].timezone,
             microseconds(own[0].starts_at),
             None if own[0].cancelled_at is None else microseconds(own[0].cancelled_at),
-            list(dict.fromkeys(Interval.from_document(row.payment_interval) for row in own)),
+            list(dict.fromkeys(interval for row in own for interval in _intervals(row))),
             BillingCycleAlignment(own[0].billing_cycle_alignment or BillingCycleAlignment.CALENDAR_PERIOD),
             lives.get(subscription_id, ()),
         )
@@ -144,14 +150,50 @@ def _outlines(connection: sa.Connection, world: World, wanted: Wanted) -> Iterab
     ]
 
 
+def _intervals(row: Any) -> list[Interval]:
+    """Give the interval at which a product is paid, and that at which changes of it are where it is another."""
+    paid = Interval.from_document(row.payment_interval)
+    apart = None if row.seat_terms is None else invoicing_interval_of(row.seat_terms)
+    return [paid] if apart in {None, paid} else [paid, apart]
+
+
 def _lives(connection: sa.Connection, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[PartOfLife]]:
-    """Give when each product is there, of subscriptions of which one was added or removed."""
+    """Give when each product is there, of subscriptions of which one was added or removed, or is invoiced apart.
+
+    Of what is invoiced apart there are the periods that hold a change.
+    """
     changed = changes_of(connection, rows, LIFE_CHANGES)
+    apart = {one: own for one, own in rows.items() if any(len(_intervals(row)) > 1 for row in own)}
+    counts = changes_of(connection, apart, (ChangeType.UPDATE_COUNT,)) if apart else {}
     found: dict[str, list[PartOfLife]] = {}
     for subscription_id, own in rows.items():
-        if any(row.subscription_product_id in changed for row in own):
-            found[subscription_id] = [_life(row, changed.get(row.subscription_product_id, ())) for row in own]
+        if subscription_id in apart or any(row.subscription_product_id in changed for row in own):
+            found[subscription_id] = [
+                part
+                for row in own
+                for part in (
+                    _life(row, changed.get(row.subscription_product_id, ())),
+                    *_apart(row, counts.get(row.subscription_product_id, ()), changed),
+                )
+            ]
     return found
+
+
+def _apart(row: Any, changes: Iterable[Change], lives: Mapping[str, Sequence[Change]]) -> list[PartOfLife]:
+    """Give the periods of a product's invoicing interval in which a change of its count is charged."""
+    paid, *intervals = _intervals(row)
+    begins = {change.effective_us for change in lives.get(row.subscription_product_id, ())}
+    alignment = BillingCycleAlignment(row.billing_cycle_alignment or BillingCycleAlignment.CALENDAR_PERIOD)
+    outline = Outline(row.id, row.timezone, microseconds(row.starts_at), None, (), alignment)
+    return [
+        PartOfLife(interval, *outline.cycle(interval).holding(change.effective_us))
+        for interval in intervals
+        for change in changes
+        if change.method is not CalculationMethod.DO_NOT_CHARGE
+        and change.effective_us not in begins
+        and outline.cycle(paid).holding(change.effective_us).start_us < change.effective_us
+        and outline.starts_us < change.effective_us
+    ]
 
 
 def _life(row: Any, changes: Iterable[Change]) -> PartOfLife:

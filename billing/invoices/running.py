@@ -5,11 +5,9 @@ each of them is the one before and the day between, so only the days are asked f
 """
 
 from collections.abc import Sequence
-from decimal import localcontext
 from itertools import pairwise
 
-from billing.money import MONEY
-from metering.aggregation import ADDS_UP, Usage
+from metering.aggregation import ADDS_UP, Usage, together
 from metering.store.client import Store
 from metering.store.questions import Counting, Question, figures_of
 
@@ -39,7 +37,7 @@ def running_figures(store: Store, counting: Counting, questions: Sequence[Questi
     before: _Beginning | None = None
     for (beginning, question), usages in zip(slices, figures, strict=True):
         so_far = (
-            [_sum(one, other) for one, other in zip(so_far, usages, strict=True)] if beginning == before else usages
+            [together(one, other) for one, other in zip(so_far, usages, strict=True)] if beginning == before else usages
         )
         before = beginning
         running[beginning, question.end_us] = so_far
@@ -48,11 +46,3 @@ def running_figures(store: Store, counting: Counting, questions: Sequence[Questi
 
 def _beginning(question: Question) -> _Beginning:
     return tuple(question.customer_ids), question.start_us
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    if other.is_nothing:
-        return one
-    with localcontext(MONEY):
-        total = one.rated + other.rated
-    return Usage(total, one.count + other.count, one.not_numbers + other.not_numbers)

@@ -7,7 +7,7 @@ each on top of those before it, sums up to the line exactly, and no event pays f
 import hashlib
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -20,9 +20,9 @@ from billing.marginal.registry import Agreed
 from billing.money import MONEY, to_decimal
 from billing.periods import period_holding
 from billing.pricing import EventPrices, settle, unrounded
-from billing.subscriptions.model import Subscription, SubscriptionProduct
-from billing.windows import MeteredWindow, metered_windows
-from metering.aggregation import ADDS_UP, NEEDS_PROPERTY, Occurrence, Usage, plus, value_of
+from billing.subscriptions.model import Subscription, SubscriptionProduct, line_key
+from billing.windows import MeteredWindow, Span, metered_windows
+from metering.aggregation import ADDS_UP, AFTER_ALL, NEEDS_PROPERTY, Occurrence, Usage, plus, value_of
 from metering.filters import matches
 from metering.registry.aggregators import StoredAggregator
 from metering.store.usage import PlacedValue
@@ -37,8 +37,8 @@ _DIGEST_CHARACTERS = 16
 class TouchedLine:
     """A line that an event is in: of which product and period, by the prices of which group it is charged.
 
-    `subscription` is None for what the catalog offers to everybody. `earlier` is the window up to the end of each
-    period before it, where only the difference is billed.
+    `subscription` is None for what the catalog offers to everybody. Where `by_difference`, only what the window comes
+    to beyond `earlier` is billed, never below 0: that is the window up to the end of each period before it.
     """
 
     subscription: Subscription | None
@@ -48,6 +48,7 @@ class TouchedLine:
     window: Window
     group: int
     earlier: Sequence[Window] = ()
+    by_difference: bool = False
 
     @property
     def needs_values(self) -> bool:
@@ -80,11 +81,11 @@ def touched_lines(event: CountedEvent, agreed: Agreed) -> list[TouchedLine]:
             metered = _metered(event, subscription, product)
             if aggregator is not None and group is not None and metered is not None:
                 window, earlier = Window(*metered.so_far[:2]), [Window(*span[:2]) for span in metered.earlier]
-                if metered.so_far.stored_by_us is not None:
-                    earlier = []  # Those are told apart by when events were stored, and hold this one's timestamp too.
-                found.append(
-                    TouchedLine(subscription, subscription.currency, product, aggregator, window, group, earlier)
-                )
+                line = TouchedLine(subscription, subscription.currency, product, aggregator, window, group)
+                # Others are told apart by when events were stored, and hold this one's timestamp too.
+                if product.metering.bill_usage_difference and metered.so_far.stored_by_us is None:
+                    line = replace(line, earlier=earlier, by_difference=True)
+                found.append(line)
     return found
 
 
@@ -92,7 +93,8 @@ def marginal_price(event: CountedEvent, line: TouchedLine, others: Others) -> Ma
     """Give what an event adds to a line, on top of what else was counted for it."""
     aggregator = line.aggregator.counted()
     usages = list(others.usages)
-    occurrence = Occurrence(event.record, event.timestamp_us)
+    position = AFTER_ALL if event.position is None else event.position
+    occurrence = Occurrence(event.record, event.timestamp_us, position)
     usages[line.group] = plus(aggregator, usages[line.group], occurrence, line.window)
     without = _counted(line, others.usages, _values(line, others.usages, others.values))
     values = None if others.values is None else _values_with(event, others.values, _value(event, line.aggregator))
@@ -152,11 +154,11 @@ def _amount(line: TouchedLine, counted: Counted, billed: int | None) -> Decimal:
 
 
 def _billed(line: TouchedLine, earlier: Sequence[Others]) -> int | None:
-    """Give the most that earlier periods came to, as the invoice takes it off; None where it takes nothing off."""
-    if not line.earlier:
+    """Give the most that earlier periods came to, as the invoice takes it off; None where all is billed."""
+    if not line.by_difference:
         return None
     counted = [_counted(line, one.usages, _values(line, one.usages, one.values)) for one in earlier]
-    return max(0, *(settle(*charged(line.product, one, _WHOLE)).signed_amount for one in counted))
+    return max([0, *(settle(*charged(line.product, one, _WHOLE)).signed_amount for one in counted)])
 
 
 def _value(event: CountedEvent, aggregator: StoredAggregator) -> Decimal:
@@ -176,6 +178,8 @@ def _metered(event: CountedEvent, subscription: Subscription, product: Subscript
     )
     if period is None:
         return None
+    if product.is_upfront:
+        return MeteredWindow(Span(*period))
     for window in metered_windows(period, product.metering, subscription.life(product)):
         span = window.so_far
         if span.start_us <= event.timestamp_us < span.end_us:
@@ -184,9 +188,10 @@ def _metered(event: CountedEvent, subscription: Subscription, product: Subscript
 
 
 def named_group(product: SubscriptionProduct, group: int) -> Group | None:
-    """Name a group of a matrix, None where there is none; its id is the same as long as the agreement stands."""
+    """Name a group of a matrix, None where there is none; its id is the same as long as these prices hold."""
     if not is_matrix(product.groups):
         return None
-    digest = hashlib.sha256(f"{product.id}/{group}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    segment = product.line_suffix if product.upfront is None else product.upfront.segment
+    digest = hashlib.sha256(f"{line_key(product.id, segment)}/{group}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
     filtered = product.groups[group].metering_filter
     return Group(f"grp_{digest}", None if filtered is None else filtered.get("name"))

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 class CountedEvent:
     """One version of an event. `record` holds the id, numbers as int or Decimal.
 
-    `customer_id` is as it was sent, None for somebody who has agreed nothing.
+    `customer_id` is as it was sent, None for somebody who has agreed nothing. `position` is where it came in; one that
+    has not come in has None, and will do so after all others.
     """
 
     customer_id: str | None
@@ -18,6 +19,7 @@ class CountedEvent:
     record_id: str
     timestamp_us: int
     record: Mapping[str, Any]
+    position: int | None = None
 
 
 class Group(NamedTuple):

@@ -15,8 +15,10 @@ from billing.marginal.lines import Others, TouchedLine, marginal_price, touched_
 from billing.marginal.model import CountedEvent, MarginalPrice
 from billing.marginal.registry import read_agreed
 from metering.aggregation import ADDS_UP, Aggregator, Operation, Usage, distinct_text
+from metering.api.asof import AsOf
 from metering.http.json import dumps
 from metering.position import Cutoff
+from metering.registry.definitions import newest_revision
 from metering.registry.engine import Registry
 from metering.store.client import Store
 from metering.store.measures import unique_text
@@ -38,23 +40,26 @@ async def marginal_prices(
     """
     if event.customer_id is None:
         return catalog_prices(event, await registry.read(read_offers, world, event.event_type))
-    return [price for _, price in await priced_lines(registry, store, world, event, cutoff)]
+    at = AsOf(cutoff, await registry.read(newest_revision, world))
+    return [price for _, price in await priced_lines(registry, store, world, event, at)]
 
 
 async def priced_lines(
-    registry: Registry, store: Store, world: World, event: CountedEvent, cutoff: Cutoff
+    registry: Registry, store: Store, world: World, event: CountedEvent, at: AsOf
 ) -> list[tuple[TouchedLine, MarginalPrice]]:
     """Give the lines that an event of a customer counts in, and what it adds to each; see `marginal_prices`.
+
+    Aggregators count as they were defined at the cut-off of `at`.
 
     Raises:
         QueryLimitError: there is too much to count for one answer.
     """
     assert event.customer_id is not None
-    agreed = await registry.read(read_agreed, world, event.event_type, event.customer_id)
+    agreed = await registry.read(read_agreed, world, event.event_type, event.customer_id, at.revision)
     lines = touched_lines(event, agreed)
     if not lines:
         return []
-    asking = _Asking(store, world, cutoff, agreed.identifiers, event)
+    asking = _Asking(store, world, at.cutoff, agreed.identifiers, event)
     return await store.run(lambda: [(one[0], marginal_price(event, *one)) for one in asking.others_of(lines)])
 
 

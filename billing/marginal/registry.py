@@ -10,6 +10,7 @@ from billing.subscriptions.registry import find_subscriptions
 from billing.tables import of, subscription_products, subscriptions
 from metering.registry.aggregators import StoredAggregator, list_aggregators
 from metering.registry.customers import identifiers_of, resolve
+from metering.registry.definitions import ever_counting, in_force
 from metering.registry.tables import aggregators
 from metering.world import World
 
@@ -29,19 +30,21 @@ class Agreed:
 NOTHING_AGREED = Agreed((), (), {})
 
 
-def read_agreed(connection: sa.Connection, world: World, event_type: str, identifier: str) -> Agreed:
-    """Read what was agreed with the customer that has an id; nothing when nobody has it."""
+def read_agreed(connection: sa.Connection, world: World, event_type: str, identifier: str, revision: int) -> Agreed:
+    """Read what was agreed with the customer that has an id; nothing when nobody has it.
+
+    Aggregators are as they were defined at a revision (`metering.registry.definitions`).
+    """
     customer = resolve(connection, world, identifier)
     if customer is None:
         return NOTHING_AGREED
     query = (
         sa.select(subscription_products.c.subscription_id, subscription_products.c.aggregator_id)
         .join(subscriptions, subscriptions.c.id == subscription_products.c.subscription_id)
-        .join(aggregators, aggregators.c.id == subscription_products.c.aggregator_id)
         .where(
             of(subscriptions, world),
             subscriptions.c.customer_id == customer.id,
-            aggregators.c.entity == event_type,
+            subscription_products.c.aggregator_id.in_(ever_counting(connection, world, event_type)),
         )
     )
     pairs = [(row.subscription_id, row.aggregator_id) for row in connection.execute(query)]
@@ -55,5 +58,5 @@ def read_agreed(connection: sa.Connection, world: World, event_type: str, identi
     return Agreed(
         identifiers_of(connection, customer),
         sorted(found.values(), key=lambda one: (one.created_at, one.id)),
-        {aggregator.id: aggregator for aggregator in stored},
+        {one.id: one for one in in_force(connection, world, stored, revision) if one.entity == event_type},
     )

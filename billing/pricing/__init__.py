@@ -4,7 +4,7 @@ What other packages use stands here; the README beside this file tells how the p
 """
 
 from billing.pricing.bundle import credits_used, whole_packs
-from billing.pricing.difference import bill_difference
+from billing.pricing.difference import bill_difference, true_up
 from billing.pricing.model import NO_TERMS, EventPrices, Prices, Terms, UnitPrices, share_of
 from billing.pricing.pipeline import (
     Charged,
@@ -54,6 +54,7 @@ __all__ = [
     "read_terms",
     "settle",
     "share_of",
+    "true_up",
     "units_billed",
     "unrounded",
     "whole_packs",

@@ -122,11 +122,7 @@ def amount_of(subscription: Subscription, product_id: str, instant_us: int) -> i
     cycle = subscription.cycle(product.payment_interval)
     period = period_holding(instant_us, cycle, microseconds(subscription.starts_at))
     assert period is not None, "the subscription has started by then"
-    billed = [
-        BilledProduct(one, one.product_id, None)
-        for one in subscription.billed_in(period, product.payment_interval)
-        if one.id == product_id
-    ]
+    billed = [BilledProduct(one, one.product_id, None) for one in subscription.lines_of(product, period)]
     try:
         lines = invoice_lines(billed, subscription.currency, days_owed(period.start_us, cycle).share)
     except RefusedPriceError:

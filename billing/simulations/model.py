@@ -61,7 +61,8 @@ class Draft:
 class Asked:
     """What is to be simulated: usage of `[start_us, end_us)` in the calendar months of a zone.
 
-    `customer_ids` are ours; None is everybody who used the product or has it.
+    `customer_ids` are ours; None is everybody who used the product or has it. `aggregator_id` and `revision` say how
+    the product was counted when it was asked for; None, as in rows from before them, is as it is now.
     """
 
     product_id: str
@@ -71,6 +72,8 @@ class Asked:
     timezone: str
     customer_ids: Sequence[str] | None
     drafts: Sequence[Draft]
+    aggregator_id: str | None = None
+    revision: int | None = None
 
     def document(self) -> dict[str, Any]:
         """Give what is kept."""
@@ -82,6 +85,8 @@ class Asked:
             "timezone": self.timezone,
             "customer_ids": None if self.customer_ids is None else list(self.customer_ids),
             "drafts": [draft.document() for draft in self.drafts],
+            "aggregator_id": self.aggregator_id,
+            "revision": self.revision,
         }
 
     @classmethod

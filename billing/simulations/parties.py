@@ -1,5 +1,9 @@
 """Read from the registry whom a simulation is about: the customers, their ids, and the prices that they have.
 
+Nothing that came after the simulation was asked for is in it, however late it is worked out: no subscription or update
+made since, no other price of the catalog, no other definition of an aggregator. Whose an id is and where a customer
+lives is asked as of now.
+
 A customer has the prices of its subscriptions to the product in the currency of the simulation, as they hold when the
 simulation is asked for: of those that ran at any time of the range, those that still run, else those that ended last.
 So usage is rated once, whatever took the place of what. Who has none pays what the catalog says, by its
@@ -7,27 +11,29 @@ country and price book, monthly; nothing where that says nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
 
+from billing.catalog.configurations import configurations_at
 from billing.catalog.model import PriceGroup, Product
 from billing.catalog.registry import find_product
 from billing.catalog.selection import Wanted, choose
 from billing.interval import Interval
 from billing.simulations.model import Asked
-from billing.subscriptions.model import SubscriptionProduct
+from billing.subscriptions.model import SubscriptionProduct, as_known_at
 from billing.subscriptions.registry import find_subscriptions
-from billing.subscriptions.timeline import at
+from billing.subscriptions.timeline import at as holding_at
 from billing.tables import of, subscription_products, subscriptions
 from billing.windows import Life
-from metering.registry.aggregators import StoredAggregator, find_aggregator
-from metering.registry.tables import customer_ids, customers
-from metering.timestamps import EPOCH, LATEST_US
+from metering.registry.aggregators import StoredAggregator, list_aggregators
+from metering.registry.definitions import in_force, newest_revision
+from metering.registry.tables import aggregators, customer_ids, customers
+from metering.timestamps import EPOCH, LATEST_US, microseconds
 from metering.windows import Period
 from metering.world import World
 
@@ -37,8 +43,9 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Had:
-    """Prices that a customer has."""
+    """Prices that a customer has, and the aggregator that counts for them: that which was agreed."""
 
+    aggregator_id: str
     groups: Sequence[PriceGroup]
     min_amount: int | None = None
     max_amount: int | None = None
@@ -47,30 +54,45 @@ class Had:
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """Whom it is about. `agreed` are the customers with a subscription, `of_catalog` the prices of the others."""
+    """Whom it is about. `agreed` are the customers with a subscription, `of_catalog` the prices of the others.
+
+    `aggregator` counts the product, `aggregators` are by id all that count for somebody.
+    """
 
     product: Product
     aggregator: StoredAggregator
+    aggregators: Mapping[str, StoredAggregator]
     identifiers: Mapping[str, Sequence[str]]
     agreed: Mapping[str, Sequence[Had]]
     of_catalog: Mapping[str, Had | None]
 
 
-def read_parties(connection: sa.Connection, world: World, asked: Asked, at_us: int) -> Parties | None:
-    """Read them all, None when the product or its aggregator is gone; subscriptions have the prices that hold then."""
+def read_parties(connection: sa.Connection, world: World, asked: Asked, at: datetime) -> Parties | None:
+    """Read them all, None when the product or its aggregator is gone; all is as it was `at` the time of asking."""
     product = find_product(connection, world, asked.product_id)
-    if product is None or product.aggregator_id is None:
+    aggregator_id = None if product is None else asked.aggregator_id or product.aggregator_id
+    if product is None or aggregator_id is None:
         return None
-    aggregator = find_aggregator(connection, world, product.aggregator_id)
-    if aggregator is None:
+    product = replace(product, configurations=configurations_at(connection, product.id, at))
+    agreed = _agreed(connection, world, asked, at)
+    counting = {aggregator_id, *(had.aggregator_id for own in agreed.values() for had in own)}
+    stored, _ = list_aggregators(
+        connection, world, conditions=[aggregators.c.id.in_(sorted(counting))], take=len(counting), skip=0
+    )
+    revision = newest_revision(connection, world) if asked.revision is None else asked.revision
+    by_id = {one.id: one for one in in_force(connection, world, stored, revision)}
+    if aggregator_id not in by_id:
         return None
     settings = dict(_settings(connection, world, asked.customer_ids))
-    by_setting = {setting: _of_catalog(product, asked.currency, *setting) for setting in set(settings.values())}
+    by_setting = {
+        setting: _of_catalog(product, aggregator_id, asked.currency, *setting) for setting in set(settings.values())
+    }
     return Parties(
         product,
-        aggregator,
+        by_id[aggregator_id],
+        by_id,
         _identifiers(connection, world, settings, everybody=asked.customer_ids is None),
-        _agreed(connection, world, asked, at_us),
+        agreed,
         {customer: by_setting[setting] for customer, setting in settings.items()},
     )
 
@@ -98,12 +120,14 @@ def _identifiers(
     return found
 
 
-def _of_catalog(product: Product, currency: str, country: str | None, price_book_id: str | None) -> Had | None:
+def _of_catalog(
+    product: Product, aggregator_id: str, currency: str, country: str | None, price_book_id: str | None
+) -> Had | None:
     chosen = choose(product.configurations, Wanted(currency, country, _MONTHLY, price_book_id=price_book_id))
-    return Had(tuple(one.group for one in chosen)) if chosen else None
+    return Had(aggregator_id, tuple(one.group for one in chosen)) if chosen else None
 
 
-def _agreed(connection: sa.Connection, world: World, asked: Asked, at_us: int) -> dict[str, list[Had]]:
+def _agreed(connection: sa.Connection, world: World, asked: Asked, at: datetime) -> dict[str, list[Had]]:
     query = (
         sa.select(subscriptions.c.id, subscriptions.c.customer_id, subscriptions.c.created_at)
         .join(subscription_products, subscription_products.c.subscription_id == subscriptions.c.id)
@@ -111,6 +135,7 @@ def _agreed(connection: sa.Connection, world: World, asked: Asked, at_us: int) -
             of(subscriptions, world),
             subscription_products.c.product_id == asked.product_id,
             subscriptions.c.currency == asked.currency,
+            subscriptions.c.created_at <= at,
             subscriptions.c.starts_at < EPOCH + timedelta(microseconds=asked.end_us),
             sa.or_(
                 subscriptions.c.cancelled_at.is_(None),
@@ -125,11 +150,15 @@ def _agreed(connection: sa.Connection, world: World, asked: Asked, at_us: int) -
     ran: dict[str, list[tuple[Life, SubscriptionProduct]]] = {}
     for some in _some(ids):
         these = find_subscriptions(connection, world, some)
-        for subscription in (these[one] for one in some):
+        for subscription in (as_known_at(these[one], at) for one in some):
             for product in subscription.products:
                 if product.product_id == asked.product_id and _ran(product, asked):
                     ran.setdefault(subscription.customer_id, []).append((subscription.life(product), product))
-    return {customer: [_had(at(one, at_us)) for one in _standing(own, at_us)] for customer, own in ran.items()}
+    at_us = microseconds(at)
+    return {
+        customer: [had for one in _standing(own, at_us) if (had := _had(holding_at(one, at_us))) is not None]
+        for customer, own in ran.items()
+    }
 
 
 def _standing(ran: Sequence[tuple[Life, SubscriptionProduct]], at_us: int) -> list[SubscriptionProduct]:
@@ -139,8 +168,12 @@ def _standing(ran: Sequence[tuple[Life, SubscriptionProduct]], at_us: int) -> li
     return now or [one for (_, one), end_us in zip(ran, ends, strict=True) if end_us == max(ends)]
 
 
-def _had(product: SubscriptionProduct) -> Had:
-    return Had(product.groups, product.min_amount, product.max_amount, product.min_committed_count)
+def _had(product: SubscriptionProduct) -> Had | None:
+    if product.aggregator_id is None:
+        return None
+    return Had(
+        product.aggregator_id, product.groups, product.min_amount, product.max_amount, product.min_committed_count
+    )
 
 
 def _ran(product: SubscriptionProduct, asked: Asked) -> bool:

@@ -15,6 +15,7 @@ from billing.money import within_int64
 from billing.pricing import EventPrices, Prices, Terms, UnitPrices, charge, charge_events, charge_groups, settle
 from billing.simulations.model import Outcome
 from metering.http.json import dumps
+from metering.registry.aggregators import StoredAggregator
 
 STEPS = (-50, -20, -5, 0, 5, 20, 50)
 """Per cent by which a customer pays more; the distribution counts who lies between two of them."""
@@ -23,9 +24,10 @@ STEPS = (-50, -20, -5, 0, 5, 20, 50)
 class Tariff:
     """Prices and terms that rate a period; what is equal is read once, see `Tariffs`."""
 
-    def __init__(self, groups: Sequence[PriceGroup], terms: Terms) -> None:
+    def __init__(self, aggregator_id: str, groups: Sequence[PriceGroup], terms: Terms) -> None:
+        self.aggregator_id = aggregator_id
         self.filters = [group.metering_filter for group in groups]
-        self.way = dumps(self.filters)
+        self.way = dumps([aggregator_id, *self.filters])
         self._prices: list[Prices] = [prices_of(group) for group in groups]
         self._terms = terms
         self._matrix = is_matrix(groups)
@@ -58,28 +60,30 @@ class Tariff:
 class Tariffs:
     """Tariffs by what they say, each read once."""
 
-    def __init__(self, *, allow_negative_values: bool) -> None:
-        self._allow_negative_values = allow_negative_values
+    def __init__(self, aggregators: Mapping[str, StoredAggregator]) -> None:
+        """`aggregators` are by id all that count."""
+        self._aggregators = aggregators
         self._read: dict[tuple[object, ...], Tariff] = {}
 
     def of(
         self,
+        aggregator_id: str,
         groups: Sequence[PriceGroup],
         min_amount: int | None = None,
         max_amount: int | None = None,
         min_committed_count: Decimal | None = None,
     ) -> Tariff:
-        """Give the tariff of some groups and terms."""
-        shown = dumps([group.document() for group in groups])
+        """Give the tariff of some groups and terms, of what an aggregator counts."""
+        shown = dumps([aggregator_id, *(group.document() for group in groups)])
         key = shown, min_amount, max_amount, min_committed_count
         if key not in self._read:
             terms = Terms(
                 min_amount=min_amount,
                 max_amount=max_amount,
                 min_committed_count=min_committed_count,
-                allow_negative_values=self._allow_negative_values,
+                allow_negative_values=self._aggregators[aggregator_id].details.get("allow_negative_values") is True,
             )
-            self._read[key] = Tariff(groups, terms)
+            self._read[key] = Tariff(aggregator_id, groups, terms)
         return self._read[key]
 
     def all(self) -> list[Tariff]:

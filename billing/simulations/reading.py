@@ -1,10 +1,11 @@
 """Read a simulation as clients send it: every fault told at once, and prices that can be rated."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from billing.catalog.model import PriceConfiguration, PriceGroup, ProductType
-from billing.catalog.rows import check_configurations, is_matrix, read_filter, read_rows
+from billing.catalog.groups import read_price_groups
+from billing.catalog.model import PriceGroup, ProductType
+from billing.catalog.rows import is_matrix, read_rows
 from billing.errors import InvalidPriceError
 from billing.money import read_currency
 from billing.pricing import read_terms
@@ -17,7 +18,6 @@ from metering.ranges import RangeError, parse_range
 from metering.windows import Period, add_period
 
 DRAFTS_MAX = 10
-GROUPS_MAX = 50
 CUSTOMERS_MAX = 10_000
 MONTHS_MAX = 36
 _ISO_MAX = 64
@@ -86,33 +86,17 @@ def _read_draft(reader: Fields, index: int) -> Draft:
         inner.check()
     except InvalidPriceError as error:
         reader.faults.extend(error.faults)
-    if len(reader.faults) == noted:
-        configurations = [PriceConfiguration("", "", None, None, None, group) for group in groups]
-        found: list[Fault] = []
-        check_configurations(configurations, ProductType.DYNAMIC, found)
-        reader.faults.extend(
-            Fault(fault.code, path, f"configurations[{index}].price_groups: {fault.message}") for fault in found
-        )
-        if not found and terms.min_committed_count is not None and is_matrix(groups):
-            where = f"configurations[{index}].min_committed_count"
-            raise refused(f"{where}: a commitment cannot be shared out among price groups: leave it out")
+    if len(reader.faults) == noted and terms.min_committed_count is not None and is_matrix(groups):
+        where = f"configurations[{index}].min_committed_count"
+        raise refused(f"{where}: a commitment cannot be shared out among price groups: leave it out")
     return Draft(name, groups, terms.min_amount, terms.max_amount, terms.min_committed_count)
 
 
-def _read_groups(reader: Fields, path: tuple[str, int]) -> list[PriceGroup]:
+def _read_groups(reader: Fields, path: tuple[str, int]) -> Sequence[PriceGroup]:
     if reader.raw("price_groups") is None:
         return [
             PriceGroup(None, read_rows(reader.raw("prices"), ProductType.DYNAMIC, (*path, "prices"), reader.faults))
         ]
     if reader.raw("prices") is not None:
         reader.fault("prices", "ambiguous", "send prices or price_groups, not both")
-    groups, noted = [], len(reader.faults)
-    for index, inner in enumerate(reader.items("price_groups", items_max=GROUPS_MAX) or []):
-        place = (*path, "price_groups", index)
-        where = read_filter(inner.raw("metering_filter"), (*place, "metering_filter"), reader.faults)
-        groups.append(
-            PriceGroup(where, read_rows(inner.raw("prices"), ProductType.DYNAMIC, (*place, "prices"), reader.faults))
-        )
-    if not groups and len(reader.faults) == noted:
-        reader.fault("price_groups", "length", "must hold at least one group")
-    return groups
+    return read_price_groups(reader, ProductType.DYNAMIC, path)

@@ -23,7 +23,6 @@ from metering.errors import QueryLimitError, UnavailableError
 from metering.ids import new_id
 from metering.registry.engine import NOBODY, Registry
 from metering.store.client import Store
-from metering.timestamps import microseconds
 
 LOOK_EVERY_S = 5.0
 """Another process may have taken the request, or have left its work behind."""
@@ -82,8 +81,8 @@ class SimulationRunner:
 
     async def _simulate(self, simulation: Simulation) -> None:
         asked = simulation.asked
-        at_us = microseconds(simulation.created_at)
-        parties = await _until_available(lambda: self._registry.read(read_parties, simulation.world, asked, at_us))
+        at = simulation.created_at
+        parties = await _until_available(lambda: self._registry.read(read_parties, simulation.world, asked, at))
         if parties is None:
             raise SimulationError(f"product {asked.product_id} is there no more, or is counted by nothing")
         work = Work(self._store, simulation.world, simulation.cutoff, asked, parties)

@@ -7,14 +7,12 @@ figure is asked of each customer, in windows of its own. Blocks.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import reduce
 from itertools import islice
 
 from billing.catalog.model import PriceGroup
 from billing.catalog.rows import filter_of
 from billing.invoices.asking import EVENTS_PRICED_MAX, as_one_event, too_many_to_price
-from billing.money import MONEY
-from metering.aggregation import ADDS_UP, Operation, Usage
+from metering.aggregation import ADDS_UP, Operation, Usage, together
 from metering.filters import Filter
 from metering.position import Cutoff
 from metering.registry.aggregators import StoredAggregator
@@ -86,15 +84,6 @@ class Counter:
             if customer is not None:
                 before = found.get(customer)
                 found[customer] = (
-                    usages if before is None else [_plus(*pair) for pair in zip(before, usages, strict=True)]
+                    usages if before is None else [together(*pair) for pair in zip(before, usages, strict=True)]
                 )
         return found
-
-
-def added_up(usages: Sequence[Usage]) -> Usage:
-    """Give the figure of several groups together, where figures add up."""
-    return reduce(_plus, usages)
-
-
-def _plus(one: Usage, other: Usage) -> Usage:
-    return Usage(MONEY.add(one.rated, other.rated), one.count + other.count, one.not_numbers + other.not_numbers)

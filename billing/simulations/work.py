@@ -3,8 +3,9 @@
 Each step blocks for as long as one statement, or a moment of rating, so that whoever runs them can stop in between.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import pairwise
 
 from billing.catalog.model import PriceGroup
@@ -13,14 +14,17 @@ from billing.invoices.lines import Counted
 from billing.simulations.model import Asked, Outcome
 from billing.simulations.parties import Had, Parties
 from billing.simulations.rating import Tariff, Tariffs, rated
-from billing.simulations.usage import Counter, added_up
-from metering.aggregation import Usage, no_usage
+from billing.simulations.usage import Counter
+from metering.aggregation import Usage, no_usage, together
 from metering.position import Cutoff
 from metering.ranges import Range
+from metering.registry.aggregators import StoredAggregator
 from metering.store.client import Store
 from metering.windows import Granularity, Window, boundaries
 from metering.world import World
 from metering.zones import zone_named
+
+_Ways = dict[bytes, tuple[str, Sequence[PriceGroup]]]
 
 RATED_AT_ONCE = 500
 WAYS_MAX = 20
@@ -51,33 +55,33 @@ class Work:
         """
         tariffs, drafts, current = self._tariffs()
         ways = self._ways(tariffs)
-        counter = Counter(
-            self.store,
-            self.world,
-            self.cutoff,
-            self.parties.aggregator,
-            self.parties.identifiers,
-            self.asked.customer_ids is None,
-        )
+        counters = {name: self._counter(aggregator) for name, aggregator in self.parties.aggregators.items()}
         windows = self._windows()
         usages: list[dict[bytes, dict[str, list[Usage]]]] = []
         for number, window in enumerate(windows):
             counted: dict[bytes, dict[str, list[Usage]]] = {}
-            for at, (way, groups) in enumerate(ways.items()):
-                divided = _divided(groups, ways) if counter.adds_up else None
+            for at, (way, (aggregator_id, groups)) in enumerate(ways.items()):
+                counter = counters[aggregator_id]
+                divided = _divided(aggregator_id, groups, ways) if counter.adds_up else None
                 if divided in counted:
-                    counted[way] = {customer: [added_up(usages)] for customer, usages in counted[divided].items()}
+                    counted[way] = {
+                        customer: [reduce(together, usages)] for customer, usages in counted[divided].items()
+                    }
                 else:
                     counted[way] = counter.totals(window, groups)
                 yield 80 * (number * len(ways) + at + 1) // (len(windows) * len(ways))
             usages.append(counted)
-        customers = self._customers(usages)
+        own_ways = [way for way, (aggregator_id, _) in ways.items() if aggregator_id == self.parties.aggregator.id]
+        customers = self._customers([[period[way] for way in own_ways] for period in usages])
         for start in range(0, len(customers), RATED_AT_ONCE):
             for customer in customers[start : start + RATED_AT_ONCE]:
                 own = current.get(customer)
                 used = [*drafts, *(own or ())]
                 periods = [
-                    {id(one): self._counted(counter, window, one, counted, customer) for one in used}
+                    {
+                        id(one): self._counted(counters[one.aggregator_id], window, one, counted, customer)
+                        for one in used
+                    }
                     for window, counted in zip(windows, usages, strict=True)
                 ]
                 try:
@@ -88,14 +92,14 @@ class Work:
 
     def _tariffs(self) -> tuple[Tariffs, list[Tariff], dict[str, list[Tariff]]]:
         """Give all tariffs, those of the drafts, and those that customers have."""
-        details = self.parties.aggregator.details
-        tariffs = Tariffs(allow_negative_values=details.get("allow_negative_values") is True)
+        tariffs, own = Tariffs(self.parties.aggregators), self.parties.aggregator.id
 
         def of(one: Had) -> Tariff:
-            return tariffs.of(one.groups, one.min_amount, one.max_amount, one.min_committed_count)
+            return tariffs.of(one.aggregator_id, one.groups, one.min_amount, one.max_amount, one.min_committed_count)
 
         drafts = [
-            of(Had(one.groups, one.min_amount, one.max_amount, one.min_committed_count)) for one in self.asked.drafts
+            of(Had(own, one.groups, one.min_amount, one.max_amount, one.min_committed_count))
+            for one in self.asked.drafts
         ]
         current = {}
         for customer, catalog in self.parties.of_catalog.items():
@@ -104,30 +108,35 @@ class Work:
                 current[customer] = [of(one) for one in had]
         return tariffs, drafts, current
 
-    def _ways(self, tariffs: Tariffs) -> dict[bytes, Sequence[PriceGroup]]:
-        """Give the ways in which prices tell events apart, each with groups to count by."""
-        ways: dict[bytes, Sequence[PriceGroup]] = {}
+    def _counter(self, aggregator: StoredAggregator) -> Counter:
+        everybody = self.asked.customer_ids is None
+        return Counter(self.store, self.world, self.cutoff, aggregator, self.parties.identifiers, everybody)
+
+    def _ways(self, tariffs: Tariffs) -> _Ways:
+        """Give the ways in which prices tell events apart, each with what counts them and groups to count by."""
+        ways: _Ways = {}
         for tariff in tariffs.all():
-            ways.setdefault(tariff.way, [PriceGroup(one, ()) for one in tariff.filters])
+            groups = [PriceGroup(one, ()) for one in tariff.filters]
+            ways.setdefault(tariff.way, (tariff.aggregator_id, groups))
         if len(ways) > WAYS_MAX:
             raise SimulationError(
                 f"prices tell events apart in {len(ways)} ways, and {WAYS_MAX} is the most: send fewer customer_ids"
             )
         # The most groups first: what they leave no event of need not be counted once more as a whole.
-        return dict(sorted(ways.items(), key=lambda way: -len(way[1])))
+        return dict(sorted(ways.items(), key=lambda way: -len(way[1][1])))
 
     def _windows(self) -> list[Window]:
         span = Range(self.asked.start_us, self.asked.end_us, zone_named(self.asked.timezone))
         return [Window(*edges) for edges in pairwise(boundaries(span, Granularity.MONTH))]
 
-    def _customers(self, usages: Sequence[dict[bytes, dict[str, list[Usage]]]]) -> list[str]:
+    def _customers(self, usages: Sequence[Sequence[dict[str, list[Usage]]]]) -> list[str]:
         """Give whom it is about, by id: those that were named, or all that used the product or have it."""
         if self.asked.customer_ids is not None:
             return sorted(self.parties.identifiers)
         using = {
             customer
             for period in usages
-            for way in period.values()
+            for way in period
             for customer, figures in way.items()
             if any(not usage.is_nothing for usage in figures)
         }
@@ -150,8 +159,15 @@ class Work:
         return Counted([usage.rated for usage in usages], values, count=count)
 
 
-def _divided(groups: Sequence[PriceGroup], ways: Mapping[bytes, Sequence[PriceGroup]]) -> bytes | None:
+def _divided(aggregator_id: str, groups: Sequence[PriceGroup], ways: _Ways) -> bytes | None:
     """Give the way whose groups take every event between them, for one that takes all of them together."""
     if any(group.metering_filter is not None for group in groups):
         return None
-    return next((way for way, other in ways.items() if len(other) > 1 and other[-1].metering_filter is None), None)
+    return next(
+        (
+            way
+            for way, (counted_by, other) in ways.items()
+            if counted_by == aggregator_id and len(other) > 1 and other[-1].metering_filter is None
+        ),
+        None,
+    )

@@ -4,20 +4,26 @@ What is agreed here is complete: a subscription that was accepted can be billed,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from billing.catalog.credits import GrantMode
+from billing.catalog.groups import read_sent_groups
 from billing.catalog.model import PriceConfiguration, PriceGroup, Product, ProductStatus, ProductType
 from billing.catalog.rows import is_matrix, read_rows
 from billing.catalog.selection import Wanted, choose
+from billing.errors import InvalidPriceError
 from billing.interval import Interval
+from billing.pricing import whole_packs
 from billing.pricing.rows import named
+from billing.subscriptions.credit_terms import CREDIT_FIELDS, CreditTerms
 from billing.subscriptions.model import SubscriptionProduct
 from billing.subscriptions.reading import MeteringAsked, ProductAsked, SubscriptionAsked, starts_within_reach
 from billing.subscriptions.seats import FIELDS, ConnectedSeats, SeatTerms
+from billing.subscriptions.upfront import PaymentSchedule
 from billing.windows import Metering, MeteringIntervalType
 from metering.http.problem import ApiError, Fault, PathPart, invalid_field, refused
 from metering.ids import new_id
@@ -102,7 +108,7 @@ def agree_product(
         product.id,
         product.aggregator_id if seats is None else None,
         asked.payment_interval,
-        asked.count if asked.count is not None else Decimal(1 if seats is None else 0),
+        _count(path, asked, product, seats, groups),
         asked.min_amount,
         asked.max_amount,
         asked.min_committed_count,
@@ -111,7 +117,53 @@ def agree_product(
         tuple(one.id for one in priced if one.id),
         priced[0].price_book_id,
         seats=seats,
+        payment_schedule=asked.payment_schedule,
+        credits=_credits(path, asked, product),
     )
+
+
+def _count(
+    path: Sequence[PathPart],
+    asked: ProductAsked,
+    product: Product,
+    seats: ConnectedSeats | None,
+    groups: Sequence[PriceGroup],
+) -> Decimal:
+    """Give the count that a product begins with: one, or a pack of credits, where none was sent."""
+    if product.type is not ProductType.CREDIT:
+        return asked.count if asked.count is not None else Decimal(1 if seats is None else 0)
+    pack = pack_of(groups)
+    return pack if asked.count is None else check_packs((*path, "count"), asked.count, pack)
+
+
+def pack_of(groups: Sequence[PriceGroup]) -> Decimal:
+    """Give how many credits a pack holds."""
+    return Decimal(groups[0].prices[0].get("unit_count") or 1)
+
+
+def check_packs(path: Sequence[PathPart], count: Decimal, pack: Decimal) -> Decimal:
+    """Give a number of credits back, once it is known to be whole packs.
+
+    Raises:
+        ApiError: 400.
+    """
+    try:
+        whole_packs(count, pack, path)
+    except InvalidPriceError as error:
+        raise ApiError(400, str(error), error.faults) from None
+    return count
+
+
+def _credits(path: Sequence[PathPart], asked: ProductAsked, product: Product) -> CreditTerms | None:
+    """Settle how credits are granted, or refuse terms where there are none."""
+    if product.type is ProductType.CREDIT:
+        mode = GrantMode(product.details.get("credits_grant_mode") or GrantMode.PRORATED)
+        return replace(asked.credits or CreditTerms(), grant_mode=mode)
+    if asked.credits is not None:
+        where = named((*path, CREDIT_FIELDS[0]))
+        message = f"this and its like are for credit products, which {product.id} is not"
+        raise refused(f"{where}: {message}: leave {', '.join(CREDIT_FIELDS)} out")
+    return None
 
 
 def _start(text: str, zone: ZoneInfo) -> datetime:
@@ -143,18 +195,16 @@ def _product(path: Sequence[PathPart], asked: ProductAsked, catalog: Mapping[str
     if product.status is ProductStatus.ARCHIVED:
         remedy = f"PUT /v1/products/{product.id}/unarchive first"
         raise refused(f"{where}: product {product.id} is archived and sold no more: {remedy}")
-    if product.type is ProductType.CREDIT:
-        raise refused(f"{where}: product {product.id} holds credits, which are not subscribed to yet")
     return product
 
 
 def _priced(
     path: Sequence[PathPart], asked: ProductAsked, product: Product, wanted: Wanted
 ) -> Sequence[PriceConfiguration]:
-    """Give the prices to bill by: those that were sent along, as a configuration without an id, else the catalog's."""
-    if asked.prices is not None:
-        group = PriceGroup(None, read_sent_rows(asked.prices, product.type, (*path, "prices")))
-        return (PriceConfiguration("", wanted.currency, None, None, None, group),)
+    """Give the prices to bill by: those that were sent along, as configurations without an id, else the catalog's."""
+    sent = read_sent(asked.prices, asked.price_groups, product.type, path)
+    if sent is not None:
+        return [PriceConfiguration("", wanted.currency, None, None, None, group) for group in sent]
     chosen = choose(product.configurations, wanted)
     if not chosen:
         message = f"{named(path)}: product {product.id} has no price for {wanted}"
@@ -163,12 +213,18 @@ def _priced(
     return chosen
 
 
-def read_sent_rows(rows: Any, kind: ProductType, path: Sequence[PathPart]) -> tuple[Mapping[str, Any], ...]:
-    """Read price rows that are agreed with one subscription.
+def read_sent(rows: Any, groups: Any, kind: ProductType, path: Sequence[PathPart]) -> Sequence[PriceGroup] | None:
+    """Read prices that are agreed with one subscription, as rows or as groups; None where neither was sent.
 
     Raises:
         ApiError: 400 with every fault.
     """
+    if groups is not None:
+        return read_sent_groups(groups, kind, path)
+    return None if rows is None else (PriceGroup(None, _read_sent_rows(rows, kind, (*path, "prices"))),)
+
+
+def _read_sent_rows(rows: Any, kind: ProductType, path: Sequence[PathPart]) -> tuple[Mapping[str, Any], ...]:
     faults: list[Fault] = []
     read = read_rows(rows, kind, path, faults)
     if faults:
@@ -209,6 +265,9 @@ def _metering(path: Sequence[PathPart], asked: ProductAsked, product: Product, s
     metering, where = asked.metering, named((*path, "metering_interval_type"))
     if metering != MeteringAsked() and product.type is not ProductType.DYNAMIC:
         raise refused(f"{where}: a {product.type} product has no usage to meter: leave it out")
+    if metering != MeteringAsked() and asked.payment_schedule is PaymentSchedule.START:
+        message = "usage that is billed at the start of its period is that of the period: leave it out"
+        raise refused(f"{where}: {message}, or send the payment_schedule end")
     commits = metering.type is MeteringIntervalType.SUBSCRIPTION_COMMITMENT
     if commits and setting.commitment_interval is None:
         raise refused(f"{where}: the subscription is not committed: send its commitment_interval, or another type")

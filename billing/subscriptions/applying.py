@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 
-from billing.catalog.model import PriceGroup, Product
+from billing.catalog.model import Product, ProductType
 from billing.periods import period_holding
-from billing.subscriptions.agreement import Setting, agree_product, check_terms, instant_of_text, read_sent_rows
+from billing.subscriptions.agreement import (
+    Setting,
+    agree_product,
+    check_packs,
+    check_terms,
+    instant_of_text,
+    pack_of,
+    read_sent,
+)
 from billing.subscriptions.changes import CalculationMethod, Change
 from billing.subscriptions.model import Subscription, SubscriptionProduct
 from billing.subscriptions.timeline import at
@@ -110,17 +119,21 @@ def refuse_removed_twice(product: SubscriptionProduct) -> None:
         raise conflict(f"product {product.product_id} is removed on {gone} already")
 
 
-def count_changed(subscription: Subscription, product: SubscriptionProduct, kind: Product) -> None:
-    """Refuse to set a count that is counted from events.
+def count_changed(
+    subscription: Subscription, product: SubscriptionProduct, kind: Product, count: Decimal | None
+) -> None:
+    """Refuse to set a count that is counted from events, or credits that are no whole packs.
 
     Raises:
-        ApiError: 422.
+        ApiError: 422, 400 for what is no whole packs.
     """
     if product.seats is not None:
         message = (
             f"payload.count: the seats of product {kind.id} are counted by aggregator {product.seats.aggregator_id}"
         )
         raise refused(f"{message}: POST /v2/subscriptions/{subscription.id}/refresh-seat-products in place of this")
+    if kind.type is ProductType.CREDIT and count is not None:
+        check_packs(("payload", "count"), count, pack_of(product.groups))
     if product.aggregator_id is not None:
         raise refused(f"payload.count: product {kind.id} is counted from events: its count cannot be set")
 
@@ -133,7 +146,8 @@ def prices_changed(
     Raises:
         ApiError: 400 for bad rows, 422 where usage cannot be told apart by the prices of its time.
     """
-    groups = (PriceGroup(None, read_sent_rows(asked.prices, kind.type, ("payload", "prices"))),)
+    groups = read_sent(asked.prices, asked.price_groups, kind.type, ("payload",))
+    assert groups is not None, "one of them is needed"
     check_terms(("payload",), product.min_committed_count, kind, groups)
     effective_us = change.effective_us
     if product.aggregator_id is not None:
@@ -164,6 +178,12 @@ def _usage_charged_from(change: Change, subscription: Subscription, product: Sub
         return period.start_us
     if change.method is CalculationMethod.DO_NOT_CHARGE:
         return period.end_us if change.effective_us > period.start_us else period.start_us
+    if product.is_upfront and change.effective_us > period.start_us:
+        message = "calculation_method: an advance was billed for all of the period, which cannot be shared out between"
+        message = (
+            f"{message} two prices: send pay_in_full for the whole of it, or do_not_charge to begin with the next one"
+        )
+        raise refused(message)
     standing_then = at(product, change.effective_us)
     clamped = (standing_then.min_amount, standing_then.max_amount, standing_then.min_committed_count)
     if change.effective_us > period.start_us and any(term is not None for term in clamped):

@@ -7,6 +7,7 @@ from typing import Any
 from billing.catalog.plans import Plan
 from billing.interval import read_interval
 from billing.periods import BillingCycleAlignment
+from billing.subscriptions.credit_terms import CREDIT_FIELDS
 from billing.subscriptions.reading import PRODUCTS_MAX, read_product_terms
 from billing.subscriptions.seats import FIELDS
 from metering.http.fields import Fields
@@ -26,7 +27,9 @@ TERMS = (
     "metering_interval_start_at",
     "bill_usage_difference",
     "price_book_id",
+    "payment_schedule",
     *FIELDS,
+    *CREDIT_FIELDS,
 )
 """What a plan says of a product, as a subscription does."""
 TAKEN_OVER = ("commitment_interval", "billing_cycle_alignment")
@@ -97,7 +100,7 @@ def _read_products(fields: Fields) -> list[PlanProductAsked] | None:
     seen: set[str] = set()
     out = []
     for index, reader in enumerate(readers):
-        for name in ("price", "prices"):
+        for name in ("price", "prices", "price_groups"):
             if reader.raw(name) is not None:
                 where = f"products[{index}].{name}"
                 raise refused(

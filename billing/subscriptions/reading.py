@@ -9,7 +9,9 @@ from billing.errors import InvalidPriceError
 from billing.interval import Interval, read_interval
 from billing.money import AMOUNT_MAX, read_currency
 from billing.periods import BillingCycleAlignment
+from billing.subscriptions.credit_terms import CreditTerms, read_credit_terms
 from billing.subscriptions.seats import SeatTerms, read_seats
+from billing.subscriptions.upfront import PaymentSchedule
 from billing.windows import MeteringIntervalType
 from metering.decimals import exact_number
 from metering.http.fields import Fields
@@ -17,6 +19,7 @@ from metering.http.problem import refused
 from metering.timestamps import EARLIEST_US, LATEST_US
 
 PRODUCTS_MAX = 100
+COUPONS_MAX = 20
 _STRATEGY = "start_date"
 _ISO_MAX = 64
 
@@ -33,9 +36,10 @@ class MeteringAsked:
 
 @dataclass(frozen=True, slots=True)
 class ProductAsked:
-    """One product as it was asked for. `prices` are rows that take the place of the catalog's, unread.
+    """One product as it was asked for.
 
-    `count` is None where it was not sent, and `seats` where nothing was sent of it.
+    `prices` are rows that take the place of the catalog's, unread, and `price_groups` those of a matrix. `count` is
+    None where it was not sent, and `seats` where nothing was sent of it.
     """
 
     product_id: str
@@ -48,6 +52,17 @@ class ProductAsked:
     metering: MeteringAsked = MeteringAsked()
     price_book_id: str | None = None
     seats: SeatTerms | None = None
+    payment_schedule: PaymentSchedule | None = None
+    price_groups: Any = None
+    credits: CreditTerms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CouponAsked:
+    """A coupon as it was asked for; `product_ids` None are all that it is for."""
+
+    coupon_id: str
+    product_ids: Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +78,7 @@ class SubscriptionAsked:
     billing_cycle_alignment: BillingCycleAlignment = BillingCycleAlignment.CALENDAR_PERIOD
     plan_id: str | None = None
     price_book_id: str | None = None
+    coupons: Sequence[CouponAsked] = ()
 
     @property
     def price_book_ids(self) -> set[str]:
@@ -86,7 +102,7 @@ def read_subscription(body: Mapping[str, Any]) -> SubscriptionAsked:
     plan_id, price_book_id = fields.name("plan_id"), fields.name("price_book_id")
     strategy = fields.name("activation_strategy")
     alignment = fields.choice("billing_cycle_alignment", BillingCycleAlignment)
-    products = _read_products(fields)
+    products, coupons = _read_products(fields), _read_coupons(fields)
     fields.refuse_faults()
     if strategy not in {None, _STRATEGY}:
         raise refused(f"activation_strategy: {strategy!r:.40} is not served yet: send start_date")
@@ -102,7 +118,20 @@ def read_subscription(body: Mapping[str, Any]) -> SubscriptionAsked:
         alignment or BillingCycleAlignment.CALENDAR_PERIOD,
         plan_id,
         price_book_id,
+        coupons,
     )
+
+
+def read_coupon(reader: Fields, name: str) -> CouponAsked | None:
+    """Read a coupon whose id is in the field `name`; None once a fault was noted."""
+    coupon_id = reader.name(name, required=True)
+    product_ids = reader.names("product_ids", items_max=PRODUCTS_MAX)
+    return None if coupon_id is None else CouponAsked(coupon_id, product_ids)
+
+
+def _read_coupons(fields: Fields) -> list[CouponAsked]:
+    read = [read_coupon(reader, "id") for reader in fields.items("coupons", items_max=COUPONS_MAX) or ()]
+    return [one for one in read if one is not None]
 
 
 def read_quantity(fields: Fields, name: str) -> Decimal | None:
@@ -165,16 +194,25 @@ def read_product_terms(reader: Fields, where: str) -> ProductAsked | None:
     most = reader.integer("max_amount", least=0, most=AMOUNT_MAX)
     if least is not None and most is not None and least > most:
         reader.fault("min_amount", "min_above_max", f"is {least}, above the max_amount {most}: lower it")
-    metering, seats = _read_metering(reader), read_seats(reader, where)
-    book_id = reader.name("price_book_id")
-    if reader.raw("price") is not None and reader.raw("prices") is not None:
-        reader.fault("price", "contradiction", "stands for prices of one row: send one of the two")
+    metering, seats, held = _read_metering(reader), read_seats(reader), read_credit_terms(reader)
+    book_id, schedule = reader.name("price_book_id"), reader.choice("payment_schedule", PaymentSchedule)
+    refuse_prices_twice(reader)
     if product_id is None or interval is None or len(reader.faults) != noted:
         return None
     _refuse_unserved(reader, where)
     _refuse_difference(metering, where)
-    prices = _sent_prices(reader)
-    return ProductAsked(product_id, interval, count, least, most, committed, prices, metering, book_id, seats)
+    prices, groups = _sent_prices(reader), reader.raw("price_groups")
+    return ProductAsked(
+        product_id, interval, count, least, most, committed, prices, metering, book_id, seats, schedule, groups, held
+    )
+
+
+def refuse_prices_twice(reader: Fields) -> None:
+    """Note where prices are sent in several ways."""
+    if reader.raw("price") is not None and reader.raw("prices") is not None:
+        reader.fault("price", "contradiction", "stands for prices of one row: send one of the two")
+    if reader.raw("price_groups") is not None and (reader.raw("price"), reader.raw("prices")) != (None, None):
+        reader.fault("price_groups", "contradiction", "stands in place of prices: send one of the two")
 
 
 def _sent_prices(reader: Fields) -> Any:

@@ -1,6 +1,7 @@
 """Keep subscriptions in the registry. Every function works within one world and one transaction."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,13 +9,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from billing.catalog.model import PriceGroup
+from billing.credits.accounts import find_account, open_account
 from billing.interval import Interval
 from billing.periods import BillingCycleAlignment
 from billing.subscriptions.agreement import Agreement
 from billing.subscriptions.changes import LIFE_CHANGES, CalculationMethod, Change, ChangeType, Precision
+from billing.subscriptions.coupons import AppliedCoupon, coupons_of
+from billing.subscriptions.credit_terms import CreditTerms
 from billing.subscriptions.model import Subscription, SubscriptionProduct
+from billing.subscriptions.purchases import purchases_of
 from billing.subscriptions.reading import SubscriptionAsked
 from billing.subscriptions.seats import ConnectedSeats, RefreshSchedule
+from billing.subscriptions.upfront import PaymentSchedule
 from billing.tables import (
     of,
     owner,
@@ -87,8 +93,10 @@ def insert_product(
         "min_committed_count": one.min_committed_count,
         "price_groups": [group.document() for group in one.groups],
         "metering": one.metering.document(),
+        "payment_schedule": None if one.payment_schedule is None else one.payment_schedule.value,
         "seat_aggregator_id": None if one.seats is None else one.seats.aggregator_id,
         "seat_terms": None if one.seats is None else one.seats.terms.document(),
+        "credit_terms": None if one.credits is None else one.credits.document(),
     }
     connection.execute(subscription_products.insert().values(**values))
     if one.seats is not None:
@@ -104,6 +112,8 @@ def insert_product(
                 next_refresh_at=None if manual else begins_at,
             )
         )
+    if one.credits is not None:
+        _open_credits(connection, world, subscription_id, one, begins_at)
     taken = [
         {
             "id": new_id("spp"),
@@ -117,6 +127,16 @@ def insert_product(
     ]
     if taken:
         connection.execute(subscription_prices.insert(), taken)
+
+
+def _open_credits(
+    connection: sa.Connection, world: World, subscription_id: str, one: SubscriptionProduct, begins_at: datetime
+) -> None:
+    """Open the customer's credits of a product, unless they are: usage draws on them from when the product begins."""
+    query = sa.select(subscriptions.c.customer_id, subscriptions.c.updated_at)
+    row = connection.execute(query.where(subscriptions.c.id == subscription_id)).one()
+    if find_account(connection, world, row.customer_id, one.product_id) is None:
+        open_account(connection, world, row.customer_id, one.product_id, opened_at=begins_at, now=row.updated_at)
 
 
 def cancel_subscription(connection: sa.Connection, subscription: Subscription, now: datetime) -> Subscription:
@@ -177,7 +197,13 @@ def _with_products(connection: sa.Connection, rows: Iterable[Any]) -> list[Subsc
     changed = changes_of(connection, by_subscription)
     for row in connection.execute(products):
         by_subscription[row.subscription_id].append(_product(row, taken.get(row.id, ()), changed.get(row.id, [])))
-    return [_subscription(row, by_subscription[row.id]) for row in found]
+    worlds = {World(row.account_id, Mode(row.mode)) for row in found}
+    coupons = {name: own for world in worlds for name, own in coupons_of(connection, world, by_subscription).items()}
+    bought = purchases_of(connection, by_subscription)
+    return [
+        replace(_subscription(row, by_subscription[row.id], coupons.get(row.id, ())), purchases=bought.get(row.id, ()))
+        for row in found
+    ]
 
 
 def changes_of(
@@ -259,10 +285,12 @@ def _product(row: Any, taken: Sequence[Any], changes: Sequence[Change]) -> Subsc
         seats=None
         if row.seat_aggregator_id is None
         else ConnectedSeats.from_document(row.seat_aggregator_id, row.seat_terms),
+        payment_schedule=None if row.payment_schedule is None else PaymentSchedule(row.payment_schedule),
+        credits=None if row.credit_terms is None else CreditTerms.from_document(row.credit_terms),
     )
 
 
-def _subscription(row: Any, products: Sequence[SubscriptionProduct]) -> Subscription:
+def _subscription(row: Any, products: Sequence[SubscriptionProduct], coupons: Sequence[AppliedCoupon]) -> Subscription:
     return Subscription(
         row.id,
         World(row.account_id, Mode(row.mode)),
@@ -279,4 +307,5 @@ def _subscription(row: Any, products: Sequence[SubscriptionProduct]) -> Subscrip
         BillingCycleAlignment(row.billing_cycle_alignment or BillingCycleAlignment.CALENDAR_PERIOD),
         row.plan_id,
         row.price_book_id,
+        coupons,
     )

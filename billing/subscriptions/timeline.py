@@ -9,12 +9,13 @@ was paid for.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from billing.catalog.model import PriceGroup
+from billing.money import MONEY
 from billing.periods import Cycle
 from billing.subscriptions.changes import CalculationMethod, Change
 from metering.windows import Window
@@ -23,18 +24,25 @@ if TYPE_CHECKING:
     from billing.subscriptions.model import SubscriptionProduct
 
 
+_NOTHING = Decimal(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """What a line is about, where it is not a whole product for a whole period.
 
     Without `before` it is the product itself, for a share of the period. Otherwise it is the share of what the product
     costs more, or less, than before; with `removed` all of that. `gives_all_back` is all that the period had charged.
+    `span` is when that share is of, None as long as the product is there in the period. `uncharged` are counts, from
+    and to, for which nothing is charged or given back: they were not charged before, or are paid already.
     """
 
     share: Fraction
     before: "SubscriptionProduct | None" = None
     removed: bool = False
     gives_all_back: bool = False
+    span: Window | None = None
+    uncharged: Sequence[tuple[Decimal, Decimal]] = ()
 
 
 def segments(product: "SubscriptionProduct") -> list["SubscriptionProduct"]:
@@ -84,21 +92,76 @@ def billed_in(
     added = product.added
     within = added is not None and added.effective_us == start_us
     yield replace(current, part=Part(added.share(cycle))) if added is not None and within else current
+    paid = Paid(current.count, charged=added is None or not within or bool(added.share(cycle)))
     for change in product.changes:
         if start_us < change.effective_us < end_us:
             following = _charged_after(current, change)
             share = change.share(cycle)
-            if share and following is not current:
-                yield replace(following, part=Part(share, current), line_suffix=change.id)
+            uncharged = paid.change(following.count, charged=bool(share))
+            if share and following is not current and not _covers(uncharged, current, following):
+                part = Part(share, current, span=Window(change.effective_us, end_us), uncharged=uncharged)
+                yield replace(following, part=part, line_suffix=change.id)
             current = following
     removed = product.removed
     # The period itself ends here where nothing else is paid at its interval, so the whole one is asked.
     if removed is not None and removed.effective_us == end_us < cycle.holding(start_us).end_us:
         share = removed.share(cycle)
-        if share:
+        uncharged = paid.change(_NOTHING, charged=True)
+        if share and not _covers(uncharged, current, replace(current, count=_NOTHING)):
             whole = removed.method is CalculationMethod.PAY_IN_FULL
-            part = Part(share, current, removed=True, gives_all_back=whole)
+            given_back = Window(end_us, cycle.holding(start_us).end_us)
+            part = Part(share, current, removed=True, gives_all_back=whole, span=given_back, uncharged=uncharged)
             yield replace(current, part=part, line_suffix=removed.id)
+
+
+class Paid:
+    """Which of a count a period has charged: the last that came go first, so that what is undone is given back."""
+
+    def __init__(self, count: Decimal, *, charged: bool) -> None:
+        """Begin with a count that was charged, or not."""
+        self._levels = [(_NOTHING, count, charged)]
+        self._count = count
+        self._prepaid = _NOTHING
+
+    def change(self, count: Decimal, *, charged: bool) -> list[tuple[Decimal, Decimal]]:
+        """Go on to another count; give the counts between the two for which nothing is charged or given back.
+
+        Counts that go without being given back stay paid: as many may come again.
+        """
+        before, self._count = self._count, count
+        with localcontext(MONEY):
+            if count < before:
+                return self._lower(count, charged=charged)
+            again = min(count - before, self._prepaid)
+            self._prepaid -= again
+            if again:
+                self._levels.append((before, before + again, True))
+            if before + again < count:
+                self._levels.append((before + again, count, charged))
+            return [(before, before + again)] if again else []
+
+    def _lower(self, count: Decimal, *, charged: bool) -> list[tuple[Decimal, Decimal]]:
+        uncharged = []
+        while self._levels and self._levels[-1][1] > count:
+            lower, upper, paid = self._levels.pop()
+            kept = max(lower, count)
+            if lower < kept:
+                self._levels.append((lower, kept, paid))
+            if not paid:
+                uncharged.append((kept, upper))
+            elif not charged:
+                self._prepaid += upper - kept
+        return uncharged
+
+
+def _covers(
+    uncharged: Sequence[tuple[Decimal, Decimal]], before: "SubscriptionProduct", after: "SubscriptionProduct"
+) -> bool:
+    """Tell whether a change of a count charges and gives back nothing at all."""
+    if not uncharged or before.groups != after.groups:
+        return False
+    with localcontext(MONEY):
+        return sum(upper - lower for lower, upper in uncharged) == abs(after.count - before.count)
 
 
 def _charged_after(product: "SubscriptionProduct", change: Change) -> "SubscriptionProduct":

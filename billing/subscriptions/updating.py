@@ -3,17 +3,34 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from billing.subscriptions.changes import CalculationMethod, ChangeType, Precision
-from billing.subscriptions.reading import ProductAsked, read_product_terms, read_quantity
+from billing.subscriptions.reading import (
+    CouponAsked,
+    ProductAsked,
+    read_coupon,
+    read_product_terms,
+    read_quantity,
+    refuse_prices_twice,
+)
 from metering.http.fields import Fields
 from metering.http.problem import refused
 
 UPDATES_MAX = 20
 APPLICATION_SCHEDULES = ("immediately", "scheduled")
 PAYMENT_SCHEDULES = ("immediately", "next_invoice")
-TYPES = (*(kind.value for kind in ChangeType), "add_item", "remove_item", "add_coupon", "remove_coupon")
+
+
+class CouponUpdate(StrEnum):
+    """What an update does to coupons."""
+
+    ADD_COUPON = "add_coupon"
+    REMOVE_COUPON = "remove_coupon"
+
+
+TYPES = (*(kind.value for kind in ChangeType), "add_item", "remove_item", *(kind.value for kind in CouponUpdate))
 _ISO_MAX = 64
 _OLD_NAMES = {"add_item": ChangeType.ADD_PRODUCT.value, "remove_item": ChangeType.REMOVE_PRODUCT.value}
 _OF_ADDED = {
@@ -29,20 +46,32 @@ _QUARTER_MONTHS = 3
 
 @dataclass(frozen=True, slots=True)
 class UpdateAsked:
-    """One update. `product` is what is added; `count` and `prices` (unread rows) are those after the update."""
+    """One update of a product. `product` is what is added; `count` and the prices are those after it.
+
+    These are `prices`, rows, or `price_groups`, a matrix; both unread.
+    """
 
     type: ChangeType
     product_id: str
     product: ProductAsked | None = None
     count: Decimal | None = None
     prices: Any = None
+    price_groups: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class CouponUpdateAsked:
+    """One update of a coupon."""
+
+    type: CouponUpdate
+    coupon: CouponAsked
 
 
 @dataclass(frozen=True, slots=True)
 class UpdatesAsked:
     """Updates that are made together. `apply_at` is text, as a subscription's start is; None is now."""
 
-    updates: Sequence[UpdateAsked]
+    updates: Sequence[UpdateAsked | CouponUpdateAsked]
     apply_at: str | None
     method: CalculationMethod
     precision: Precision
@@ -74,7 +103,7 @@ def read_updates(body: Mapping[str, Any], *, several: bool) -> UpdatesAsked:
     )
 
 
-def _read_several(fields: Fields) -> list[UpdateAsked | None]:
+def _read_several(fields: Fields) -> list[UpdateAsked | CouponUpdateAsked | None]:
     readers = fields.items("updates", items_max=UPDATES_MAX)
     if not readers:
         if not fields.raw("updates"):
@@ -83,7 +112,7 @@ def _read_several(fields: Fields) -> list[UpdateAsked | None]:
     return [_read_update(reader, f"updates[{index}].payload") for index, reader in enumerate(readers)]
 
 
-def _read_update(reader: Fields, where: str) -> UpdateAsked | None:
+def _read_update(reader: Fields, where: str) -> UpdateAsked | CouponUpdateAsked | None:
     """Read one update; None once a fault was noted."""
     noted = len(reader.faults)
     sent = _one_of(reader, "type", TYPES, required=True)
@@ -92,8 +121,9 @@ def _read_update(reader: Fields, where: str) -> UpdateAsked | None:
         reader.fault("payload", "required", "is needed: send an object with a product_id")
     if sent is None or payload is None:
         return None
-    if sent in {"add_coupon", "remove_coupon"}:
-        raise refused(f"{where}: coupons are not served yet: leave the update out")
+    if sent in {kind.value for kind in CouponUpdate}:
+        coupon = read_coupon(payload, "coupon_id")
+        return None if coupon is None else CouponUpdateAsked(CouponUpdate(sent), coupon)
     kind = ChangeType(_OLD_NAMES.get(sent, sent))
     product_id = payload.name("product_id", required=True)
     product: ProductAsked | None = None
@@ -104,12 +134,19 @@ def _read_update(reader: Fields, where: str) -> UpdateAsked | None:
         count = read_quantity(payload, "count")
         if payload.raw("count") is None:
             payload.fault("count", "required", "is needed: send a number")
-    prices = payload.raw("prices")
-    if kind is ChangeType.UPDATE_PRICES and prices is None:
-        payload.fault("prices", "required", "is needed: send an array of price rows")
+    prices, groups = _read_prices(payload) if kind is ChangeType.UPDATE_PRICES else (None, None)
     if product_id is None or len(reader.faults) != noted:
         return None
-    return UpdateAsked(kind, product_id, product, count, prices if kind is ChangeType.UPDATE_PRICES else None)
+    return UpdateAsked(kind, product_id, product, count, prices, groups)
+
+
+def _read_prices(payload: Fields) -> tuple[Any, Any]:
+    """Give the new prices as rows or as groups, unread."""
+    prices, groups = payload.raw("prices"), payload.raw("price_groups")
+    refuse_prices_twice(payload)
+    if prices is None and groups is None:
+        payload.fault("prices", "required", "is needed: send an array of price rows, or price_groups")
+    return prices, groups
 
 
 def _read_added(reader: Fields, where: str) -> ProductAsked | None:

@@ -33,6 +33,7 @@ from deploy.version import VERSION
 from ingest.consumer.progress import LogProgress
 from ingest.core_api import internal_only
 from ingest.log.local.reader import LocalLogReader
+from loaders.secrets.key_file import NAME as KEY_FILE
 from metering.http.app import json_response
 from metering.http.problem import unavailable
 from metering.http.route import Call, Route
@@ -75,6 +76,11 @@ def run_backup(settings: Settings, destination: Path, console: Console) -> int:
         f"backed up {manifest.events:,} events up to offset {manifest.next_offset:,} and the registry: "
         f"{len(manifest.files)} files, {size:,} bytes in {escape(str(destination))}"
     )
+    if (settings.data_dir / KEY_FILE).exists():
+        console.print(
+            f"[yellow]not in it:[/] {escape(str(settings.data_dir / KEY_FILE))}, which opens the passwords of "
+            "connections: keep a copy of it elsewhere, and lay it into the data folder after a restore"
+        )
     return 0
 
 

@@ -6,6 +6,9 @@ imports/*.csv                       files of unfinished import jobs
 carried/*.parquet                   what the store knows and the log does not (`metering.store.carried`)
 segments/*.segment.zst              the log from its first offset to its durable end, as the archive keeps it
 
+The file of keys (`secrets.key`) is not in it: who finds a backup shall not find passwords. Keep a copy elsewhere;
+without it, connections are saved again with their passwords.
+
 The store is not in it: it is derived again from the log, which proves on the way that the log can be read.
 """
 

@@ -1,6 +1,6 @@
 """Open invoices for a page: asked for once, formatted, and missed without breaking the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from billing.money import minor_digits
 from billing.pricing import Adjustment, EntryType, RatedTier
 from deploy.pages.clock_text import period_text
 from deploy.pages.invoices import OpenInvoices
+from deploy.pages.paths import invoice_path
 from deploy.pages.quantities import money, quantity
 from deploy.pages.serving import Visit
 from metering.errors import QueryLimitError, UnavailableError
@@ -59,6 +60,11 @@ class ShownInvoice:
     lines: Sequence[ShownLine]
     total: str
 
+    @property
+    def paths(self) -> Mapping[str, str]:
+        """Give by the id of each line the address at which it is opened."""
+        return {line.id: invoice_path(self.id, line=line.id) + "#line" for line in self.lines}
+
 
 async def ask_open_invoices(visit: Visit, cutoff: Cutoff, customers: Sequence[Customer]) -> OpenInvoices | None:
     """Give the open invoices of customers; None when they cannot be worked out now."""
@@ -96,7 +102,7 @@ def shown_line(invoice_id: str, line: LineItem) -> ShownLine:
     sign = -1 if is_credit else 1
     tiers = [_tier(tier, sign, line.currency) for tier in line.tiers]
     return ShownLine(
-        id=line_item_id(invoice_id, line.product_id),
+        id=line_item_id(invoice_id, line.key),
         name=line.name,
         is_credit=is_credit,
         units=quantity(line.units_count),

@@ -24,7 +24,7 @@ REASONS = {
     Reason.COMMITMENT: "Agreed commitment",
     Reason.MINIMUM: "Up to the agreed minimum",
     Reason.MAXIMUM: "Down to the agreed maximum",
-    Reason.FIGURE: "The figure as a whole: no single event adds it",
+    Reason.EARLIER_LEVEL: "The level that stood before the period",
     Reason.ALREADY_BILLED: "Billed before",
     Reason.ROUNDING: "Rounding of the line",
     Reason.NOT_METERED: "Owed without events: a fee, seats or packs",
@@ -76,10 +76,9 @@ def opened_line(
     """Format a line and a page of its events."""
     digits = minor_digits(line.line.currency)
     here = _plus(one.added for one in events)
-    summed = [window for window in line.windows if window.adds_up]
     all_exact, all_rounded = _sum(
         (MONEY.subtract(window.last.exact, window.begun.exact), window.last.amount - window.begun.amount)
-        for window in summed
+        for window in line.windows
     )
     elsewhere = line.events_count - len(events)
     others = None
@@ -101,7 +100,7 @@ def opened_line(
 
 def _event(one: ExplainedEvent, versions: Mapping[tuple[str, str], int], digits: int) -> ShownEvent:
     event = one.counted.event
-    group = named_group(one.line.product, one.counted.group)
+    group = named_group(one.product, one.counted.group)
     return ShownEvent(
         name=name_of(one.aggregator, event, record_of(event)),
         record_id=event.record_id,

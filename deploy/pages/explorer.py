@@ -22,7 +22,7 @@ from metering.ranges import RangeError, parse_range
 from metering.registry.aggregators import StoredAggregator, find_aggregator
 from metering.registry.customers import resolve_many
 from metering.store.current import Selection
-from metering.store.explorer import StoredEvent
+from metering.store.explorer import Held, StoredEvent
 from metering.timestamps import EARLIEST_US, LATEST_US, microseconds
 
 _FILTERS = ("event_type", "customer", "record_id", "start_date", "end_date", "aggregator")
@@ -47,14 +47,15 @@ async def explorer(visit: Visit) -> web.Response:
     as_of = await read_as_of(services)
     asked = {name: value for name in _FILTERS if (value := visit.query(name)) is not None}
     faults: dict[str, str] = {}
+    held = _held(visit, asked)
     selection, where, aggregator = await _selection(visit, as_of.cutoff, asked, microseconds(as_of.now), faults)
 
     page = page_asked(visit, PAGES_MAX)
     total, events = 0, []
     if not faults:
-        total = await services.store.run(services.explorer.count, selection, where=where)
+        total = await services.store.run(services.explorer.count, selection, where=where, held=held)
         events = await services.store.run(
-            services.explorer.events, selection, take=ROWS, skip=(page - 1) * ROWS, where=where
+            services.explorer.events, selection, take=ROWS, skip=(page - 1) * ROWS, where=where, held=held
         )
     context = {
         "title": "Events",
@@ -62,6 +63,7 @@ async def explorer(visit: Visit) -> web.Response:
         "as_of": as_of,
         "asked": asked,
         "aggregator": aggregator,
+        "held": held,
         "faults": faults,
         "rows": await _rows(visit, events),
         "now_text": machine_time(microseconds(as_of.now)),
@@ -69,6 +71,15 @@ async def explorer(visit: Visit) -> web.Response:
         "event_types": await services.store.run(services.explorer.event_types, visit.world),
     }
     return visit.render("explorer.html", context, 400 if faults else 200)
+
+
+def _held(visit: Visit, asked: dict[str, str]) -> Held | None:
+    """Read which value of a property is asked for, as it is, spaces and all; a property alone asks for none."""
+    prop, text = visit.request.query.get("property"), visit.request.query.get("value")
+    if not prop:
+        return None
+    asked |= {"property": prop, **({} if text is None else {"value": text})}
+    return Held(prop, text)
 
 
 async def _selection(

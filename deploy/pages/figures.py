@@ -82,7 +82,7 @@ async def read_figures(visit: Visit, view: View, faults: dict[str, str]) -> Figu
 def _row(visit: Visit, view: View, window: Window, usage: Usage) -> Row:
     name = window_text(window.start_us, view.granularity, view.range.timezone)
     is_open = window.start_us <= (view.as_of.until_us or 0) < window.end_us
-    return Row(name, usage, _events_link(view, window), _zoom_link(visit, view, window), is_open)
+    return Row(name, usage, events_link(view.subject, view.customer, window), _zoom_link(visit, view, window), is_open)
 
 
 def _point(subject: Subject, window: Window, row: Row) -> Point:
@@ -101,12 +101,14 @@ def _zoom_link(visit: Visit, view: View, window: Window) -> str:
     return "/?" + urlencode({**{name: value for name, value in kept.items() if value is not None}, **way})
 
 
-def _events_link(view: View, window: Window) -> str:
+def events_link(subject: Subject, customer: NamedCustomer | None, window: Window, **more: str | None) -> str:
+    """Give the address of the events that were counted; None among `more` is not said."""
     fields = {
-        "event_type": view.subject.counted.entity,
-        "aggregator": view.subject.aggregator_id,
-        "customer": view.customer.customer.id if view.customer else None,
+        "event_type": subject.counted.entity,
+        "aggregator": subject.aggregator_id,
+        "customer": customer.customer.id if customer else None,
         "start_date": machine_time(window.start_us),
         "end_date": machine_time(window.end_us),
+        **more,
     }
     return "/events?" + urlencode({name: value for name, value in fields.items() if value is not None})

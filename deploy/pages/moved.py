@@ -16,10 +16,12 @@ from deploy.pages.paths import customer_path, invoice_path
 from deploy.pages.quantities import quantity
 from deploy.pages.questions import zone_of
 from deploy.pages.serving import Visit
+from metering.api.asof import AsOf
 from metering.api.corrections import Moved, corrections_of, moved_by
 from metering.errors import QueryLimitError, UnavailableError
 from metering.position import Cutoff
 from metering.registry.customers import Customer, resolve_many
+from metering.registry.definitions import newest_revision
 from metering.store.explorer import VersionHistory
 from metering.timestamps import parse_iso
 
@@ -50,7 +52,8 @@ async def ask_moved(
     services = visit.services
     latest = sorted(corrections_of(histories).items())[-CORRECTIONS_SHOWN_MAX:]
     try:
-        moved = await moved_by(services.lines, services.registry, services.store, (visit.world, cutoff), dict(latest))
+        place = visit.world, AsOf(cutoff, await services.registry.read(newest_revision, visit.world))
+        moved = await moved_by(services.lines, services.registry, services.store, place, dict(latest))
     except (UnavailableError, QueryLimitError, BillingError) as error:
         _log.warning("no figures moved", reason=str(error))
         return None

@@ -47,7 +47,6 @@ LABELS: Mapping[str, str] = MappingProxyType(
 )
 MODES = ("pro_rata", "pay_in_full", "do_not_charge")
 _MODE_FIELDS = {"volume": "on_tier_incomplete", "bulk": "on_tier_incomplete", "packaged": "on_bucket_incomplete"}
-MONEY_COLUMNS = frozenset({"amount", "per_unit_floor", "per_unit_cap", "per_unit_fee"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,8 @@ def beside(faults: Iterable[Fault], message: str, known: set[str], renamed: Mapp
         while name not in known and "." in name:
             name = name.rpartition(".")[0]
         if name in known:
-            by_name.setdefault(name, []).append(_without_path(fault))
+            said = by_name.setdefault(name, [])
+            said += {_without_path(fault)}.difference(said)  # What groups have in common is told of each.
         else:
             rest.append(fault.message)
     return Beside(by_name, rest if told else [message])
@@ -173,7 +173,8 @@ def beside(faults: Iterable[Fault], message: str, known: set[str], renamed: Mapp
 
 def _without_path(fault: Fault) -> str:
     """Give the message without the name that stands above the field anyway."""
-    words = fault.message.removeprefix(named(tuple(fault.path))).lstrip(": ")
+    words = fault.message.removeprefix(named(tuple(fault.path))).lstrip(": ").removeprefix("metering_filter: ")
+    words = words.removesuffix(": send a string")
     return words[:1].upper() + words[1:]
 
 

@@ -14,6 +14,7 @@ from billing.catalog.registry import find_product
 from billing.money import minor_digits
 from billing.simulations.jobs import latest_simulations
 from billing.simulations.model import Simulation
+from deploy.pages.matrix_form import conditions_text, fits_form
 from deploy.pages.price_form import COLUMNS, ROWS_MAX, text_of
 from deploy.pages.quantities import minor_money, quantity
 from deploy.pages.sent_form import may_write
@@ -57,7 +58,8 @@ class ShownConfiguration:
     model: str
     countries: str
     book: str | None
-    filter_name: str | None
+    events: str | None
+    """Which events it prices; None where these are all."""
     current: ShownVersion
     former: Sequence[ShownVersion]
     former_left_out: int
@@ -92,11 +94,11 @@ def _read(
     if one is None:
         return None
     aggregator = None if one.aggregator_id is None else find_aggregator(connection, world, one.aggregator_id)
-    shown = [_configuration(connection, world, each) for each in one.configurations[:CONFIGURATIONS_MAX]]
+    shown = [_configuration(connection, world, each, one) for each in one.configurations[:CONFIGURATIONS_MAX]]
     return one, aggregator, shown, latest_simulations(connection, world, one.id)
 
 
-def _configuration(connection: sa.Connection, world: World, one: PriceConfiguration) -> ShownConfiguration:
+def _configuration(connection: sa.Connection, world: World, one: PriceConfiguration, of: Product) -> ShownConfiguration:
     *former, current = versions_of(connection, one)
     former = former[::-1]
     book = None if one.price_book_id is None else find_price_book(connection, world, one.price_book_id)
@@ -105,17 +107,20 @@ def _configuration(connection: sa.Connection, world: World, one: PriceConfigurat
         one.group.prices[0]["type"],
         "any" if one.countries is None else ", ".join(one.countries) or "customers without a country",
         book.name if book else one.price_book_id,
-        _filter_name(one),
+        _events_of(one, [each for each in of.configurations if each.parameters == one.parameters]),
         _version(current, one.currency),
         [_version(each, one.currency) for each in former[:VERSIONS_MAX]],
         max(0, len(former) - VERSIONS_MAX),
-        len(one.group.prices) <= ROWS_MAX,
+        fits_form([each.group for each in of.configurations if each.parameters == one.parameters]),
     )
 
 
-def _filter_name(one: PriceConfiguration) -> str | None:
+def _events_of(one: PriceConfiguration, matrix: Sequence[PriceConfiguration]) -> str | None:
     where = one.group.metering_filter
-    return None if where is None else where["name"] or "without a name"
+    if where is None:
+        return "all others" if len(matrix) > 1 else None
+    said = conditions_text(one.group)
+    return f"{where['name']}: {said}" if where["name"] else said
 
 
 def _version(version: PriceVersion, currency: str) -> ShownVersion:

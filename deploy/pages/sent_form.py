@@ -10,7 +10,7 @@ from metering.http.problem import forbidden
 from metering.http.scope import Scope, allows
 
 LONG_FORM_BYTES_MAX = 512 * 1024
-LONG_FORM_FIELDS_MAX = 3_000
+LONG_FORM_FIELDS_MAX = 12_000
 
 
 async def read_own_form(visit: Visit) -> Mapping[str, str]:

@@ -9,6 +9,8 @@ from billing.api.services import Asleep, Background
 from deploy.pages.invoices import OpenInvoicesOf
 from ingest.consumer.lag import Lag
 from ingest.imports.api import Imports
+from loaders.connections.keeping import ConnectionKeeper
+from loaders.dataloaders.api import DataloaderServices
 from metering.api.seams import LinesMoved
 from metering.position import Cutoff
 from metering.registry.engine import Registry
@@ -52,4 +54,6 @@ class PageServices:
     imports: Imports
     lag: Callable[[], Awaitable[Lag]]
     clock: Callable[[], datetime]
+    connections: ConnectionKeeper
+    dataloaders: DataloaderServices
     simulations: Background = field(default_factory=Asleep)

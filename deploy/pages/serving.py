@@ -89,12 +89,17 @@ def for_everybody(services: PageServices, handler: PageHandler) -> Serve:
     return serve
 
 
-def for_signed_in(services: PageServices, handler: PageHandler) -> Serve:
-    """Serve a page to whoever is signed in with a key that may still read; send everybody else to sign in."""
+def for_signed_in(services: PageServices, handler: PageHandler, ask: PageHandler | None = None) -> Serve:
+    """Serve a page to whoever is signed in with a key that may still read; send everybody else to sign in.
+
+    Where `ask` is given, it is what asks them to.
+    """
 
     async def let_in(visit: Visit) -> web.StreamResponse:
         token = visit.request.cookies.get(SESSION_COOKIE, "")
         session = await services.registry.read(find_session, token, services.clock()) if token else None
+        if session is None and ask is not None:
+            return await ask(visit)
         if session is None:
             return _to_sign_in(visit.request, ended=bool(token))
         # Errors from here on are shown in the frame of whoever is signed in.

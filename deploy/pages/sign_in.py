@@ -3,11 +3,15 @@
 The form is defended against being sent by somebody else's page (which could sign a victim into the attacker's
 account): it must come from our own origin and repeat the token of a cookie that only our own form is sent with.
 A wrong key is answered 401 with one line, and bounded by address.
+
+A long form that is sent after its session ended is not lost: what was typed is held in the sign-in form itself, nowhere
+else, and shown again by the page that it was for. That page is asked to show it, never to save it.
 """
 
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -16,8 +20,10 @@ from aiohttp import web
 
 from deploy.pages.attempts import Attempts
 from deploy.pages.cookies import FORM_COOKIE, SESSION_COOKIE, drop_session_cookie, set_form_cookie, set_session_cookie
-from deploy.pages.forms import read_form
+from deploy.pages.forms import FORM_BYTES_MAX, read_form
+from deploy.pages.held_form import HELD_BYTES_MAX, HELD_CHARACTERS_MAX, held_fields, held_text
 from deploy.pages.origin import came_from_us, local_path
+from deploy.pages.sent_form import LONG_FORM_FIELDS_MAX
 from deploy.pages.serving import PageHandler, Visit, see_other
 from deploy.pages.sessions import end_session, find_session, may_read, open_session
 from metering.http.problem import forbidden
@@ -35,7 +41,18 @@ async def show_sign_in(visit: Visit) -> web.Response:
     if token and await visit.services.registry.read(find_session, token, visit.services.clock()) is not None:
         return see_other(following)
     ended = visit.query("ended") is not None
-    return _form(visit, following, notice="Your session has ended: sign in again." if ended else None)
+    return _form(visit, _Asked(following), notice="Your session has ended: sign in again." if ended else None)
+
+
+async def hold_form(visit: Visit) -> web.Response:
+    """Ask whoever sent a long form and is not signed in any more to sign in, and hold what was typed."""
+    request = visit.request
+    following, length = local_path(request.rel_url.raw_path_qs), request.content_length
+    if not came_from_us(request) or length is None or length > HELD_BYTES_MAX:
+        return see_other("/sign-in?ended=1")
+    held = held_text(await read_form(request, bytes_max=HELD_BYTES_MAX, fields_max=LONG_FORM_FIELDS_MAX))
+    notice = "Your session has ended: sign in again. What you typed is kept."
+    return _form(visit, _Asked(following, held), notice=notice)
 
 
 def sign_in(attempts: Attempts) -> PageHandler:
@@ -43,15 +60,15 @@ def sign_in(attempts: Attempts) -> PageHandler:
 
     async def handle(visit: Visit) -> web.Response:
         request, services = visit.request, visit.services
-        fields = await read_form(request)
-        following = local_path(fields.get("next"))
+        fields = await read_form(request, bytes_max=FORM_BYTES_MAX + HELD_CHARACTERS_MAX)
+        asked = _Asked(local_path(fields.get("next")), fields.get("held", ""))
         if not came_from_us(request) or not _paired(request, fields):
-            return _form(visit, following, error="This form had gone stale: please sign in again.", status=403)
+            return _form(visit, asked, error="This form had gone stale: please sign in again.", status=403)
         address = request.remote or ""
         wait_s = attempts.wait_s(address)
         if wait_s:
             error = f"Too many wrong keys from this address: try again in {wait_s} seconds."
-            response = _form(visit, following, error=error, status=429)
+            response = _form(visit, asked, error=error, status=429)
             response.headers["Retry-After"] = str(wait_s)
             return response
 
@@ -61,10 +78,11 @@ def sign_in(attempts: Attempts) -> PageHandler:
         refusal = _refusal(secret, key, now)
         if refusal is not None:
             attempts.failed(address)
-            return _form(visit, following, error=refusal.message, status=refusal.status)
+            return _form(visit, asked, error=refusal.message, status=refusal.status)
         assert key is not None
         token = await services.registry.write(_enter, key, now)
-        response = see_other(following)
+        held = held_fields(asked.held)
+        response = see_other(asked.following) if not held else await _go_on(visit, asked.following, held, token)
         set_session_cookie(request, response, token)
         return response
 
@@ -89,13 +107,21 @@ def _enter(connection: sa.Connection, key: ApiKey, now: datetime) -> str:
     return open_session(connection, key, now)
 
 
+async def _go_on(visit: Visit, following: str, held: Mapping[str, str], token: str) -> web.Response:
+    """Offer to show a form again that was held."""
+    session = await visit.services.registry.read(find_session, token, visit.services.clock())
+    assert session is not None, "it was opened just now"
+    context = {"title": "Signed in again", "current": "", "following": following, "held": held}
+    return Visit(visit.request, visit.services, session).render("held_form.html", context)
+
+
 def _form(
-    visit: Visit, following: str, *, error: str | None = None, notice: str | None = None, status: int = 200
+    visit: Visit, asked: "_Asked", *, error: str | None = None, notice: str | None = None, status: int = 200
 ) -> web.Response:
     # A form that is open in another tab stays good: the browser keeps the token it was given first.
     held = visit.request.cookies.get(FORM_COOKIE, "")
     token = held if _TOKEN.fullmatch(held) else secrets.token_urlsafe(24)
-    context = {"title": "Sign in", "token": token, "next": following, "error": error, "notice": notice}
+    context = {"title": "Sign in", "token": token, "asked": asked, "error": error, "notice": notice}
     response = visit.render("sign_in.html", context, status)
     set_form_cookie(visit.request, response, token)
     return response
@@ -108,6 +134,13 @@ def _paired(request: web.Request, fields: dict[str, str]) -> bool:
 
 def _reads_like_a_key(secret: str) -> bool:
     return 0 < len(secret) <= SECRET_CHARACTERS_MAX and secret.isascii() and well_formed(secret)
+
+
+class _Asked(NamedTuple):
+    """Where to go on to, and what was typed there, as `held_text` gives it; empty for nothing."""
+
+    following: str
+    held: str = ""
 
 
 class _Refusal(NamedTuple):

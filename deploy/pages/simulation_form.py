@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -11,20 +11,22 @@ from urllib.parse import quote
 from aiohttp import web
 
 from billing.api.simulations import begin_simulation
-from billing.catalog.model import Product, ProductType
+from billing.catalog.model import PriceConfiguration, Product, ProductType
 from billing.catalog.registry import find_product
 from billing.simulations.reading import read_simulation
-from deploy.pages.price_form import ROWS_MAX, Beside, PriceRows, beside, kept_rows, new_rows, typed_rows
-from deploy.pages.price_preview import PricePreview, preview_prices
-from deploy.pages.product_editor import acted, row_context
+from deploy.pages.matrix_form import Groups, fits_form, kept_groups, new_groups, typed_groups
+from deploy.pages.price_form import Beside, as_number, beside
+from deploy.pages.price_preview import PricePreview
+from deploy.pages.product_editor import as_one, group_context, preview_groups
 from deploy.pages.questions import ZONES_OFFERED
 from deploy.pages.sent_form import read_own_form, require_write
 from deploy.pages.serving import Visit, see_other
-from metering.http.problem import ApiError, Fault, not_found
+from metering.http.problem import ApiError, not_found
 
 DRAFTS_MAX = 4
 """A form holds so many; the API takes more."""
-_FIELDS = ("start_date", "end_date", "timezone", "currency")
+_FIELDS = ("start_date", "end_date", "timezone", "currency", "customer_ids")
+_TERMS = ("min_amount", "max_amount", "min_committed_count")
 _DRAFT = re.compile(r"drafts\.(\d{1,2})\..+")
 
 
@@ -34,7 +36,21 @@ class DraftTyped:
 
     place: str
     name: str
-    rows: PriceRows
+    terms: Mapping[str, str]
+    groups: Groups
+
+    def document(self) -> dict[str, Any]:
+        """Give it as the API takes it."""
+        out: dict[str, Any] = {name: as_number(text) for name, text in self.terms.items() if text}
+        if self.name:
+            out["name"] = self.name
+        if self.groups.is_plain:
+            return {**out, "prices": self.groups.groups[0].rows.document()}
+        groups = [
+            {"metering_filter": group.metering_filter(), "prices": group.rows.document()}
+            for group in self.groups.groups
+        ]
+        return {**out, "price_groups": groups}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +62,26 @@ class Typed:
 
     def document(self, product_id: str) -> dict[str, Any]:
         """Give the request as the API takes it."""
-        given = {name: text for name, text in self.fields.items() if text}
-        drafts = [
-            {**({"name": draft.name} if draft.name else {}), "prices": draft.rows.document()} for draft in self.drafts
-        ]
-        return {"product_id": product_id, **given, "configurations": drafts}
+        given: dict[str, Any] = {name: text for name, text in self.fields.items() if text}
+        if "customer_ids" in given:
+            given["customer_ids"] = [one.strip() for one in given["customer_ids"].splitlines() if one.strip()]
+        return {"product_id": product_id, **given, "configurations": [draft.document() for draft in self.drafts]}
 
     def names(self) -> set[str]:
         """Give the names beside which something can be said."""
         out = {*_FIELDS, "drafts"}
         for draft in self.drafts:
-            out |= {draft.place, f"{draft.place}.name", *draft.rows.names()}
+            own = {f"{draft.place}.{name}" for name in ("name", *_TERMS)}
+            out |= {draft.place, *own, *draft.groups.names()}
         return out
+
+    def renamed(self) -> dict[str, str]:
+        """Say which fields the API speaks of."""
+        out: dict[str, str] = {}
+        for number, draft in enumerate(self.drafts):
+            out |= draft.groups.renamed(f"configurations.{number}.price_groups")
+            out[f"configurations.{number}.prices"] = draft.groups.groups[0].rows.prefix
+        return {**out, "configurations": "drafts"}
 
 
 async def new_simulation(visit: Visit) -> web.Response:
@@ -90,17 +114,22 @@ def _begun(visit: Visit, product: Product) -> Typed:
     """Begin with the last whole month, and with the present prices as a draft to change."""
     first = visit.services.clock().date().replace(day=1)
     start = (first - timedelta(days=1)).replace(day=1)
-    plain = [one for one in product.configurations if one.group.metering_filter is None]
-    present = next((one for one in plain if len(one.group.prices) <= ROWS_MAX), None)
-    rows = kept_rows("drafts.0.prices", present.group.prices) if present else new_rows("drafts.0.prices")
-    currency = present.currency if present else "EUR"
+    matrices: dict[object, list[PriceConfiguration]] = {}
+    for one in product.configurations:
+        matrices.setdefault(one.parameters, []).append(one)
+    present = next((own for own in matrices.values() if fits_form([one.group for one in own])), None)
+    prefix, currency = "drafts.0.groups", "EUR"
+    groups = new_groups(prefix)
+    if present:
+        groups, currency = kept_groups(prefix, [("", one.group) for one in present]), present[0].currency
     fields = {
         "start_date": start.isoformat(),
         "end_date": first.isoformat(),
         "timezone": "UTC",
         "currency": currency,
+        "customer_ids": "",
     }
-    return Typed(fields, [DraftTyped("drafts.0", "Draft 1", rows)])
+    return Typed(fields, [_placed(0, "Draft 1", {}, groups)])
 
 
 def _typed(sent: Mapping[str, str]) -> Typed:
@@ -113,17 +142,19 @@ def _typed(sent: Mapping[str, str]) -> Typed:
     for number in numbers:
         if verb == "remove_draft" and rest == str(number) and len(numbers) > 1:
             continue
-        rows = acted(typed_rows(sent, f"drafts.{number}.prices"), sent)
-        drafts.append(_placed(len(drafts), sent.get(f"drafts.{number}.name", ""), rows))
+        groups = typed_groups(sent, f"drafts.{number}.groups").acted(sent)
+        terms = {name: sent.get(f"drafts.{number}.{name}", "") for name in _TERMS}
+        drafts.append(_placed(len(drafts), sent.get(f"drafts.{number}.name", ""), terms, groups))
     if not drafts:
-        drafts = [_placed(0, "Draft 1", new_rows(""))]
+        drafts = [_placed(0, "Draft 1", {}, new_groups(""))]
     if verb == "add_draft" and len(drafts) < DRAFTS_MAX:
-        drafts.append(_placed(len(drafts), f"Draft {len(drafts) + 1}", drafts[-1].rows))
+        drafts.append(_placed(len(drafts), f"Draft {len(drafts) + 1}", drafts[-1].terms, drafts[-1].groups))
     return Typed(fields, drafts)
 
 
-def _placed(number: int, name: str, rows: PriceRows) -> DraftTyped:
-    return DraftTyped(f"drafts.{number}", name, replace(rows, prefix=f"drafts.{number}.prices"))
+def _placed(number: int, name: str, terms: Mapping[str, str], groups: Groups) -> DraftTyped:
+    place = f"drafts.{number}"
+    return DraftTyped(place, name, {**dict.fromkeys(_TERMS, ""), **terms}, groups.placed(f"{place}.groups"))
 
 
 async def _form(
@@ -132,8 +163,7 @@ async def _form(
     drawn: dict[str, PricePreview] = {}
     if previews:
         drawn, error = await asyncio.to_thread(_previews, typed)
-    renamed = {"configurations": "drafts"}
-    wrong = Beside() if error is None else beside(error.faults, error.message, typed.names(), renamed)
+    wrong = Beside() if error is None else beside(error.faults, error.message, typed.names(), typed.renamed())
     context = {
         "title": "Simulate prices",
         "current": "/products",
@@ -144,26 +174,17 @@ async def _form(
         "wrong": wrong,
         "drawn": drawn,
         "zones": ZONES_OFFERED,
-        **row_context(),
+        **group_context([draft.groups for draft in typed.drafts]),
     }
     return visit.render("simulation_form.html", context, error.status if error else 200)
 
 
 def _previews(typed: Typed) -> tuple[dict[str, PricePreview], ApiError | None]:
-    """Draw each draft that can be; what stands against the others is told as of one request."""
+    """Draw each group that can be; what stands against the others is told as of one request."""
     drawn: dict[str, PricePreview] = {}
-    faults: list[Fault] = []
-    refused: ApiError | None = None
-    for number, draft in enumerate(typed.drafts):
-        try:
-            drawn[draft.place] = preview_prices(draft.rows.document(), typed.fields["currency"])
-        except ApiError as error:
-            refused = error
-            for fault in error.faults:
-                of_draft = fault.path[:1] == ("prices",)
-                path = ("configurations", number, *fault.path) if of_draft else tuple(fault.path)
-                where = f"configurations[{number}]." if of_draft else ""
-                faults.append(Fault(fault.code, path, where + fault.message))
-    if refused is not None and faults:
-        refused = ApiError(refused.status, refused.message, faults)
-    return drawn, refused
+    errors: list[ApiError] = []
+    for draft in typed.drafts:
+        own, refused = preview_groups(draft.groups, typed.fields["currency"])
+        drawn |= own
+        errors += refused
+    return drawn, as_one(errors)

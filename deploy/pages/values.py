@@ -10,6 +10,8 @@ from aiohttp import web
 from deploy.pages.asked import Asked, form_context, read_asked, ways_fields
 from deploy.pages.chart import percent
 from deploy.pages.clock_text import period_text
+from deploy.pages.figures import events_link
+from deploy.pages.paths import event_path
 from deploy.pages.questions import NamedCustomer, customer_asked
 from deploy.pages.records import properties_of
 from deploy.pages.serving import Visit
@@ -18,20 +20,28 @@ from metering.aggregation import ADDS_UP, Usage
 from metering.api.usage_by_property import PROPERTY_CHARACTERS_MAX, ranked
 from metering.decimals import EXACT
 from metering.store.current import Selection
+from metering.store.explorer import Held
 from metering.store.usage import VALUES_GROUPED_MAX, Scope
+from metering.windows import Window
 
 VALUES_SHOWN_MAX = 25
+LINK_CHARACTERS_MAX = 4_000
+"""Servers and browsers take longer addresses, but not all of them."""
 EVENTS_LOOKED_AT = 50
 """Of so many events, the last ones, the names of properties are offered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value. `text` None: events that have none. `width`: of its bar, beside the greatest."""
+    """One value. `text` None: events that have none. `width`: of its bar, beside the greatest.
+
+    `link` leads to the event that an id names, else to the events that hold the value; empty for a very long text.
+    """
 
     text: str | None
     usage: Usage
     width: str
+    link: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,7 @@ async def _values(
     total = await services.store.run(services.usage.total, scope, counted)
     order = ranked(found)
     top, rest = order[:VALUES_SHOWN_MAX], order[VALUES_SHOWN_MAX:]
+    window = Window(shown.start_us, shown.end_us)
     most = max([abs(usage.rated) for _, usage in top], default=Decimal(0)) or Decimal(1)
     others_total = None
     if rest and counted.operation in ADDS_UP:
@@ -95,12 +106,27 @@ async def _values(
         for _, usage in rest:
             others_total = EXACT.add(others_total, usage.rated)
     return Values(
-        shown=[Value(text, usage, percent(float(100 * abs(usage.rated) / most))) for text, usage in top],
+        shown=[
+            Value(
+                text,
+                usage,
+                percent(float(100 * abs(usage.rated) / most)),
+                _link(subject, customer, window, Held(prop, text)),
+            )
+            for text, usage in top
+        ],
         others=len(rest),
         others_count=sum(usage.count for _, usage in rest),
         others_total=others_total,
         total=total,
     )
+
+
+def _link(subject: Subject, customer: NamedCustomer | None, window: Window, held: Held) -> str:
+    if held.property == "id" and held.text is not None:
+        return event_path(subject.counted.entity, held.text)
+    link = events_link(subject, customer, window, property=held.property, value=held.text)
+    return link if len(link) <= LINK_CHARACTERS_MAX else ""
 
 
 async def _offered(visit: Visit, asked: Asked) -> Sequence[str]:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.adapters import RegistryCustomers, RegistryLanes, now
+from deploy.adapters import RegistryCustomers, RegistryLanes
+from deploy.clock import now
 from deploy.log_choice import open_before, open_reader
 from deploy.parts import PartConfig
 from deploy.rebuild.survey import Survey, survey

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
-from metering.position import Cutoff
+from metering.position import Cutoff, Position
 from metering.world import World
 
 
@@ -13,7 +13,8 @@ from metering.world import World
 class PricedEvent:
     """One version of an event. `record` holds its id, numbers as int or Decimal.
 
-    `customer_id` is as it was sent; None, in simulations alone, is somebody who has agreed nothing.
+    `customer_id` is as it was sent; None, in simulations alone, is somebody who has agreed nothing. `position` is where
+    it came in; None, in simulations, is after all that there are.
     """
 
     customer_id: str | None
@@ -21,6 +22,7 @@ class PricedEvent:
     record_id: str
     timestamp_us: int
     record: Mapping[str, Any]
+    position: Position | None = None
 
 
 class PriceGroup(NamedTuple):

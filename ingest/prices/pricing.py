@@ -6,7 +6,7 @@ nothing, because whoever sends the event again gets the price of where it first 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -84,9 +84,10 @@ class EventPricing:
         arrived, cutoff = await self.store.run(self._arrival, world, sent, position, applied)
         if arrived is None:
             raise refused("the event came in and could not be applied; `meterline dead-letters list` tells why")
+        priced = replace(sent.priced, position=arrived.position)
         try:
             # One that came too late to be counted adds nothing to any line.
-            prices = [] if arrived.beaten else await self.pricer.price(world, sent.priced, cutoff)
+            prices = [] if arrived.beaten else await self.pricer.price(world, priced, cutoff)
         except QueryLimitError as error:
             raise refused(f"the event is stored, but it cannot be priced: {error}") from None
         return KeptPrices(

@@ -2,7 +2,7 @@
 
 A figure is that of one aggregator, customer and calendar month (UTC). What an event adds to it is told on top of all
 other events in it, so that it holds for a maximum or for unique values as it does for a sum. Events and figures are
-those within the cut-off of the answer; aggregators and customers are as they are now.
+those within the cut-off of the answer, and aggregators count as they were defined at it; customers are as they are now.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from metering.aggregation import ADDS_UP, Aggregator, Occurrence, Operation, distinct_text, plus, value_of
+from metering.api.asof import AsOf
 from metering.api.seams import Correction, LinesMoved
 from metering.decimals import EXACT
 from metering.filters import EVERYTHING, matches
@@ -23,6 +24,7 @@ from metering.position import Cutoff
 from metering.ranges import month_of
 from metering.registry.aggregators import StoredAggregator, list_aggregators
 from metering.registry.customers import identifiers_of, resolve_many
+from metering.registry.definitions import ever_counting, in_force
 from metering.registry.engine import Registry
 from metering.registry.tables import aggregators
 from metering.store.client import Store
@@ -74,11 +76,14 @@ class Counting:
     identifiers: Mapping[str, Sequence[str]]
 
 
-def read_counting(connection: sa.Connection, world: World, event_type: str, named: Sequence[str]) -> Counting:
-    """Read it, for events that name these customers."""
-    found, _ = list_aggregators(
-        connection, world, conditions=[aggregators.c.entity == event_type], take=AGGREGATORS_MAX, skip=0
-    )
+def read_counting(
+    connection: sa.Connection, world: World, event_type: str, named: Sequence[str], revision: int
+) -> Counting:
+    """Read it, for events that name these customers; what counts them does so as defined at a revision."""
+    ids = ever_counting(connection, world, event_type)
+    stored, _ = list_aggregators(connection, world, conditions=[aggregators.c.id.in_(ids)], take=len(ids), skip=0)
+    defined = in_force(connection, world, stored, revision)
+    found = [one for one in defined if one.entity == event_type][:AGGREGATORS_MAX]
     customers = resolve_many(connection, world, named)
     return Counting(
         found,
@@ -99,7 +104,7 @@ async def moved_by(
     lines: LinesMoved,
     registry: Registry,
     store: Store,
-    place: tuple[World, Cutoff],
+    place: tuple[World, AsOf],
     corrections: Mapping[int, Correction],
 ) -> dict[int, Moved]:
     """Give what each correction of one event moved, by the number of the version that came; `place` is where to look.
@@ -109,13 +114,13 @@ async def moved_by(
     """
     if not corrections:
         return {}
-    world, cutoff = place
+    world, at = place
     events = [event for one in corrections.values() for event in one]
     named = sorted({event.customer_id for event in events})
-    counting = await registry.read(read_counting, world, events[0].event_type, named)
-    figures = FiguresMoved(store, world, cutoff, counting)
+    counting = await registry.read(read_counting, world, events[0].event_type, named, at.revision)
+    figures = FiguresMoved(store, world, at.cutoff, counting)
     gained = await store.run(lambda: [figures.by(correction) for correction in corrections.values()])
-    own = await lines.lines_moved(world, cutoff, list(corrections.values()))
+    own = await lines.lines_moved(world, at, list(corrections.values()))
     return {number: Moved(*both) for number, *both in zip(corrections, gained, own, strict=True)}
 
 

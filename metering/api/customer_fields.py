@@ -202,7 +202,6 @@ _DETAILS: Mapping[str, Callable[[Fields, str], Any]] = {
     "properties": _kept_object,
 }
 
-_OPTIONAL_OBJECT: Shape = {"type": ["object", "null"], "additionalProperties": True}
 _PERCENT: Shape = {**bounded(NUMBER, 0, PERCENT_MAX), "type": ["number", "null"]}
 _COUNTRY: Shape = {**OPTIONAL_TEXT, "pattern": "^[A-Z]{2}$"}
 _CURRENCY: Shape = {**OPTIONAL_TEXT, "pattern": "^[A-Z]{3}$"}

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from metering.aggregation import Aggregator
 from metering.api import asof
-from metering.api.asof import as_of
+from metering.api.asof import as_of, as_of_with_definitions
 from metering.api.corrections import FIGURES_MOVED, Moved, corrections_of, moved_by
 from metering.api.services import Services
 from metering.filters import EVERYTHING, Filter
@@ -170,7 +170,8 @@ class _Events:
     async def versions(self, call: Call) -> web.Response:
         services = self._services
         page = page_of(call)
-        at = await as_of(call, services.cutoffs, services.clock())
+        now = services.clock()
+        at = await as_of_with_definitions(call, services.cutoffs, now, services.registry, services.store)
         found = await services.store.run(
             services.explorer.versions, call.world, at.cutoff, call.path("event_type"), call.path("record_id")
         )
@@ -184,7 +185,7 @@ class _Events:
             for number, one in corrections_of(found).items()
             if any(version.version == number for version in shown)
         }
-        place = call.world, at.cutoff
+        place = call.world, at
         moved = await moved_by(services.lines, services.registry, services.store, place, corrections)
         objects = [{**_version_object(one), "moved": _moved_object(moved.get(one.version))} for one in shown]
         return json_response(paged(objects, len(found), page), headers=at.headers)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
-from metering.position import Cutoff
+from metering.api.asof import AsOf
 from metering.registry.aggregators import StoredAggregator
 from metering.registry.customers import Customer
 from metering.store.explorer import StoredEvent
@@ -60,9 +60,9 @@ class LinesMoved(Protocol):
     """Which lines of invoices a correction moved."""
 
     async def lines_moved(
-        self, world: World, cutoff: Cutoff, corrections: Sequence[Correction], /
+        self, world: World, at: AsOf, corrections: Sequence[Correction], /
     ) -> Sequence[Sequence[Mapping[str, Any]]]:
-        """Give for each correction what it added to lines, and took from them, as it goes out.
+        """Give for each correction what it added to lines, and took from them, as it goes out; all `at` one cut-off.
 
         All corrections are of one event, and at most a page of them is asked about.
         """
@@ -91,7 +91,7 @@ class Unused:
         return {}
 
     async def lines_moved(
-        self, _world: World, _cutoff: Cutoff, corrections: Sequence[Correction], /
+        self, _world: World, _at: AsOf, corrections: Sequence[Correction], /
     ) -> Sequence[Sequence[Mapping[str, Any]]]:
         """Find nothing."""
         return [()] * len(corrections)

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from aiohttp import web
 
-from metering.aggregation import ADDS_UP, Usage
+from metering.aggregation import ADDS_UP, Usage, together
 from metering.api.aggregators import require_aggregator
 from metering.api.asof import AsOf, as_of_with_definitions
 from metering.api.customers import require_customer
@@ -33,7 +33,6 @@ from metering.api.usage_fields import (
     usage_row,
     windows_of,
 )
-from metering.decimals import EXACT
 from metering.http.app import json_response
 from metering.http.paging import PARAMETERS, Page, page_of, paged
 from metering.http.route import Call, Route
@@ -237,7 +236,7 @@ def _merged(found: Mapping[str, Usage], owners: Mapping[str, str]) -> dict[_Whos
     for identifier, usage in found.items():
         owner = owners.get(identifier)
         key = (owner, identifier if owner is None else "")
-        merged[key] = _plus(merged[key], usage) if key in merged else usage
+        merged[key] = together(merged[key], usage) if key in merged else usage
     return merged
 
 
@@ -272,8 +271,3 @@ def _by_customer(
         row = {"customer_id": owner, "external_id": external_id, "total": usage.total, "count": usage.count}
         rows.append({**row, "subscription_ids": list(held.get(owner or "", ()))})
     return paged(rows, len(ranked), page)
-
-
-def _plus(one: Usage, other: Usage) -> Usage:
-    total = EXACT.add(one.rated, other.rated)
-    return Usage(total, one.count + other.count, one.not_numbers + other.not_numbers)

@@ -11,6 +11,7 @@ between, a write is never carried out twice under one key:
 Events need none of this: an event's type and id are its key. So routes of the scope `ingest` do not look at the header.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -107,13 +108,16 @@ class Idempotency:
 
         async def once(call: Call) -> web.StreamResponse:
             key = call.request.headers.get(HEADER)
-            return await handler(call) if key is None else await self._once(call, _checked(key), handler)
+            return await handler(call) if key is None else await self._once(route, call, _checked(key), handler)
 
         return once
 
-    async def _once(self, call: Call, key: str, handler: Handler) -> web.StreamResponse:
+    async def _once(self, route: Route, call: Call, key: str, handler: Handler) -> web.StreamResponse:
         call.request[BODY] = await read_body(call.request)
-        begun = await self._keeper.begin(call.world, key, _fingerprint(call.request))
+        fingerprint = _fingerprint(call.request)
+        if route.secret_body:
+            fingerprint = await asyncio.to_thread(_slowly, fingerprint, key)
+        begun = await self._keeper.begin(call.world, key, fingerprint)
         if isinstance(begun, KeptAnswer):
             headers = {**begun.headers, REPLAYED_HEADER: "true"}
             return web.Response(status=begun.status, body=begun.body, headers=headers)
@@ -170,6 +174,11 @@ def _fingerprint(request: web.Request) -> str:
     told = hashlib.sha256(f"{request.method} {request.raw_path}\n".encode("utf-8", "surrogateescape"))
     told.update(request[BODY])
     return told.hexdigest()
+
+
+def _slowly(fingerprint: str, key: str) -> str:
+    """Make a fingerprint of a body with a password one that guesses of it cannot quickly be tried on (RFC 7914)."""
+    return hashlib.scrypt(fingerprint.encode(), salt=key.encode(), n=1 << 14, r=8, p=1, dklen=32).hex()
 
 
 def _refusal(standing: Standing, key: str) -> ApiError:

@@ -91,3 +91,5 @@ class Route:
     failures: Sequence[int] | None = None
     minimal_answer: bool = False
     """Whether it heeds `Prefer: return=minimal`."""
+    secret_body: bool = False
+    """Whether passwords are sent to it: then nothing is kept that guesses could quickly be compared with."""

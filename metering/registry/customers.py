@@ -182,13 +182,26 @@ def identifiers_of(connection: sa.Connection, customer: Customer) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def ensure_customers(connection: sa.Connection, world: World, identifiers: Iterable[str], now: datetime) -> int:
-    """Make an automatically created customer of each id that nobody has; tell how many. Harmless to repeat."""
+def ensure_customers(
+    connection: sa.Connection,
+    world: World,
+    identifiers: Iterable[str],
+    now: datetime,
+    names: Mapping[str, str] | None = None,
+) -> int:
+    """Make an automatically created customer of each id that nobody has; tell how many. Harmless to repeat.
+
+    `names` are what to call those that are made, by id; who is there already keeps the name it has.
+    """
+    called = names or {}
     wanted = sorted(set(identifiers))
     known = owners_of(connection, world, wanted)
     made = [(new_id("cus"), identifier) for identifier in wanted if identifier not in known]
     if made:
-        rows = [_row(world, customer_id, _automatic(external_id), now) for customer_id, external_id in made]
+        rows = [
+            _row(world, customer_id, {**_automatic(external_id), "name": called.get(external_id)}, now)
+            for customer_id, external_id in made
+        ]
         connection.execute(customers.insert(), rows)
         _attach(connection, world, [(own, identifier) for own, name in made for identifier in (own, name)])
     return len(made)

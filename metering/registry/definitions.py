@@ -66,6 +66,13 @@ def in_force(
     return [_as_of(one, then[one.id]) if one.id in later else one for one in aggregators]
 
 
+def ever_counting(connection: sa.Connection, world: World, entity: str) -> list[str]:
+    """Give the ids of the aggregators that count an entity by one of their definitions; `in_force` says by which."""
+    table = aggregator_versions
+    query = sa.select(table.c.aggregator_id).where(*_of(world), table.c.entity == entity).distinct()
+    return sorted(connection.execute(query).scalars())
+
+
 def list_definitions(
     connection: sa.Connection, aggregator: StoredAggregator, *, take: int, skip: int
 ) -> tuple[list[Definition], int]:

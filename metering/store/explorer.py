@@ -5,7 +5,7 @@ Records leave as JSON text put together from the stored text, so that numbers ke
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -102,6 +102,13 @@ GROUP BY minute
 """
 
 
+class Held(NamedTuple):
+    """That a property has a value, told by its text as usage is grouped by it; None is no value, null or an array."""
+
+    property: str
+    text: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
     """One version as it is kept. Times are microseconds since 1970 UTC; `record` is JSON text, its id first."""
@@ -139,22 +146,30 @@ class Explorer:
         self._store = store
 
     def events(
-        self, selection: Selection, *, take: int, skip: int = 0, ascending: bool = False, where: Filter = EVERYTHING
+        self,
+        selection: Selection,
+        *,
+        take: int,
+        skip: int = 0,
+        ascending: bool = False,
+        where: Filter = EVERYTHING,
+        held: Held | None = None,
     ) -> list[StoredEvent]:
         """Give a page of the current events, newest first unless ascending; of equal times by type, then record id."""
+        meeting = _Meeting(where, held)
         for reach in (4 * (skip + take) + 1_000, 256 * (skip + take) + 64_000):
             near = self._nearest(selection, reach, ascending=ascending)
             if near is None:
                 break
-            found = self._page(near, take, skip, where, ascending=ascending)
+            found = self._page(near, take, skip, meeting, ascending=ascending)
             if len(found) == take:
                 return found
-        return self._page(selection, take, skip, where, ascending=ascending)
+        return self._page(selection, take, skip, meeting, ascending=ascending)
 
-    def count(self, selection: Selection, *, where: Filter = EVERYTHING) -> int:
+    def count(self, selection: Selection, *, where: Filter = EVERYTHING, held: Held | None = None) -> int:
         """Give how many current events there are."""
         expressions = Expressions()
-        matched = expressions.condition(where)
+        matched = _Meeting(where, held).condition(expressions)
         sql = _COUNT.format(
             with_clause=expressions.clause(), current=selection.current(), matched=matched, settings=CURRENT_SETTINGS
         )
@@ -218,9 +233,11 @@ class Explorer:
         counts = {int(minute): int(count) for minute, count in self._store.select(_RATE, parameters)}
         return [counts.get(minute, 0) for minute in range(minutes)]
 
-    def _page(self, selection: Selection, take: int, skip: int, where: Filter, *, ascending: bool) -> list[StoredEvent]:
+    def _page(
+        self, selection: Selection, take: int, skip: int, meeting: "_Meeting", *, ascending: bool
+    ) -> list[StoredEvent]:
         expressions = Expressions()
-        matched = expressions.condition(where)
+        matched = meeting.condition(expressions)
         sql = _PAGE.format(
             with_clause=expressions.clause(),
             columns=EVENT_COLUMNS,
@@ -249,6 +266,25 @@ class Explorer:
             return next(event.received_at_us for event in events if event.position == at)
         rows = self._store.select(_APPLIED_SINCE, {"lane": lane_of(at), "position": at})
         return int(rows[0][0]) or None if rows else None
+
+
+class _Meeting(NamedTuple):
+    """What a row must meet."""
+
+    where: Filter
+    held: Held | None
+
+    def condition(self, expressions: Expressions) -> str:
+        matched = expressions.condition(self.where)
+        if self.held is None:
+            return matched
+        prop, text = self.held
+        told = expressions.distinct(prop)
+        if text is None:
+            return f"{matched} AND {told} IS NULL"
+        # The id is a column of its own, as it reads; of the others the store knows the text inside the JSON quotes.
+        known = text if prop == "id" else Expressions.encoded(text)
+        return f"{matched} AND ifNull({told} = {expressions.bind('String', known)}, 0)"
 
 
 def _current_before(position: int, events: Sequence[StoredEvent], lost_at: dict[int, int]) -> int:

@@ -58,7 +58,8 @@ class _Row:
 
 
 def _latest(row: _Row) -> list[str]:
-    return [f"argMaxIf({part}, ({_TIME}, position), {row.valued})" for part in (row.value, f"toNullable({_TIME})")]
+    parts = (row.value, f"toNullable({_TIME})", "toNullable(position)")
+    return [f"argMaxIf({part}, ({_TIME}, position), {row.valued})" for part in parts]
 
 
 def _unique(row: _Row) -> list[str]:
@@ -87,7 +88,7 @@ _PARTS: Mapping[Operation, Callable[[_Row], Sequence[str]]] = {
 
 def figure_columns(aggregator: Aggregator, matched: str, expressions: Expressions, told: Told = NOTHING_TOLD) -> str:
     """Give the columns of one figure over the matched rows: its parts as texts, count, how many were no number."""
-    row = _Row(matched, _told_apart(aggregator, expressions), told, expressions)
+    row = _Row(matched, told_apart(aggregator, expressions), told, expressions)
     parts = ", ".join(f"toString({part})" for part in _PARTS[aggregator.operation](row))
     counted = row.inside if aggregator.operation in READS_EARLIER else matched
     not_numbers = f"countIf({counted} AND {row.value} IS NULL)" if row.value else "0"
@@ -129,12 +130,7 @@ def value(aggregator: Aggregator, expressions: Expressions) -> str:
     return expressions.number(aggregator.property)
 
 
-def weight(aggregator: Aggregator) -> int:
-    """Tell how much of a statement an aggregator takes: 1 for a property, more for a formula."""
-    return 1 if aggregator.formula is None else 1 + aggregator.formula.size // 3
-
-
-def _told_apart(aggregator: Aggregator, expressions: Expressions) -> str:
+def told_apart(aggregator: Aggregator, expressions: Expressions) -> str:
     """Give what a row is worth, or by which text its value is unique."""
     if aggregator.operation not in NEEDS_PROPERTY:
         return ""
@@ -144,3 +140,8 @@ def _told_apart(aggregator: Aggregator, expressions: Expressions) -> str:
         return f"toString({worth(aggregator.formula, expressions)})"
     assert aggregator.property is not None
     return expressions.distinct(aggregator.property)
+
+
+def weight(aggregator: Aggregator) -> int:
+    """Tell how much of a statement an aggregator takes: 1 for a property, more for a formula."""
+    return 1 if aggregator.formula is None else 1 + aggregator.formula.size // 3

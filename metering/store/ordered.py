@@ -1,7 +1,8 @@
 """Read the events of one figure in their order, from any place on, with what was counted before that place.
 
-So a page in the middle of a million events costs a search for its place and one sum, not a walk through all before it:
-rows and totals are worked out where they lie, and memory here is that of a page. Calls block.
+So a page in the middle of a million events costs a search for its place and one figure, not a walk through all before
+it: rows and figures are worked out where they lie, and memory here is that of a page. Of unique values too: whether an
+event is the first of its value is asked of the store, for the values of the page. Calls block.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,15 +11,17 @@ from decimal import Decimal
 from enum import Enum, IntFlag
 from typing import Any, NamedTuple
 
-from metering.aggregation import NEEDS_PROPERTY, Aggregator, Usage, no_usage
+from metering.aggregation import READS_EARLIER, Aggregator, Operation, Usage, no_usage
 from metering.decimals import plain
 from metering.filters import Filter
+from metering.position import POSITIONS_MAX
 from metering.store.client import Store
 from metering.store.current import CURRENT_SETTINGS
 from metering.store.explorer import EVENT_COLUMNS, StoredEvent, stored_event
 from metering.store.expressions import Expressions
-from metering.store.measures import figure, figure_columns, value
-from metering.store.usage import Scope, first_group
+from metering.store.measures import figure, figure_columns, told_apart
+from metering.store.usage import Scope, first_group, told_of
+from metering.timestamps import EARLIEST_US
 
 PAGE = 20_000
 """So many events are read at once where all are wanted."""
@@ -53,8 +56,29 @@ _UNTIL = """
 SELECT {group} AS group_index, {figures}
 {current}
   AND {counts}
-  AND (timestamp, {tie}) <= {place}
+  AND {until_place}
 GROUP BY group_index
+{settings}
+"""
+
+# Of the values that stand between two places, where each first came in, if that is there too. Values are told apart by
+# 128 bits, as the figure itself does.
+_FIRSTS = """
+{with_clause}
+SELECT argMin(position, (timestamp, position)) AS first
+{current}
+  AND {counts}
+  AND {value} IS NOT NULL
+  AND {until_place}
+  AND sipHash128({group}, {value}) IN (
+      {with_clause}
+      SELECT sipHash128({group}, {value})
+      {current}
+        AND {counts}
+        AND {behind}
+        AND {until_place})
+GROUP BY sipHash128({group}, {value})
+HAVING min((timestamp, position)) > {after}
 {settings}
 """
 
@@ -99,7 +123,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CountedEvent:
-    """One event of a figure: the group that it belongs to, and the number it brings; None is no number."""
+    """One event of a figure, the group that it belongs to, and the number that it brings (`aggregation.Brought`)."""
 
     event: StoredEvent
     group: int
@@ -122,29 +146,40 @@ class OrderedEvents:
         return Place(*rows[0]) if rows else None
 
     def counted_until(self, place: Place | None) -> list[Usage]:
-        """Give the figure of each group over the events up to a place, that one included; None is before the first."""
-        usages = [no_usage(self.aggregator.operation)] * len(self.groups)
+        """Give the figure of each group over the events up to a place, that one included; None is before the first.
+
+        What was before the scope is in it where the operation reads that.
+        """
+        operation, start_us = self.aggregator.operation, self.scope.start_us
+        earlier = operation in READS_EARLIER
+        usages = [no_usage(operation)] * len(self.groups)
         if place is None:
-            return usages
+            if not earlier or start_us is None:
+                return usages
+            place = Place(start_us - 1, POSITIONS_MAX - 1)
         expressions = Expressions()
-        figures = figure_columns(self.aggregator, expressions.condition(self.aggregator.where), expressions)
-        shown = self._shown(place, expressions)
-        for index, *columns in self._select(_UNTIL, expressions, {}, until=place, figures=figures, place=shown):
-            usages[index] = figure(self.aggregator.operation, columns)
+        matched = expressions.condition(self.aggregator.where)
+        figures = figure_columns(self.aggregator, matched, expressions, told_of(self.scope, expressions))
+        until = self._until(place, expressions)
+        rows = self._select(_UNTIL, expressions, {}, until=place, earlier=earlier, figures=figures, until_place=until)
+        for index, *columns in rows:
+            usages[index] = figure(operation, columns, self.scope.window)
         return usages
 
     def page(self, after: Place | None, take: int) -> list[CountedEvent]:
         """Give the next events behind a place; None begins with the first."""
         expressions = Expressions()
-        number = "NULL"
-        if self.aggregator.operation in NEEDS_PROPERTY:
-            number = f"toString({value(self.aggregator, expressions)})"
-        behind = "1" if after is None else f"(timestamp, {self.order.value}) > {self._shown(after, expressions)}"
+        number = self._number(expressions)
+        behind = self._behind(after, expressions)
         rows = self._select(
             _PAGE, expressions, {"take": take}, since=after, columns=EVENT_COLUMNS, value=number, behind=behind
         )
         world = self.scope.world
-        return [CountedEvent(stored_event(world, row), int(group), _number(number)) for *row, group, number in rows]
+        events = [CountedEvent(stored_event(world, row), int(group), _exact(number)) for *row, group, number in rows]
+        if events and self.aggregator.operation is Operation.UNIQUE:
+            firsts = self._firsts(after, self.place_at(events[-1]))
+            events = [_as_first(one, is_first=one.event.position in firsts) for one in events]
+        return events
 
     def pages(self, after: Place | None = None) -> Iterator[list[CountedEvent]]:
         """Yield all that comes behind a place, page by page; each is read when it is asked for."""
@@ -172,6 +207,41 @@ class OrderedEvents:
         event = counted.event
         return Place(event.timestamp_us, event.position if self.order is Order.ARRIVAL else event.record_id)
 
+    def _firsts(self, after: Place | None, last: Place) -> set[int]:
+        """Give the positions of the events behind one place and up to another that are the first of their value."""
+        assert self.order is Order.ARRIVAL
+        expressions = Expressions()
+        beginning = Place(EARLIEST_US - 1, 0) if after is None else after
+        rows = self._select(
+            _FIRSTS,
+            expressions,
+            {},
+            until=last,
+            value=told_apart(self.aggregator, expressions),
+            behind=self._behind(after, expressions),
+            after=self._shown(beginning, expressions),
+            until_place=self._until(last, expressions),
+        )
+        return {position for (position,) in rows}
+
+    def _number(self, expressions: Expressions) -> str:
+        """Give the expression of the number that a row brings, as text; of unique values, of whether it has one."""
+        operation = self.aggregator.operation
+        if operation is Operation.COUNT:
+            return "'1'"
+        found = told_apart(self.aggregator, expressions)
+        return f"if({found} IS NULL, NULL, '1')" if operation is Operation.UNIQUE else f"toString({found})"
+
+    def _behind(self, place: Place | None, expressions: Expressions) -> str:
+        if place is None:
+            return "1"
+        # The instant alone is what the primary key is searched by.
+        shown = self._shown(place, expressions)
+        return f"timestamp >= {shown}.1 AND (timestamp, {self.order.value}) > {shown}"
+
+    def _until(self, place: Place, expressions: Expressions) -> str:
+        return f"(timestamp, {self.order.value}) <= {self._shown(place, expressions)}"
+
     def _shown(self, place: Place, expressions: Expressions) -> str:
         """Give a place as SQL."""
         instant = f"fromUnixTimestamp64Micro({expressions.bind('Int64', place.timestamp_us)}, 'UTC')"
@@ -184,9 +254,14 @@ class OrderedEvents:
         parameters: Mapping[str, Any],
         since: Place | None = None,
         until: Place | None = None,
+        *,
+        earlier: bool = False,
         **parts: str,
     ) -> Sequence[Sequence[Any]]:
-        """Ask about the line's events; those before `since` and beyond `until` need not be looked at."""
+        """Ask about the line's events; those before `since` and beyond `until` need not be looked at.
+
+        On demand those before the scope are among them.
+        """
         scope = self.scope
         if since is not None:
             scope = replace(scope, start_us=since.timestamp_us)
@@ -194,7 +269,7 @@ class OrderedEvents:
             scope = replace(scope, end_us=until.timestamp_us + 1)
         group = first_group(self.groups, expressions)
         matched = expressions.condition(self.aggregator.where)
-        selection = scope.of(self.aggregator.entity)
+        selection = scope.of(self.aggregator.entity, earlier=earlier)
         sql = statement.format(
             tie=self.order.value,
             group=group,
@@ -207,5 +282,10 @@ class OrderedEvents:
         return self.store.select(sql, {**selection.parameters(), **expressions.parameters, **parameters})
 
 
-def _number(value: str | None) -> Decimal | None:
-    return None if value is None else Decimal(plain(Decimal(value)))
+def _as_first(one: CountedEvent, *, is_first: bool) -> CountedEvent:
+    """Say of an event whether it is the first of its value; one that has none stays without."""
+    return one if one.value is None else replace(one, value=Decimal(is_first))
+
+
+def _exact(number: str | None) -> Decimal | None:
+    return None if number is None else Decimal(plain(Decimal(number)))

@@ -188,7 +188,7 @@ class UsageReader:
         expressions.parameters["most"] = VALUES_GROUPED_MAX + 1
         key = expressions.distinct(prop)
         matched = matched_by(aggregator, expressions, one_type=True)
-        figures = figure_columns(aggregator, matched, expressions, _told(scope, expressions))
+        figures = figure_columns(aggregator, matched, expressions, told_of(scope, expressions))
         selection = scope.of(aggregator.entity, earlier=aggregator.operation in READS_EARLIER)
         rows = self._select(_BY_PROPERTY, selection, expressions, key=key, figures=figures, matched=matched)
         if len(rows) > VALUES_GROUPED_MAX:
@@ -279,7 +279,7 @@ class UsageReader:
     def _totals(self, scope: Scope, aggregators: Sequence[Aggregator], *, earlier: bool) -> list[Usage]:
         entities = sorted({aggregator.entity for aggregator in aggregators})
         expressions = Expressions()
-        told = _told(scope, expressions)
+        told = told_of(scope, expressions)
         figures = [
             figure_columns(each, matched_by(each, expressions, one_type=len(entities) == 1), expressions, told)
             for each in aggregators
@@ -300,7 +300,7 @@ class UsageReader:
         self, statement: str, scope: Scope, aggregator: Aggregator, key: str, expressions: Expressions
     ) -> Sequence[Sequence[Any]]:
         matched = matched_by(aggregator, expressions, one_type=True)
-        figures = figure_columns(aggregator, matched, expressions, _told(scope, expressions))
+        figures = figure_columns(aggregator, matched, expressions, told_of(scope, expressions))
         selection = scope.of(aggregator.entity, earlier=aggregator.operation in READS_EARLIER)
         return self._select(statement, selection, expressions, key=key, figures=figures)
 
@@ -333,7 +333,8 @@ def _text_of_json(text: str | None) -> str | None:
     return None if text is None else msgspec.json.decode(f'"{text}"', type=str)
 
 
-def _told(scope: Scope, expressions: Expressions) -> Told:
+def told_of(scope: Scope, expressions: Expressions) -> Told:
+    """Say when the window of a scope begins."""
     return Told(None if scope.start_us is None else expressions.bind("Int64", scope.start_us))
 
 

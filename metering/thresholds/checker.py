@@ -14,12 +14,13 @@ to come counts once its period has begun, which is looked at every day.
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 import structlog
 
-from metering.aggregation import READS_EARLIER, Usage
-from metering.decimals import EXACT, plain
+from metering.aggregation import READS_EARLIER, Usage, together
+from metering.decimals import plain
 from metering.errors import MeteringError
 from metering.filters import EVERYTHING
 from metering.position import NOTHING, Cutoff
@@ -183,7 +184,7 @@ class ThresholdChecker:
             if window not in one.everybody:
                 one.everybody[window] = self._usage.by_customer(Scope(one.world, one.cutoff, *_stored(window)), counted)
             for owner in owners:
-                facts += _facts(one, owner, window, _together(one.everybody[window], owner.identifiers))
+                facts += _facts(one, owner, window, _of_owner(one.everybody[window], owner.identifiers))
         questions = [Question(owner.identifiers, *_stored(window)) for window, owner in few]
         counting = Counting(one.world, one.cutoff, counted, [EVERYTHING])
         for (window, owner), (usage,) in zip(few, figures_of(self._store, counting, questions), strict=True):
@@ -202,14 +203,9 @@ def _put(connection: Any, world: World, facts: Sequence[Fact], now: datetime) ->
         put_message(connection, world, fact, now)
 
 
-def _together(figures: dict[str, Usage], identifiers: Sequence[str]) -> Usage | None:
+def _of_owner(figures: dict[str, Usage], identifiers: Sequence[str]) -> Usage | None:
     found = [figures[identifier] for identifier in identifiers if identifier in figures]
-    if not found:
-        return None
-    total = found[0].rated
-    for usage in found[1:]:
-        total = EXACT.add(total, usage.rated)
-    return Usage(total, sum(usage.count for usage in found))
+    return reduce(together, found) if found else None
 
 
 def _facts(one: _Pass, owner: Owner, window: Window, usage: Usage | None) -> list[Fact]:

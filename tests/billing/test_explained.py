@@ -2,16 +2,33 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from operator import itemgetter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.catalog.model import PriceGroup
-from billing.explained.beyond import Reason, owed_after, owed_before, owed_without_events
-from billing.explained.running import running_after
+from billing.explained.beyond import Reason, owed_after, owed_before, owed_for_level, owed_without_events
+from billing.explained.figures import RunningFigures
+from billing.explained.running import running_after, running_figure
+from billing.explained.standing import added
+from billing.invoices.asking import as_one_event
 from billing.invoices.lines import BilledProduct, Counted, WindowUsage, charged, invoice_lines, window_rated
 from billing.money import MONEY
-from tests.billing.test_marginal import CARD, a_product, each, graduated, percentages, terms, tiers
+from metering.aggregation import (
+    ADDS_UP,
+    READS_EARLIER,
+    Aggregator,
+    Occurrence,
+    Operation,
+    no_usage,
+    settled,
+    total_of,
+)
+from metering.store.explorer import StoredEvent
+from metering.store.ordered import CountedEvent
+from metering.windows import Window
+from tests.billing.test_marginal import CARD, NOON_US, a_product, each, graduated, percentages, terms, tiers
 
 numbers = st.lists(st.one_of(st.integers(-3, 9).map(Decimal), st.decimals(-20, 60, places=3)), max_size=14)
 signed_terms = st.builds(
@@ -95,6 +112,63 @@ def test_tiers_of_events_add_up_to_the_tiers_of_the_line(rows, agreed_terms, amo
     sign = -1 if line.entry_type.value == "credit" else 1
     shown = {tier.lower: sign * tier.quantity for tier in line.tiers if hasattr(tier, "lower")}
     assert {lower: one for lower, one in found.items() if one} == {lower: one for lower, one in shown.items() if one}
+
+
+FIGURES = sorted(set(Operation) - ADDS_UP)
+WINDOW = Window(NOON_US, NOON_US + 1_000)
+moments = st.lists(
+    st.tuples(st.integers(0, 999), st.one_of(st.none(), st.integers(-3, 9), st.decimals(-20, 60, places=3))),
+    max_size=12,
+)
+
+
+def as_stored(operation, event, before):
+    """Give an event as the store does, which knows the values of those before it."""
+    value = event.record["n"]
+    if operation is Operation.UNIQUE and value is not None:
+        value = Decimal(all(value != other.record["n"] for other in before))
+    stored = StoredEvent("evt_1", "call", event.timestamp_us, "cus_1", "r1", b"{}", 0, event.position)
+    return CountedEvent(stored, 0, value)
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from(FIGURES),
+    st.one_of(graduated, percentages, each),
+    signed_terms,
+    moments,
+    st.tuples(st.booleans(), st.integers(0, 9)),
+)
+def test_events_make_a_figure_that_is_no_sum_and_its_line(operation, rows, agreed_terms, used, drawn):
+    """Each moves the figure to what it is anew with all events up to it, and the line to what that one costs."""
+    aggregator, product = Aggregator("call", operation, "n"), a_product(PriceGroup(None, rows), **agreed_terms)
+    numbers = [(offset, None if value is None else Decimal(value)) for offset, value in sorted(used, key=itemgetter(0))]
+    events = [Occurrence({"n": value}, NOON_US + offset, at) for at, (offset, value) in enumerate(numbers)]
+    allows, level = drawn[0], Decimal(drawn[1]) if operation in READS_EARLIER else None
+    before = [] if level is None else [Occurrence({"n": level}, NOON_US - 1)]
+    figures = [total_of(aggregator, [*before, *events[:count]], WINDOW) for count in range(len(events) + 1)]
+    counted = Counted([figures[-1].rated], as_one_event(figures[-1]), allows)
+    (line,) = invoice_lines([BilledProduct(product, "Calls", [WindowUsage(counted)])], "EUR", Fraction(1))
+    _, own_terms = charged(product, counted, Fraction(1))
+
+    def line_of(usage):
+        return running_figure(product.groups, own_terms, [usage.rated], as_one_event(usage))
+
+    standings = [line_of(figure).standing for figure in figures]
+    begun = no_usage(operation) if level is None else settled(operation, (level, None, None), 0, 0, WINDOW)
+    running, steps = RunningFigures(operation, WINDOW, [begun], line_of(begun)), []
+    for at, event in enumerate(events):
+        quantity, step = running.add(as_stored(operation, event, events[:at]))
+        assert quantity == figures[at + 1].rated - figures[at].rated
+        assert step == added(standings[at], standings[at + 1])
+        steps.append(step)
+    nothing = line_of(no_usage(operation)).standing
+    entries = [
+        *owed_before(product.groups, own_terms),
+        *owed_for_level(nothing, standings[0]),
+        *owed_after(window_rated(product, WindowUsage(counted)), standings[-1]),
+    ]
+    holds(line, standings[0], steps, entries, 0)
 
 
 def priced(rows, *values, **agreed):

@@ -17,6 +17,7 @@ from billing.marginal.registry import Agreed
 from billing.money import round_half_away, to_decimal
 from billing.pricing import unrounded
 from billing.subscriptions.model import Subscription, SubscriptionProduct
+from billing.windows import Metering, MeteringIntervalType
 from metering.aggregation import Aggregator, Occurrence, Operation, distinct_text, settled, total_of
 from metering.registry.aggregators import AggregatorStatus, StoredAggregator
 from metering.store.usage import PlacedValue
@@ -84,7 +85,7 @@ def figure_of(operation, events, following, window):
     if operation is Operation.AVERAGE:
         parts = (sum(numbers, start=Decimal(0)),)
     elif operation is Operation.LATEST:
-        parts = (usage.total, max((event.timestamp_us for event in events), default=None))
+        parts = (usage.total, *max(((one.timestamp_us, one.position) for one in occurrences), default=(None, None)))
     elif operation is Operation.UNIQUE:
         texts = [distinct_text(event.record, aggregator) for event in events]
         parts = (usage.total, Decimal(texts.count(distinct_text(following.record, aggregator))))
@@ -174,6 +175,15 @@ def test_the_groups_of_a_matrix_add_up_together(visa, rest, amounts, data):
 def price_of(event, agreed, *totals):
     (line,) = touched_lines(event, agreed)
     return marginal_price(event, line, Others([used(line, one) for one in totals])).amount
+
+
+def test_a_difference_is_never_below_0_from_its_first_period_on():
+    """Refunds take nothing off where only what a window adds is billed, so an event costs what lies above them."""
+    metering = Metering(MeteringIntervalType.SUBSCRIPTION_DURATION, bill_usage_difference=True)
+    product = a_product(PriceGroup(None, tiers("bulk", (50, 30), 10)), metering=metering)
+    agreed = an_agreement(product, aggregator=an_aggregator(allow_negative_values=True))
+    assert price_of(an_event(6), agreed, -4) == 100
+    assert price_of(an_event(3), agreed, -4) == 0
 
 
 def used(line, total):

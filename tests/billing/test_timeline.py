@@ -1,5 +1,6 @@
 """What a period bills of products that change, against a plain model that asks day by day."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -114,9 +115,32 @@ def test_the_next_period_is_whole_again():
 def test_no_more_is_given_back_than_was_charged():
     """A product that was added free of charge is not refunded."""
     changes = [a_change(ChangeType.ADD_PRODUCT, 11, method=NOTHING), a_change(ChangeType.REMOVE_PRODUCT, 21)]
-    assert lines(a_product(*changes)) == [("debit", 1, 0), ("debit", 1, 0)]
+    assert lines(a_product(*changes)) == [("debit", 1, 0)]
     changes = [a_change(COUNT, 11, count=3, method=NOTHING), a_change(COUNT, 12, count=0, method=FULL)]
-    assert lines(a_product(*changes)) == [("debit", 1, 3100), ("credit", 3, 3100)]
+    assert lines(a_product(*changes)) == [("debit", 1, 3100), ("credit", 1, 3100)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([(11, 4, NOTHING), (21, 2, PRO_RATA)], []),
+        ([(11, 4, NOTHING), (21, 1, PRO_RATA)], [-1100]),
+        ([(11, 4, NOTHING), (21, 5, PRO_RATA)], [1100]),
+        ([(11, 4, NOTHING), (11, 6, PRO_RATA), (21, 5, PRO_RATA), (22, 3, PRO_RATA)], [4200, -1100, -1000]),
+        ([(11, 1, NOTHING), (21, 2, PRO_RATA)], []),
+        ([(11, 1, NOTHING), (21, 4, PRO_RATA)], [2200]),
+        ([(11, 1, NOTHING), (21, 0, PRO_RATA), (22, 2, PRO_RATA)], [-1100, 1000]),
+        ([(11, 5, FULL), (21, 3, PRO_RATA), (31, 5, NOTHING), (31, 2, FULL)], [9300, -2200, -3100]),
+    ],
+)
+def test_what_was_not_charged_is_not_given_back(steps, expected):
+    """And what was paid and not given back is not charged again; of 2 seats at 31.00 in a month of 31 days."""
+    changes = [
+        replace(a_change(COUNT, day, count=count, method=method), id=f"supd_{index}")
+        for index, (day, count, method) in enumerate(steps)
+    ]
+    found = lines(a_product(*changes, count=2))
+    assert [-amount if kind == "credit" else amount for kind, _, amount in found] == [6200, *expected]
 
 
 def test_a_minimum_holds_for_what_the_product_costs():

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,6 +24,16 @@ from ingest.imports.api import Imports
 from ingest.imports.runner import ImportRunner
 from ingest.imports.spool import Spool
 from ingest.log.memory import MemoryLog, MemoryLogWriter
+from loaders.connections.keeping import ConnectionKeeper
+from loaders.connections.pinging import Pinger
+from loaders.connections.registry import Connections
+from loaders.dataloaders.api import DataloaderServices
+from loaders.dataloaders.preview import Previews
+from loaders.dataloaders.registry import use_of_connection
+from loaders.hosts import HostPolicy
+from loaders.limits import SourceLimits
+from loaders.opening import open_source
+from loaders.secrets.keys import GivenKeys, new_key
 from metering.http.app import answer_errors
 from metering.http.scope import Scope
 from metering.position import last_of_message, pack
@@ -156,6 +167,10 @@ async def staged(folder, store, mode: Mode = Mode.TEST, *, simulates: bool = Tru
     importing = asyncio.create_task(importer.run())
     simulator = SimulationRunner(registry, store, lambda: stage.now)
     simulating = asyncio.create_task(simulator.run()) if simulates else None
+    opener = partial(open_source, policy=HostPolicy(), limits=SourceLimits())
+    keys = GivenKeys([new_key()], "the test")
+    keeper = ConnectionKeeper(registry, keys, Pinger(opener), lambda: stage.now, use_of_connection)
+    previews = Previews(Connections(registry, keys), opener)
     services = PageServices(
         registry=registry,
         store=store,
@@ -168,6 +183,8 @@ async def staged(folder, store, mode: Mode = Mode.TEST, *, simulates: bool = Tru
         lag=stage.read_lag,
         clock=lambda: stage.now,
         simulations=simulator,
+        connections=keeper,
+        dataloaders=DataloaderServices(registry, previews, lambda: stage.now),
     )
     app = web.Application(middlewares=[answer_errors])
     add_pages(app, services)
@@ -178,6 +195,8 @@ async def staged(folder, store, mode: Mode = Mode.TEST, *, simulates: bool = Tru
         yield stage
     finally:
         await server.close()
+        keeper.pinger.close()
+        previews.close()
         running = [task for task in (importing, simulating) if task is not None]
         for task in running:
             task.cancel()

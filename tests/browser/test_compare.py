@@ -98,6 +98,28 @@ async def test_usage_by_the_values_of_a_property(visitor):
     assert await table(visitor, "tfoot") == [["All of them", "3", "120"]]
 
 
+async def test_a_value_leads_to_its_events(visitor):
+    """To just those that were counted, the filter kept with the others; an id leads to its event."""
+    await furnish(visitor.stage)
+    texts = {"spaced": " m0 ", "empty": "", "listed": ["m0"], "absent": None}
+    events = [
+        {"event_type": "call", "timestamp": DAY, "record": {"id": name, "model": text, "tokens": 1}}
+        for name, text in texts.items()
+    ]
+    await visitor.stage.send(*events)
+    for ending, count in (("value=m0", 5), ("value=+m0+", 1), ("value=", 1), ("property=model", 2)):
+        await visitor.open("/values?property=model&granularity=day&start_date=2025-03-01&end_date=2025-04-01")
+        await visitor.page.locator(f'th a[href$="&{ending}"]').press("Enter")
+        await visitor.page.wait_for_url("**/events?**")
+        assert await visitor.page.locator("table.events tbody tr").count() == count, ending
+        await visitor.page.get_by_role("button", name="Show", exact=True).click()
+        await visitor.page.wait_for_load_state()
+        assert await visitor.page.locator("table.events tbody tr").count() == count, ending
+    await visitor.open("/values?property=id")
+    await visitor.page.locator("table tbody th").get_by_role("link", name="8", exact=True).press("Enter")
+    await visitor.page.wait_for_url("**/events/call/8")
+
+
 async def test_values_beyond_those_shown_are_one_row(visitor, monkeypatch):
     """It adds up with them; too many to be grouped are refused in words."""
     monkeypatch.setattr("deploy.pages.values.VALUES_SHOWN_MAX", 2)

@@ -36,14 +36,14 @@ async def writer(stage, chromium):
         yield arrived
 
 
-async def a_product(stage, name="Calls", rows=TIERS, kind="dynamic", **fields):
-    """Keep a product as the API does."""
+async def a_product(stage, name="Calls", rows=TIERS, kind="dynamic", more=(), **fields):
+    """Keep a product as the API does; `more` are configurations before its own."""
     counted = {}
     if kind == "dynamic":
         aggregator = await stage.aggregator(name=name, entity="api_call", operation=Operation.COUNT)
         counted = {"aggregator_id": aggregator.id}
     price = {"currency": "EUR", "prices": rows, **fields}
-    asked = read_product({"name": name, "type": kind, **counted, "price_configurations": [price]})
+    asked = read_product({"name": name, "type": kind, **counted, "price_configurations": [*more, price]})
     made, _ = await stage.registry.write(make_product, stage.world, asked, NOW, stage.key_id)
     return made
 
@@ -58,7 +58,7 @@ async def fill_rows(page, *rows):
         if number:
             await page.get_by_role("button", name="Add a row").click()
         for name, text in zip(("from", "to", "amount"), row, strict=True):
-            await page.locator(f'[name="prices.{number}.{name}"]').fill(text)
+            await page.locator(f'[name="groups.0.prices.{number}.{name}"]').fill(text)
 
 
 async def test_a_product_is_made_by_the_form(writer):
@@ -73,7 +73,7 @@ async def test_a_product_is_made_by_the_form(writer):
     await fill_rows(page, ("0", "10", "5000"), ("10", "50", "4000"), ("50", "", "2000"))
     await page.get_by_role("button", name="Preview").last.click()
     assert await kept(stage) == []
-    assert await page.locator('[name="prices.1.amount"]').input_value() == "4000"
+    assert await page.locator('[name="groups.0.prices.1.amount"]').input_value() == "4000"
     titles = await page.locator(".mark > title").all_text_contents()
     assert {"0: €0.00", "10: €500.00", "50: €2,100.00", "75: €2,600.00"} <= set(titles)
     await page.get_by_role("button", name="Create product").click()
@@ -99,11 +99,11 @@ async def test_what_is_wrong_stands_beside_its_field_and_nothing_typed_is_lost(w
     await page.get_by_label("Currency").fill("XXX")
     await fill_rows(page, ("0", "10", "many"), ("20", "", "1"))
     await page.get_by_role("button", name="Create product").click()
-    wrong = page.locator('[name="prices.0.amount"]')
+    wrong = page.locator('[name="groups.0.prices.0.amount"]')
     assert await wrong.get_attribute("aria-invalid") == "true"
     told = await wrong.get_attribute("aria-describedby")
     assert "'many'" in await page.locator(f'[id="{told}"]').inner_text()
-    assert "set it to 10" in await page.locator('[id="prices.1.from-error-1"]').inner_text()
+    assert "set it to 10" in await page.locator('[id="groups.0.prices.1.from-error-1"]').inner_text()
     assert await page.locator('[id="currency-error-1"]').is_visible()
     assert await wrong.input_value() == "many"
     assert await page.get_by_label("Name").input_value() == HOSTILE
@@ -117,13 +117,13 @@ async def test_rows_are_removed_and_models_changed_by_buttons(writer):
     await writer.open("/products/new")
     await fill_rows(page, ("0", "10", "7"), ("10", "", "3"))
     await page.get_by_role("button", name="Remove row 1").click()
-    assert await page.locator('[name="prices.0.amount"]').input_value() == "3"
+    assert await page.locator('[name="groups.0.prices.0.amount"]').input_value() == "3"
     await page.get_by_label("Price model").select_option("bps")
     await page.get_by_role("button", name="Show its fields").click()
     assert await page.get_by_label("Per cent").is_visible()
     await page.get_by_label("Price model").select_option("bulk")
     await page.get_by_role("button", name="Show its fields").click()
-    assert await page.locator('[name="prices.0.amount"]').input_value() == "3"
+    assert await page.locator('[name="groups.0.prices.0.amount"]').input_value() == "3"
 
 
 async def test_a_saved_price_is_a_version(writer):
@@ -133,12 +133,12 @@ async def test_a_saved_price_is_a_version(writer):
     await writer.open(f"/products/{one.id}")
     await page.get_by_role("link", name="Edit prices").click()
     assert await page.locator(".mark").count() > 3
-    await page.locator('[name="prices.1.amount"]').fill("4500")
-    await page.locator('[name="prices.1.to"]').fill("5")
-    await page.get_by_role("button", name="Save as a version").click()
-    assert "must be greater than 10" in await page.locator('[id="prices.1.to-error-1"]').inner_text()
-    await page.locator('[name="prices.1.to"]').fill("50")
-    await page.get_by_role("button", name="Save as a version").click()
+    await page.locator('[name="groups.0.prices.1.amount"]').fill("4500")
+    await page.locator('[name="groups.0.prices.1.to"]').fill("5")
+    await page.get_by_role("button", name="Save the price").click()
+    assert "must be greater than 10" in await page.locator('[id="groups.0.prices.1.to-error-1"]').inner_text()
+    await page.locator('[name="groups.0.prices.1.to"]').fill("50")
+    await page.get_by_role("button", name="Save the price").click()
     await expect(page.locator("h1")).to_have_text("Calls")
     assert "€45.00" in await page.locator(".price > .scroll").inner_text()
     await page.get_by_text("1 former version").click()

@@ -215,7 +215,7 @@ async def test_many_wrong_keys_are_slowed_down(stage, client):
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [
-        (b"key=" + b"x" * 20_000, "application/x-www-form-urlencoded", 413),
+        (b"key=" + b"x" * 300_000, "application/x-www-form-urlencoded", 413),
         (b"{}", "application/json", 415),
         (b"key=%ff%fe", "application/x-www-form-urlencoded", 400),
         (b"&".join(b"a=1" for _ in range(100)), "application/x-www-form-urlencoded", 400),
@@ -236,3 +236,50 @@ async def test_sessions_that_ran_out_are_swept(stage, client):
     client.cookie_jar.clear()
     await signed_in(client, stage)
     assert len(await sessions(stage)) == 1
+
+
+async def test_what_was_typed_outlives_the_session(stage, chromium):
+    """A form that is sent too late is shown again after signing in, a wrong key or not; nothing is saved by that."""
+    _, secret = await stage.key(Scope.READ, Scope.WRITE)
+    async with visiting(chromium, stage) as visitor:
+        page = visitor.page
+        await visitor.sign_in(secret)
+        await visitor.open("/products/new")
+        await page.get_by_label("Name", exact=True).fill('Late "calls" & <more>')
+        await page.get_by_role("button", name="Add a row").click()
+        await page.locator('[name="groups.0.prices.1.amount"]').fill("12.5")
+        await page.context.clear_cookies(name="meterline_session")
+        await page.get_by_role("button", name="Create product").click()
+        assert "What you typed is kept" in await page.get_by_role("status").inner_text()
+        await page.get_by_label("API key").fill("wrong")
+        await page.get_by_role("button", name="Sign in").click()
+        await page.get_by_label("API key").fill(secret)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.get_by_role("heading", name="Signed in again").wait_for()
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/products/new")
+        assert await page.get_by_label("Name", exact=True).input_value() == 'Late "calls" & <more>'
+        assert await page.locator('[name="groups.0.prices.1.amount"]').input_value() == "12.5"
+        assert await page.locator(".note.bad").count() == 0
+        await visitor.open("/products")
+        assert "No products yet" in await visitor.text()
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
+async def test_nothing_is_held_of_somebody_elses_form(stage, client, headers):
+    """What a visitor is shown to go on with was typed on a page of ours."""
+    async with client.post(f"{stage.address}/products/new", data={"name": "evil"}, headers=headers) as answer:
+        assert answer.status == 200
+        assert answer.url.path == "/sign-in"
+        assert "held" not in await answer.text()
+
+
+@pytest.mark.parametrize("held", ["x", "%%%", "é", "=" * 50_000])
+async def test_what_is_held_may_be_anything(stage, client, held):
+    """A text that holds no form is none."""
+    async with client.get(f"{stage.address}/sign-in") as shown:
+        token = re.search(r'name="token" value="([^"]+)"', await shown.text())[1]
+    form = {"token": token, "key": stage.secret, "next": "/products", "held": held}
+    async with client.post(f"{stage.address}/sign-in", data=form) as answer:
+        assert answer.status == 200
+        assert answer.url.path == "/products"

@@ -50,8 +50,8 @@ async def begin(visitor, product):
     await page.get_by_role("button", name="Add a draft").click()
     await page.locator('[name="drafts.1.name"]').fill("As it is")
     await page.locator('[name="drafts.0.name"]').fill("Flat")
-    await page.locator('[name="drafts.0.prices.0.amount"]').fill("300")
-    await page.locator('[name="drafts.0.prices.1.amount"]').fill("300")
+    await page.locator('[name="drafts.0.groups.0.prices.0.amount"]').fill("300")
+    await page.locator('[name="drafts.0.groups.0.prices.1.amount"]').fill("300")
     await page.get_by_role("button", name="Start the simulation").click()
 
 
@@ -115,7 +115,7 @@ async def test_a_simulation_that_waits_is_cancelled(tmp_path, store, chromium):
             for _ in range(4):
                 await begin(visitor, product)
             assert "wait, or DELETE one" in await visitor.text()
-            assert await visitor.page.locator('[name="drafts.0.prices.0.amount"]').input_value() == "300"
+            assert await visitor.page.locator('[name="drafts.0.groups.0.prices.0.amount"]').input_value() == "300"
             for left in (2, 1, 0):
                 newest, *_ = await stage.registry.read(latest_simulations, stage.world, product.id)
                 response = await visitor.page.goto(f"{stage.address}/simulations/{newest.id}")
@@ -136,15 +136,15 @@ async def test_what_is_wrong_with_a_draft_stands_beside_its_field(stage, chromiu
         await visitor.sign_in(secret)
         await visitor.open(f"/products/{product.id}/simulations/new")
         await page.get_by_role("button", name="Add a draft").click()
-        await page.locator('[name="drafts.1.prices.1.from"]').fill("7")
+        await page.locator('[name="drafts.1.groups.0.prices.1.from"]').fill("7")
         await page.locator('[name="drafts.1.name"]').fill(HOSTILE)
         await page.get_by_label("Until, not included").fill("2026-09-01")
         await page.get_by_role("button", name="Start the simulation").click()
-        assert "set it to 2" in await page.locator('[id="drafts.1.prices.1.from-error-1"]').inner_text()
+        assert "set it to 2" in await page.locator('[id="drafts.1.groups.0.prices.1.from-error-1"]').inner_text()
         assert await page.get_by_label("Until, not included").get_attribute("aria-invalid") == "true"
         assert await page.locator('[name="drafts.1.name"]').input_value() == HOSTILE
         await page.get_by_role("button", name="Remove draft 1").click()
-        assert await page.locator('[name="drafts.0.prices.1.from"]').input_value() == "7"
+        assert await page.locator('[name="drafts.0.groups.0.prices.1.from"]').input_value() == "7"
         assert await page.locator('[name="drafts.1.name"]').count() == 0
         assert await stage.registry.read(latest_simulations, stage.world, product.id) == []
 

@@ -13,6 +13,7 @@ from deploy import cli, settings
 from deploy.metrics import METRICS
 from deploy.roles import PORTS, ROLES, check_settings
 from ingest.log.kafka.address import KafkaAddress
+from loaders.secrets.keys import new_key
 from metering.metrics import MetricKind
 
 ROOT = Path(__file__).parents[2]
@@ -101,13 +102,14 @@ def test_each_part_has_what_it_needs():
         for mapping in service.get("ports", ()):
             assert mapping.split(":")[-1] == str(read.port), name
             assert mapping.startswith("127.0.0.1:"), name
-    assert sorted(roles) == ["api", "consumer", "consumer", "gateway", "gateway"]
+    assert sorted(roles) == ["api", "consumer", "consumer", "gateway", "gateway", "loaders"]
     assert not COMPOSE["services"]["api"].get("ports")
 
 
 def filled(value):
     """What compose would put there."""
-    return re.sub(r"\$\{(\w+)(:[-?][^}]*)?\}", lambda found: "x" * 40 if found[1] in SECRETS else "", str(value))
+    known = {**dict.fromkeys(SECRETS, "x" * 40), "METERLINE_SECRETS_KEY": new_key().text}
+    return re.sub(r"\$\{(\w+)(:[-?][^}]*)?\}", lambda found: known.get(found[1], ""), str(value))
 
 
 def test_prometheus_asks_every_part_where_it_answers():

@@ -15,6 +15,7 @@ from deploy.settings import SettingError, read_settings, require_embedded
 from ingest.core_api import INTERNAL_HEADER, SECRET_HEADER, gateways_only
 from ingest.gateway.core_client import CoreClient, CoreUnavailableError, CoreUrls
 from ingest.gateway.proxy import open_session, pass_on
+from loaders.secrets.keys import new_key
 from metering.errors import StoreUnavailableError
 from metering.http.app import answer_errors, json_response
 from metering.http.problem import ApiError
@@ -26,6 +27,7 @@ WHOLE = {
     "METERLINE_REGISTRY_URL": "sqlite:////tmp/registry.db",
     "METERLINE_API_URL": "http://one:8081,http://two:8081",
     "METERLINE_INTERNAL_SECRET": SECRET,
+    "METERLINE_SECRETS_KEY": new_key().text,
 }
 
 
@@ -51,6 +53,7 @@ def test_with_all_of_it_every_role_starts(role):
         ("gateway", "METERLINE_API_URL"),
         ("gateway", "METERLINE_INTERNAL_SECRET"),
         ("api", "METERLINE_INTERNAL_SECRET"),
+        ("loaders", "METERLINE_SECRETS_KEY"),
     ],
 )
 def test_what_is_missing_is_named(role, missing):

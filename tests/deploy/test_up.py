@@ -108,7 +108,7 @@ def test_parts_leave_when_the_supervisor_is_killed(tmp_path):
     """No part outlives a kill -9 of the supervisor, and the next start needs no cleaning up."""
     product = Product(tmp_path / "data").start()
     parts = [pid for pids in product.parts().values() for pid in pids]
-    assert len(parts) == 4
+    assert len(parts) == 5
     product.process.kill()
     product.process.wait()
     product.start()

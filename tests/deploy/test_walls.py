@@ -18,7 +18,7 @@ INTERNAL = "/internal/"
 
 def every_route():
     """What the core serves, but for what gateways alone may ask; what gateways serve themselves is in the table too."""
-    nothing = Core(*[None] * 10)
+    nothing = Core(*[None] * 12)
     return [route for route in core_routes(nothing) if not route.path.startswith(INTERNAL)]
 
 
@@ -41,7 +41,30 @@ def shut_keys(product):
     return [revoked, expired]
 
 
-async def one_of_everything(client):
+@pytest.fixture
+def source(postgres):
+    """The address of a database with usage in it."""
+    database = postgres.database()
+    postgres.run("CREATE TABLE calls AS SELECT 1 AS id, 'marker-x' AS company, now() AS at", database=database)
+    yield postgres.url(database)
+    postgres.drop(database)
+
+
+async def one_loader(client, source):
+    """A connection and a dataloader with a run that has ended; gives their ids."""
+    reached = {"provider": "postgres", "name": "marker-connection", "url": source}
+    connection = await client.call("POST", "/v1/connections", reached)
+    query = 'SELECT id, company AS "customerId", at AS timestamp FROM calls'
+    asked = {"connection_id": connection["id"], "event_type": "marker-loaded", "query": query}
+    loader = await client.call("POST", "/v1/dataloaders", asked)
+    path = f"/v1/dataloaders/{loader['id']}"
+    run = await client.call("POST", f"{path}/run", {}, expect=(202,))
+    while (await client.get(f"{path}/runs/{run['id']}"))["ended_at"] is None:
+        await asyncio.sleep(0.05)
+    return {"connections.id": connection["id"], "dataloaders.id": loader["id"], "run_id": run["id"]}
+
+
+async def one_of_everything(client, source):
     """What the owner has; its texts are told by `marker`."""
     customer = await client.call("POST", "/v1/customers", {"external_id": "marker-x", "name": "m", "currency": "EUR"})
     counted = {"name": "marker-counted", "entity": "marker-type", "operation": "count"}
@@ -101,6 +124,7 @@ async def one_of_everything(client):
     terms = {"id": product["id"], "payment_interval": {"period": "months", "count": 1}}
     plan = await client.call("POST", "/v1/plans", {"name": "marker-plan", "products": [terms]})
     return {
+        **await one_loader(client, source),
         "customers.id": customer["id"],
         "aggregators.id": aggregator["id"],
         "aggregator_id": aggregator["id"],
@@ -118,7 +142,7 @@ async def one_of_everything(client):
     }
 
 
-async def test_no_route_shows_one_account_anything_of_another(product):
+async def test_no_route_shows_one_account_anything_of_another(product, source):
     """Every route: 401 without a good key, 403 without the scope, nothing of another account's or mode's."""
     assert product.command("accounts", "create", "stranger").returncode == 0
     strangers = [new_key(product, "stranger"), new_key(product, "default", "prod")]
@@ -128,7 +152,7 @@ async def test_no_route_shows_one_account_anything_of_another(product):
     }
     keys = Keys(product.key, strangers, shut_keys(product), scoped)
     async with Client(product) as client, aiohttp.ClientSession() as session:
-        samples = await one_of_everything(client)
+        samples = await one_of_everything(client, source)
 
         async def request(method, path, key):
             headers = {} if key is None else {"Authorization": f"Bearer {key}"}

@@ -85,9 +85,11 @@ class Process:
 
 
 class Apart:
-    """Two of each role, unless told otherwise; to be used as a context manager."""
+    """Two of each role that takes requests or events, unless told otherwise; to be used as a context manager."""
 
-    def __init__(self, folder, kafka, store_url, *, gateways=2, consumers=2, apis=2, partitions=4, environment=None):
+    def __init__(
+        self, folder, kafka, store_url, *, gateways=2, consumers=2, apis=2, loaders=0, partitions=4, environment=None
+    ):
         self.folder = folder
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("METERLINE_")},
@@ -104,10 +106,11 @@ class Apart:
         self.environment["METERLINE_API_URL"] = ",".join(api.url for api in self.apis)
         self.consumers = [self._process("consumer") for _ in range(consumers)]
         self.gateways = [self._process("gateway") for _ in range(gateways)]
+        self.loaders = [self._process("loaders") for _ in range(loaders)]
 
     @property
     def all(self):
-        return [*self.apis, *self.consumers, *self.gateways]
+        return [*self.apis, *self.consumers, *self.gateways, *self.loaders]
 
     def __enter__(self):
         try:

@@ -106,8 +106,8 @@ class Product:
         return self._output.read_text() if self._output.exists() else ""
 
     def parts(self):
-        """Process ids of the parts alive now, by kind: {"core": [..], "log": [..], "gateway": [..], "spool": [..]}."""
-        found = {"core": [], "log": [], "gateway": [], "spool": []}
+        """Process ids of the parts alive now, by kind: {"core": [..], "log": [..], "gateway": [..], …}."""
+        found = {"core": [], "log": [], "gateway": [], "spool": [], "loaders": []}
         children = subprocess.run(
             ["ps", "--ppid", str(self.process.pid), "-o", "pid=,args="], capture_output=True, text=True, check=False
         ).stdout

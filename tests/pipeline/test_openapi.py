@@ -79,12 +79,21 @@ def an_event(customer_id, record_id):
 
 
 @pytest.fixture(scope="module")
-def names(described):
+def source(postgres):
+    """The address of a database with usage in it."""
+    database = postgres.database()
+    postgres.run("CREATE TABLE calls AS SELECT 1 AS id, 'acme' AS company, now() AS at", database=database)
+    yield postgres.url(database)
+    postgres.drop(database)
+
+
+@pytest.fixture(scope="module")
+def names(described, source):
     """What was called, and the names of what is there."""
-    return tell_story(described)
+    return tell_story(described, source)
 
 
-def tell_story(described):
+def tell_story(described, source):
     """Let every operation go well once; gives their labels, and the names of what is there afterwards."""
     call = Story(described)
     acme = f"acme-{uuid.uuid4().hex}"
@@ -176,7 +185,10 @@ def tell_story(described):
     simulation, stopped = (call("POST", "/v1/simulations", body=tried)["id"] for _ in range(2))
     call("GET", "/v1/simulations/{id}", id=simulation)
     call("DELETE", "/v1/simulations/{id}", id=stopped)
+    loading = tell_of_loading(call, source)
     for path, name in (
+        ("/v1/connections", loading["connections"]),
+        ("/v1/dataloaders", loading["dataloaders"]),
         ("/v1/customers", customer),
         ("/v1/aggregators", aggregator),
         ("/v1/products", made["id"]),
@@ -191,6 +203,7 @@ def tell_story(described):
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"):
         call("GET", path)
     return call.told, {
+        **loading,
         "customers": customer,
         "aggregators": aggregator,
         "products": made["id"],
@@ -234,6 +247,24 @@ def tell_of_the_catalog(call, sold, product, configuration):
         call("DELETE", f"/v1/{path}/{{id}}", id=name)
     call("DELETE", "/v1/price-configurations/{id}", id=gone_price)
     return book, plan
+
+
+def tell_of_loading(call, source):
+    """A connection and a dataloader that stay, with a run; gives their ids."""
+    reached = {"provider": "postgres", "name": "Usage", "url": source}
+    connection, gone = (call("POST", "/v1/connections", body=reached)["id"] for _ in range(2))
+    call("PUT", "/v1/connections/{id}", id=gone, body={"name": "Gone"})
+    call("POST", "/v1/connections/{id}/ping", id=gone)
+    call("DELETE", "/v1/connections/{id}", id=gone)
+    asked = {"connection_id": connection, "query": 'SELECT id, company AS "customerId", at AS timestamp FROM calls'}
+    assert call("POST", "/v1/dataloaders/preview", body=asked)["rows"]
+    loader, spare = (call("POST", "/v1/dataloaders", body={**asked, "event_type": "call"})["id"] for _ in range(2))
+    call("PUT", "/v1/dataloaders/{id}", id=spare, body={"cron": "0 4 * * *"})
+    call("DELETE", "/v1/dataloaders/{id}", id=spare)
+    run = call("POST", "/v1/dataloaders/{id}/run", id=loader, body={"from_start": True})["id"]
+    call("GET", "/v1/dataloaders/{id}/runs", id=loader)
+    call("GET", "/v1/dataloaders/{id}/runs/{run_id}", id=loader, run_id=run)
+    return {"connections": connection, "dataloaders": loader, "run_id": run}
 
 
 def tell_of_updates(call, sold, subscription):

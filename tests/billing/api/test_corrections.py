@@ -1,5 +1,6 @@
 """What a correction moved: figures and lines, on both sides, exactly."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -122,3 +123,23 @@ async def test_a_line_of_a_product_that_was_added_is_that_of_its_invoice(shop):
     assert (line["invoice_id"], line["exact_amount"]) == (invoice["id"], 5)
     assert line["invoice_line_item_id"] == invoice["line_items"][0]["id"]
     assert line["period_starts_at"] == invoice["period_starts_at"] == "2026-03-20T12:00:00.000Z"
+
+
+async def test_as_of_tells_what_it_moved_by_the_definitions_of_then(shop, clock):
+    """Counted events then, sums of another type now: the answer of then comes again, and now nothing is moved."""
+    customer, aggregator = await shop.customer(external_id="a"), await shop.aggregator()
+    product = await shop.product(TIERS, aggregator_id=aggregator["id"])
+    await shop.subscription(customer, product, starts_at="2026-02-01")
+    sent = {"record_id": "x", "properties": b"{}"}
+    (old,) = await shop.usage.add(shop.api.world, {**sent, "customer_id": "a", "timestamp_us": MARCH_US})
+    await shop.usage.add(
+        shop.api.world, {**sent, "customer_id": "a", "timestamp_us": FEBRUARY_US}, supersedes=old, at=clock.moment
+    )
+    then = await shop.api.get(VERSIONS)
+    assert [len(then.json["data"][1]["moved"][name]) for name in ("figures", "lines")] == [2, 2]
+    clock.moment += timedelta(hours=1)
+    changed = {"entity": "sms", "operation": "sum", "property": "n"}
+    assert (await shop.api.put(f"/v1/aggregators/{aggregator['id']}", changed)).status == 200
+    assert (await shop.api.get(VERSIONS)).json["data"][1]["moved"] == {"figures": [], "lines": []}
+    again = await shop.api.get(f"{VERSIONS}?as_of={then.headers['X-Usage-Cutoff']}")
+    assert again.json == then.json

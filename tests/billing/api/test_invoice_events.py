@@ -86,27 +86,60 @@ async def test_lines_open_into_their_events_and_add_up(shop):
     assert [one["billing"]["product_id"] for one in by_line["data"]] == [products[3]["id"]] * 9
 
 
-@pytest.mark.parametrize("operation", ["max", "min", "average", "latest", "unique", "weighted_sum"])
-async def test_a_figure_that_is_no_sum_is_one_entry(shop, operation):
-    """Its events are told, with what each holds; what is owed for the figure is no single one's, and all adds up."""
+BROUGHT = {
+    "max": [15, 0, 4, 0, 0],
+    "min": [15, -10, 0, 0, 0],
+    "average": [15, -5, 3, -2, 0],
+    "latest": [15, -10, 14, -14, 6],
+    "unique": [1, 1, 1, 0, 1],
+}
+
+
+async def of_figures(shop, operation, *stamped, **more):
+    """Sell a figure by tiers and as one event, each of a matrix or not, and use it; give the invoice and its events."""
     cus = await shop.customer()
     counted = await shop.aggregator(operation=operation, formula_sql="n * 2 + 1")
     single = await shop.product(EACH, aggregator_id=counted["id"], name="Each")
-    await shop.subscription(cus, await shop.product(TIERS, aggregator_id=counted["id"]), single)
-    for number, stamp in enumerate(stamps(5)):
-        await shop.use(cus["id"], stamp, n=[7, 2, 9, 2, 4][number])
-    (invoice,) = await shop.invoices()
+    matrix = [{"currency": "EUR", "metering_filter": VISA, "prices": TIERS}, {"currency": "EUR", "prices": TIERS}]
+    cards = await shop.product(configurations=matrix, aggregator_id=counted["id"], name="Cards")
+    await shop.subscription(cus, await shop.product(TIERS, aggregator_id=counted["id"]), single, cards, **more)
+    for number, (stamp, n) in enumerate(stamped):
+        await shop.use(cus["id"], stamp, n=n, card=["visa", "other"][number % 2])
+    (invoice,) = await shop.invoices("&period_starts_at__gte=2026-03-01")
     explanation = await explained(shop, invoice, "?take=100")
     adds_up(explanation, explanation["data"], invoice)
-    assert await all_pages(shop, invoice, 3) == explanation["data"]
-    assert [one["billing"]["exact_amount"] for one in explanation["data"]] == [0] * 10
-    for line, item in zip(explanation["lines"], invoice["line_items"], strict=True):
-        assert [entry["reason"] for entry in line["entries"] if entry["reason"] != "rounding"] == ["figure"]
-        assert item["amount"] > 0
+    assert await all_pages(shop, invoice, 2) == explanation["data"]
     usage = await shop.api.get(
         f"/v1/customers/{cus['id']}/usage/{counted['id']}?start_date=2026-03-01&end_date=2026-04-01"
     )
-    assert {item["units_count"] for item in invoice["line_items"]} == {usage.json["total"]}
+    return explanation, usage.json["total"]
+
+
+@pytest.mark.parametrize("operation", BROUGHT)
+async def test_an_event_brings_to_a_figure_what_it_moves_it_by(shop, operation):
+    """On top of those before it, whatever the figure is: in tiers, as one event, and in each group of a matrix."""
+    used = [*zip(stamps(5), [7, 2, 9, 2, 5], strict=True), (stamps(6)[5], "none")]
+    explanation, total = await of_figures(shop, operation, *used)
+    tiers, single, cards = (explanation["data"][at : at + 6] for at in (0, 6, 12))
+    expected = [*BROUGHT[operation], 0]
+    assert [one["quantity"] for one in tiers] == [one["quantity"] for one in single] == expected
+    assert sum(expected) == total
+    for line in explanation["lines"]:
+        assert {entry["reason"] for entry in line["entries"]} <= {"rounding"}
+    for group in ("visa", None):
+        assert sum(one["quantity"] for one in cards if one["billing"]["price_name"] == group) > 0
+
+
+async def test_a_level_from_before_the_period_is_owed_beside_its_events(shop):
+    """A change weighs by how much of the period comes after it; what stood before weighs whole, and is no event's."""
+    used = [("2026-02-10T00:00:00+00:00", 1), ("2026-03-01T00:00:00+00:00", 2), ("2026-03-16T12:00:00+00:00", -3)]
+    explanation, total = await of_figures(shop, "weighted_sum", *used, starts_at="2026-02-01")
+    tiers = explanation["data"][:2]
+    assert [one["quantity"] for one in tiers] == [5, Decimal("-2.5")]
+    assert total == 3 + 5 - Decimal("2.5")
+    (entry,) = [one for one in explanation["lines"][0]["entries"] if one["reason"] == "earlier_level"]
+    assert entry["exact_amount"] == 2 * 3 + 1
+    assert [share["quantity"] for share in entry["tiers"]] == [2, 1]
 
 
 async def test_events_of_one_instant_stand_in_the_order_of_their_arrival(shop):

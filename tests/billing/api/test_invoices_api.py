@@ -36,15 +36,21 @@ async def test_a_month_of_usage_is_one_open_invoice_with_its_tiers(shop):
         "amount_excluding_tax": 236000,
         "tax_amount": 0,
         "total_amount": 236000,
+        "discount_amount": 0,
+        "coupons": [],
         "line_items": [
             {
                 "id": invoice["line_items"][0]["id"],
                 "name": "Calls",
                 "product_id": product["id"],
+                "coupon_id": None,
                 "entry_type": "debit",
                 "units_count": 63,
                 "currency": "EUR",
                 "amount": 236000,
+                "period_starts_at": "2026-03-01T00:00:00.000Z",
+                "period_ends_at": "2026-04-01T00:00:00.000Z",
+                "upfront": None,
                 "tiers": [
                     {"from": 0, "to": 10, "quantity": 10, "amount": 50000},
                     {"from": 10, "to": 50, "quantity": 40, "amount": 160000},

@@ -285,6 +285,69 @@ async def test_seats_are_added_to_a_subscription_and_taken_away(office, clock):
     await office.refresh(422)
 
 
+CUSTOM = {"seat_invoicing_schedule": "custom", "seat_invoicing_interval": MONTH}
+
+
+def starting(invoices):
+    """Give the amounts of invoices by the day on which their period starts, oldest first."""
+    return [(one["period_starts_at"][:10], amounts(one)) for one in invoices][::-1]
+
+
+async def test_changes_of_a_year_are_invoiced_by_the_month(office, clock):
+    """2 seats of 365.00 a year; 3 more with 286 days left, one less with 245, 2 more with 244: by month."""
+    clock.moment = on(10)
+    await office.open(payment_interval=YEAR, refund_on_decrease=True, starts_at="2026-01-01", **CUSTOM)
+    path = f"/v1/subscriptions/{office.subscription['id']}/update"
+    prices = {"type": "update_prices", "payload": {"product_id": office.seats["id"], "prices": volume(36500)}}
+    assert (await office.shop.api.post(path, {**prices, "apply_at": "2026-01-01"})).status == 201
+    await office.come(2)
+    await office.refresh()
+    assert starting(await office.shop.invoices()) == [("2026-01-01", [73000])]
+    for day, month, count in ((21, 3, 3), (1, 5, -1), (2, 5, 2)):
+        clock.moment = on(day, month)
+        await (office.come(count) if count > 0 else office.go(-count))
+        (update,) = (await office.refresh()).json
+        assert update["adjustment_amount"] == {3: 3 * 28600, -1: -24500, 2: 2 * 24400}[count]
+    invoices = await office.shop.invoices()
+    assert starting(invoices) == [
+        ("2026-01-01", [73000]),
+        ("2026-03-01", [3 * 28600]),
+        ("2026-05-01", [-24500, 2 * 24400]),
+    ]
+    assert [one["period_starts_at"][:10] for one in invoices[0]["line_items"]] == ["2026-05-01", "2026-05-02"]
+    for invoice in invoices:
+        assert (await office.shop.api.get(f"/v1/invoices/{invoice['id']}")).json == invoice
+        explained = (await office.shop.api.get(f"/v1/invoices/{invoice['id']}/events")).json
+        assert sum(line["signed_amount"] for line in explained["lines"]) == invoice["total_amount"]
+    shown = await office.shown()
+    assert (shown["seat_invoicing_schedule"], shown["seat_invoicing_interval"]) == ("custom", MONTH)
+
+
+async def test_changes_join_what_else_is_invoiced_at_their_interval(office, shop, clock):
+    """A fee a month beside seats a year; what is removed gives back what the year charged, the month's lines too."""
+    clock.moment = on(10)
+    await office.open(subscribed=False)
+    fee = await shop.product([{"type": "fee", "amount": 700}], kind="flat_fee")
+    seats = (office.seats, {**MANUAL, **CUSTOM, "payment_interval": YEAR})
+    office.subscription = await shop.subscription(office.customer, fee, seats, starts_at="2026-03-01")
+    await office.come(1)
+    await office.refresh()
+    clock.moment = on(5, 4)
+    await office.come(1)
+    await office.refresh()
+    clock.moment = on(6, 4)
+    await shop.api.post(
+        f"/v1/subscriptions/{office.subscription['id']}/update",
+        {"type": "remove_product", "payload": {"product_id": office.seats["id"]}, "calculation_method": "pay_in_full"},
+    )
+    year, charged = 2599, 2302  # 306 and 271 of 365 days of 31.00.
+    assert starting(await shop.invoices()) == [
+        ("2026-03-01", [700]),
+        ("2026-03-01", [year, -(year + charged)]),
+        ("2026-04-01", [700, charged]),
+    ]
+
+
 async def test_a_plan_carries_the_terms(office):
     """And a subscription from it takes them over."""
     await office.open(subscribed=False)
@@ -307,7 +370,8 @@ async def test_a_plan_carries_the_terms(office):
         ({"seat_refresh_schedule": "periodic", "seat_refresh_interval": {"period": "fortnights"}}, 400),
         ({"seat_application_schedule": "never"}, 400),
         ({"seat_invoicing_schedule": "sometimes"}, 400),
-        ({"seat_invoicing_schedule": "custom"}, 422),
+        ({"seat_invoicing_schedule": "custom"}, 400),
+        ({"seat_invoicing_interval": MONTH}, 400),
         ({"charging_method": "guess"}, 400),
         ({"charging_precision": "weeks"}, 400),
         ({"charge_highest_value": "yes"}, 400),
@@ -322,7 +386,7 @@ async def test_terms_that_cannot_be_are_refused(office, terms, status):
     body = {"customer_id": office.customer["id"], "starts_at": "2026-03-01", "products": [product]}
     answer = await office.shop.api.post("/v2/subscriptions", body)
     assert answer.status == status, answer.text
-    assert any(name in answer.text for name in (*terms, "seat_refresh_interval"))
+    assert any(name in answer.text for name in (*terms, "seat_refresh_interval", "seat_invoicing_interval"))
 
 
 async def test_only_connected_seats_are_refreshed(office, shop):

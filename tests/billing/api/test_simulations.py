@@ -246,3 +246,47 @@ async def test_usage_is_rated_once_though_one_subscription_took_the_place_of_ano
     await shop.subscription({"id": subscribed}, (product, {"prices": DOUBLE}), starts_at="2026-02-15")
     renewed = await simulated()
     assert [told["data"][0]["current"] for told in (over, renewed)] == [15 + 12, 30 + 10]
+
+
+async def test_present_prices_count_as_was_agreed(shop, registry, store, clock, used):
+    """The product is counted by another aggregator by now: the subscription is not, its invoice says the same."""
+    product, subscribed, without, _ = used
+    summed = await shop.aggregator(operation="sum", property="n")
+    changed = await shop.api.put(f"/v1/products/{product['id']}", {"aggregator_id": summed["id"]})
+    assert changed.status == 200, changed.text
+    await shop.use("b", "2026-01-07T00:00:00Z", n=50)
+    simulation_id = await begun(shop, asked(product, ("double", DOUBLE)))
+    async with running(registry, store, clock):
+        told = await ended(shop, simulation_id)
+    of_months = await shop.invoices("&period_starts_at__gte=2026-01-01&period_starts_at__lt=2026-03-01")
+    rows = {one["customer_id"]: (one["current"], one["amounts"][0]["amount"]) for one in told["data"]}
+    assert rows == {subscribed: (sum(one["total_amount"] for one in of_months), 0), without: (50 * 5, 50 * 10)}
+    assert rows[subscribed][0] == 15 + 12
+
+
+async def test_nothing_that_came_later_is_in_it(shop, registry, store, clock, used):
+    """Subscriptions, updates, prices, definitions: a simulation that waited is the one that did not."""
+    product, subscribed, without, _ = used
+    (old,) = (await shop.api.get("/v2/subscriptions")).json["data"]
+    body = asked(product, ("double", DOUBLE))
+    async with running(registry, store, clock):
+        at_once = await ended(shop, await begun(shop, body))
+    waiting = await begun(shop, body)
+    clock.moment = NOW + timedelta(hours=1)
+    await shop.subscription({"id": without}, (product, {"prices": STEEP}), starts_at="2025-12-01")
+    change = {"type": "update_prices", "payload": {"product_id": product["id"], "prices": STEEP}}
+    path = f"/v1/subscriptions/{old['id']}"
+    assert (await shop.api.post(f"{path}/update", {**change, "calculation_method": "pay_in_full"})).status == 201
+    (configuration,) = product["price_configurations"]
+    prices = f"/v1/price-configurations/{configuration['id']}/prices"
+    assert (await shop.api.put(prices, STEEP)).status == 200
+    redefined = {"operation": "sum", "property": "n"}
+    assert (await shop.api.put(f"/v1/aggregators/{product['aggregator_id']}", redefined)).status == 200
+    assert (await shop.api.post(f"{path}/cancel", {})).status == 200
+    async with running(registry, store, clock):
+        late = await ended(shop, waiting)
+        now = await ended(shop, await begun(shop, body))
+    for one in ("data", "totals", "comparison", "current_total"):
+        assert late[one] == at_once[one]
+    assert now["data"] != late["data"]
+    assert {one["customer_id"]: one["current"] for one in late["data"]}[subscribed] == 15 + 12

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from billing.subscriptions.credit_terms import CREDIT_SHOWN
 from billing.subscriptions.seats import FIELDS
 
 FEE = [{"type": "fee", "amount": 20000}]
@@ -35,11 +36,12 @@ async def test_a_subscription_comes_back_with_what_was_agreed(shop):
             "metering_interval": None,
             "metering_interval_start_at": None,
             "bill_usage_difference": False,
+            "payment_schedule": "start",
             "price_book_id": None,
             "price_configuration_ids": [product["price_configurations"][0]["id"]],
             "prices": FEE,
             "price_groups": None,
-            **dict.fromkeys(FIELDS),
+            **dict.fromkeys((*FIELDS, *CREDIT_SHOWN)),
         }
     ]
     assert (made["status"], made["customer_id"], made["currency"]) == ("active", customer["id"], "EUR")

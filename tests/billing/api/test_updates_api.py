@@ -38,12 +38,15 @@ async def test_a_count_changes_from_now_on(shop, clock):
         "id": answer.json["id"],
         "subscription_id": made["id"],
         "product_id": seats["id"],
+        "coupon_id": None,
+        "product_ids": None,
         "type": "update_count",
         "effective_at": "2026-03-20T12:00:00.000Z",
         "calculation_method": "pro_rata",
         "precision": "calendar_days",
         "count": 5,
         "prices": None,
+        "price_groups": None,
         "cutoff": None,
         "reason": None,
         "created_at": "2026-03-20T12:00:00.000Z",
@@ -54,6 +57,9 @@ async def test_a_count_changes_from_now_on(shop, clock):
     assert (amounts(march), amounts(april)) == ([6200, 3600], [15500])
     assert march["total_amount"] == 9800
     assert march["line_items"][1]["tiers"] == [{"from": 2, "to": 5, "quantity": 3, "amount": 3600}]
+    starts = [line["period_starts_at"] for line in march["line_items"]]
+    assert starts == ["2026-03-01T00:00:00.000Z", "2026-03-20T12:00:00.000Z"]
+    assert {line["period_ends_at"] for line in march["line_items"]} == {"2026-04-01T00:00:00.000Z"}
     assert len({line["id"] for line in march["line_items"]}) == 2
     assert (await shop.api.get(f"/v2/subscriptions/{made['id']}")).json["products"][0]["count"] == 5
     listed = await shop.api.get(f"/v1/subscriptions/{made['id']}/updates")
@@ -173,7 +179,7 @@ async def test_several_updates_are_made_together_or_not_at_all(shop):
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        ({"type": "add_coupon"}, 422),
+        ({"type": "add_coupon"}, 400),
         ({"type": "upgrade"}, 400),
         ({"payload": None}, 400),
         ({"payload": {"count": 3}}, 400),
@@ -243,3 +249,60 @@ async def test_prices_for_a_whole_period_that_has_others_within_are_refused(shop
     refused = await updated(shop, made, "update_prices", calls, expected=422, **late)
     assert "2026-03-20T12:00:00.000Z" in refused.json["message"]
     await updated(shop, made, "update_prices", calls, payload={"prices": volume(9)})
+
+
+VISA = {"name": "visa", "configuration": {"fields": [{"property": "card", "operator": "equals", "value": "visa"}]}}
+
+
+async def test_a_matrix_takes_the_place_of_the_prices_of_a_subscription(shop, clock):
+    """From its start, or from an update on; each event is charged by the groups of its time."""
+    calls = await shop.product()
+    groups = [{"metering_filter": VISA, "prices": volume(100)}, {"metering_filter": None, "prices": volume(1)}]
+    customer = await shop.customer()
+    made = await shop.subscription(customer, (calls, {"price_groups": groups}))
+    shown = made["products"][0]
+    assert (shown["prices"], [one["prices"] for one in shown["price_groups"]]) == (None, [volume(100), volume(1)])
+    assert shown["price_configuration_ids"] == []
+    turned = [{"metering_filter": {**VISA, "name": "theirs"}, "prices": volume(1000)}]
+    answer = await updated(shop, made, "update_prices", calls, payload={"price_groups": turned})
+    assert (answer.json["prices"], answer.json["price_groups"][0]["prices"]) == (None, volume(1000))
+    for day, card in ((10, "visa"), (10, "amex"), (25, "visa"), (25, "amex")):
+        await shop.use(customer["id"], f"2026-03-{day}T00:00:00+00:00", card=card)
+    clock.moment = datetime(2026, 3, 26, tzinfo=UTC)
+    (march,) = await shop.invoices()
+    assert amounts(march) == [101, 1000]
+    events = (await shop.api.get(f"/v1/invoices/{march['id']}/events")).json["data"]
+    named = [(one["billing"]["price_group"]["name"], one["billing"]["amount"]) for one in events]
+    assert named == [("visa", 100), (None, 1), ("theirs", 1000)]
+    assert len({one["billing"]["price_group"]["id"] for one in events}) == 3
+
+
+@pytest.mark.parametrize(
+    ("terms", "status", "path"),
+    [
+        ({"price_groups": [{"prices": volume(1)}, {"prices": volume(1)}]}, 400, ["products", 0, "price_groups", 1]),
+        ({"price_groups": []}, 400, ["price_groups"]),
+        ({"price_groups": [{"prices": []}]}, 400, ["products", 0, "price_groups", 0, "prices"]),
+        ({"price_groups": [{"prices": volume(1)}], "prices": volume(1)}, 400, ["products", 0, "price_groups"]),
+        ({"price_groups": [{"prices": volume(1), "metering_filter": VISA}], "min_committed_count": 1}, 422, None),
+    ],
+)
+async def test_a_matrix_that_cannot_be_rated_is_refused(shop, terms, status, path):
+    """With the place of the fault."""
+    product = await shop.product()
+    one = {"id": product["id"], "payment_interval": MONTH, **terms}
+    body = {"customer_id": (await shop.customer())["id"], "starts_at": "2026-03-01", "products": [one]}
+    answer = await shop.api.post("/v2/subscriptions", body)
+    assert answer.status == status, answer.text
+    assert path is None or answer.paths[0][-len(path) :] == path
+
+
+async def test_what_counts_no_events_has_no_matrix(shop):
+    """A count has no cards; and prices are sent in one way."""
+    seats = await shop.product(volume(3100), kind="seat")
+    made = await shop.subscription(await shop.customer(), seats)
+    groups = [{"metering_filter": VISA, "prices": volume(1)}]
+    await updated(shop, made, "update_prices", seats, payload={"price_groups": groups}, expected=400)
+    both = {"price_groups": [{"prices": volume(1)}], "prices": volume(1)}
+    await updated(shop, made, "update_prices", seats, payload=both, expected=400)
+    await updated(shop, made, "update_prices", seats, payload={"price_groups": [{"prices": volume(1)}]})

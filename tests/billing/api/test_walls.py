@@ -36,13 +36,16 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
     (invoice,) = await shop.invoices()
     drawn = [{"aggregator_id": product["aggregator_id"], "weight": 1}]
     held = await shop.made("/v1/products", {"name": "Secret credits", "type": "credit", "credit_aggregators": drawn})
+    await shop.made(f"/v1/customers/{customer['id']}/credits", {"product_id": held["id"]})
     drafts = {"configurations": [{"name": "Secret draft", "prices": [VOLUME]}], "product_id": product["id"]}
     body = {**drafts, "currency": "EUR", "start_date": "2026-01-01", "end_date": "2026-03-01"}
     begun = await shop.api.post("/v1/simulations", body)
     book = await shop.made("/v1/price-books", {"name": "Secret calls"})
     terms = {"id": product["id"], "payment_interval": MONTH}
     plan = await shop.made("/v1/plans", {"name": "Secret calls", "products": [terms]})
+    coupon = await shop.made("/v1/coupons", {"name": "Secret calls", "discount_percent": 1, "repeat": "once"})
     samples = {
+        "coupons.id": coupon["id"],
         "simulations.id": begun.json["id"],
         "price-books.id": book["id"],
         "plans.id": plan["id"],
@@ -70,7 +73,7 @@ async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_wo
         return answer.status, answer.text, answer.headers
 
     tags = {"Products", "Price configurations", "Price books", "Plans", "Prices", "Subscriptions", "Invoices"}
-    tags |= {"Credits", "Simulations"}
+    tags |= {"Credits", "Simulations", "Coupons"}
     billing = [route for route in table if route.tag in tags]
     assert len(billing) > 40
     markers = [customer["id"], "wall-1", "Secret calls", "Secret credits", "Secret draft"]
@@ -190,6 +193,16 @@ SOUND = {
         },
     },
     "/v1/price-books": {"name": "x", "description": "x", "user_role_ids": ["r"]},
+    "/v1/coupons": {
+        "name": "x",
+        "description": "x",
+        "discount_percent": 5,
+        "repeat": "duration",
+        "duration_count": 1,
+        "duration_period": "months",
+        "redemption_limit": 1,
+        "expiration_date": "2027-01-01",
+    },
     "/v1/price-configurations": {
         "product_id": "",
         "currency": "EUR",

@@ -86,7 +86,15 @@ async def test_without_the_difference_the_window_is_billed_as_far_as_it_came(sho
     clock.moment = datetime(2025, 12, 15, tzinfo=UTC)
     uses = [("2025-10-05", 600), ("2025-11-05", 800), ("2025-12-05", 600)]
     await metered(shop, ALLOWANCE, uses, YEARLY)
-    assert amounts(await shop.invoices()) == [0, 4000, 10000]
+    invoices = await shop.invoices()
+    assert amounts(invoices) == [0, 4000, 10000]
+    assert [
+        (one["line_items"][0]["period_starts_at"][:10], one["line_items"][0]["period_ends_at"][:10]) for one in invoices
+    ] == [
+        ("2025-10-01", "2026-01-01"),
+        ("2025-10-01", "2025-12-01"),
+        ("2025-10-01", "2025-11-01"),
+    ]
 
 
 async def test_a_commitment_and_a_duration_are_windows(shop, clock):

@@ -8,11 +8,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-import billing.tables  # noqa: F401 - declares its tables in the same metadata.
-import ingest.erasure.tables
-import ingest.imports.tables
-import ingest.prices.tables  # noqa: F401 - likewise.
-import loaders.connections.tables  # noqa: F401 - likewise.
+import tests.tables  # noqa: F401 - declares every table of the registry.
 from metering.errors import DataTooNewError
 from metering.registry.aggregators import find_aggregator
 from metering.registry.definitions import list_definitions, newest_revision, revision_at

@@ -1,17 +1,24 @@
 """Events of a figure in their order, from any place on, and what was counted before it."""
 
 from decimal import Decimal
+from itertools import chain
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from metering.aggregation import Aggregator, Operation
-from metering.filters import EVERYTHING, decode_filter
+from metering.aggregation import AFTER_ALL, Aggregator, Brought, Operation, grown, no_usage, total_of
+from metering.filters import EVERYTHING, decode_filter, matches
 from metering.position import Cutoff, last_of_message, pack
 from metering.store import ordered
 from metering.store.chains import ChainStore
 from metering.store.ordered import Kind, Order, OrderedEvents
 from metering.store.usage import Scope
+from metering.timestamps import DAY
+from metering.windows import Window
 from tests.builders import NOON_US, a_verdict, a_version
+from tests.histories import CUSTOMERS, START_US, cutoff_ends, histories
+from tests.metering.store.test_usage import AGGREGATORS, PRO, a_world, occurrence, placed, slow_store
 
 VISA = decode_filter({"fields": [{"property": "card", "operator": "equals", "value": "visa"}]})
 SUM = Aggregator("call", Operation.SUM, "n")
@@ -91,3 +98,47 @@ async def test_properties_are_told_with_their_kinds(store, world):
         'q"': Kind.NUMBER,
     }
     assert list(asked.properties(2)) == ["a", "b"]
+
+
+@pytest.mark.slow
+@slow_store
+@given(histories, cutoff_ends, st.integers(0, 30), st.sampled_from(AGGREGATORS))
+def test_what_each_event_brings_makes_the_figure_of_all_up_to_it(store, history, ends, first_day, aggregator):
+    """Of every operation, for each group, from any place on: as counted anew over all events up to each."""
+    world = a_world()
+    history.write(store, world)
+    window = Window(START_US + first_day * DAY, START_US + 50 * DAY)
+    scope = Scope(world, history.cutoff(ends), *window, CUSTOMERS)
+    asked = OrderedEvents(store, scope, aggregator, [PRO, EVERYTHING])
+    rows = sorted(
+        (row for row in placed(history, scope, aggregator) if matches(aggregator.where, row[1].record)),
+        key=lambda row: (row[1].timestamp_us, row[0]),
+    )
+    begun = [row for row in rows if row[1].timestamp_us < window.start_us]
+    inside = rows[len(begun) :]
+
+    def counted(events):
+        """Count each group anew."""
+        groups = [[], []]
+        for row in events:
+            groups[not matches(PRO, row[1].record)].append(occurrence(*row))
+        return [total_of(aggregator, group, window) for group in groups]
+
+    assert asked.counted_until(None) == counted(begun)
+    pages = (asked.page(asked.place_of(skip - 1) if skip else None, 3) for skip in range(0, len(inside), 3))
+    running = asked.counted_until(None)
+    for index, one in enumerate(chain.from_iterable(pages)):
+        assert one.event.position == inside[index][0]
+        brought = Brought(one.value, one.event.timestamp_us, one.event.position)
+        running[one.group] = grown(aggregator.operation, running[one.group], brought, window)
+        expected = counted([*begun, *inside[: index + 1]])
+        assert running == expected
+        assert asked.counted_until(asked.place_of(index)) == expected
+
+
+def test_of_equal_times_the_greater_position_is_the_latest():
+    """Whichever is added first; what has not come in yet comes after all."""
+    usage = no_usage(Operation.LATEST)
+    for number, position, latest in ((1, 5, 1), (2, 4, 1), (3, 6, 3), (4, AFTER_ALL, 4), (5, 7, 4)):
+        usage = grown(Operation.LATEST, usage, Brought(Decimal(number), NOON_US, position), None)
+        assert usage.total == latest

@@ -1,4 +1,4 @@
-"""Where the broker's jars are: fetched through Maven once, kept for every later run."""
+"""Where the jars of peers are: fetched through Maven once, kept for every later run."""
 
 import fcntl
 import hashlib
@@ -22,25 +22,36 @@ def peers_dir():
 
 
 def kafka_jars():
-    """Give the folder of jars, fetching them at the first call on this machine."""
+    """Give the folder of the broker's jars."""
+    return jars("kafka", POM)
+
+
+def jars(name, pom):
+    """Give the folder of a peer's jars, fetching them at the first call on this machine."""
     for program in ("java", "mvn"):
         if shutil.which(program) is None:
-            raise PeerMissingError(f"{program} is missing, which runs the Kafka broker: sh deploy/setup.sh test")
-    folder = peers_dir() / "kafka" / hashlib.sha256(POM.read_bytes()).hexdigest()[:16]
+            raise PeerMissingError(f"{program} is missing, which runs the peer {name}: sh deploy/setup.sh test")
+    return kept(name, pom.read_bytes(), lambda folder: _fetch(name, pom, folder))
+
+
+def kept(name, made_from, make):
+    """Give a folder that is kept between runs, made (`make(folder)`) when it is not there or was made from else."""
+    folder = peers_dir() / name / hashlib.sha256(made_from).hexdigest()[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # Several test processes begin at once.
         if not folder.exists():
-            _fetch(folder)
+            partial = folder.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            make(partial)
+            partial.rename(folder)
     return folder
 
 
-def _fetch(folder):
-    partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    command = ["mvn", "-q", "-B", "-f", POM, COPY, "-DincludeScope=runtime", f"-DoutputDirectory={partial}"]
+def _fetch(name, pom, folder):
+    command = ["mvn", "-q", "-B", "-f", pom, COPY, "-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_S_MAX, check=False)
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()
-        raise PeerMissingError(f"Maven could not fetch the Kafka broker: {said[0] if said else done.returncode}")
-    partial.rename(folder)
+        raise PeerMissingError(f"Maven could not fetch the peer {name}: {said[0] if said else done.returncode}")

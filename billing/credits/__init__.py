@@ -1,0 +1,1 @@
+"""Credits of customers: what came in, what usage drew, and what is left."""

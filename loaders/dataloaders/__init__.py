@@ -1,0 +1,1 @@
+"""Dataloaders: queries over an account's databases, when they run, and what each run came to."""

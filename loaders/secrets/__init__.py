@@ -1,0 +1,1 @@
+"""Secrets at rest: each under a key of its own, which a key of the operator's wraps."""

@@ -1,0 +1,61 @@
+"""Put rows of text together to pages that are bounded in rows and in bytes."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from loaders.source import BadValue, Cell, Column, Page
+
+Value = TypeVar("Value")
+"""What a driver gives for a value: text, or bytes."""
+
+CHUNK_ROWS_FIRST = 100
+CHUNK_ROWS_MAX = 2_000
+
+
+class Building(Generic[Value]):
+    """A page as it grows."""
+
+    def __init__(
+        self, columns: Sequence[Column], converts: Sequence[Callable[[Sequence[Value | None]], list[Cell]]]
+    ) -> None:
+        self._converts = converts
+        self._columns = columns
+        self._cells: list[list[Cell]] = [[] for _ in columns]
+        self.rows = 0
+        self.bytes = 0
+        self._row_bytes = 0
+
+    def fits(self, rows: int, page_rows_max: int, page_bytes_max: int) -> bool:
+        """Tell whether some rows more belong into this page."""
+        return not self.rows or (self.rows + rows <= page_rows_max and self.bytes < page_bytes_max)
+
+    def add(self, rows: Sequence[Sequence[Value | None]]) -> None:
+        """Take rows in."""
+        if not rows:
+            return
+        for cells, convert, values in zip(self._cells, self._converts, zip(*rows, strict=True), strict=True):
+            more = convert(values)
+            cells.extend(more)
+            self.bytes += _size(more)
+        self.rows += len(rows)
+        self._row_bytes = self.bytes // self.rows
+
+    def chunk_rows(self, page_bytes_max: int) -> int:
+        """Give how many rows to hold as the driver's at a time: a quarter of a page's bytes."""
+        if not self._row_bytes:
+            return CHUNK_ROWS_FIRST
+        return max(min(page_bytes_max // 4 // self._row_bytes, CHUNK_ROWS_MAX), 1)
+
+    def taken(self) -> Page:
+        """Give the page, and begin another."""
+        page = Page(self._columns, self._cells, self.rows)
+        self._cells = [[] for _ in self._columns]
+        self.rows = self.bytes = 0
+        return page
+
+
+def _size(cells: list[Cell]) -> int:
+    try:
+        return sum(map(len, cells))  # type: ignore[arg-type]  # A BadValue has no length.
+    except TypeError:
+        return sum(len(one) for one in cells if not isinstance(one, BadValue))

@@ -1,0 +1,1 @@
+"""Users' SQL: whether it only reads, and where its parameters stand."""
