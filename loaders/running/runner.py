@@ -8,13 +8,13 @@ up by another once it is held no more.
 import asyncio
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from typing import Protocol
 
+import sqlalchemy as sa
 import structlog
 
 from loaders.dataloaders.model import RunStatus
-from loaders.dataloaders.runs import are_due, begin_due, claim, free_all, overdue_since, wait_for_worker
+from loaders.dataloaders.runs import Claim, are_due, begin_due, claim, free_all, overdue_since, wait_for_worker
 from loaders.running.work import Means, RunWork, elapsed_s
 from metering.errors import UnavailableError
 from metering.ids import new_id
@@ -100,10 +100,14 @@ class LoaderRunner:
         if await registry.read(are_due, now):
             await registry.write(begin_due, now)
         limits = self._means.limits
-        take = partial(claim, of_connection_max=limits.of_connection_max)
+
+        def take(connection: sa.Connection) -> Claim | None:
+            # A turn may have been waited for: by an older clock, what another has just taken would seem free.
+            return claim(connection, self._worker, self._means.clock(), of_connection_max=limits.of_connection_max)
+
         while len(self._working) < limits.at_once_max and await registry.read(wait_for_worker, now):
             asked_at = elapsed_s()
-            taken = await registry.write(take, self._worker, self._means.clock())
+            taken = await registry.write(take)
             if taken is None:
                 return
             task = asyncio.create_task(self._work(RunWork(self._means, taken, self._worker, asked_at)))
