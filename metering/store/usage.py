@@ -74,11 +74,11 @@ LIMIT {{page:UInt64}}
 """
 
 _SPANS = """
-SELECT toString(event_type), toUnixTimestamp64Micro(min(timestamp)), toUnixTimestamp64Micro(max(timestamp)), count(),
-       {once}
-{counted}
+SELECT toString(event_type), toUnixTimestamp64Micro(min(timestamp)), toUnixTimestamp64Micro(max(timestamp)), count()
+{current}
 GROUP BY event_type
 ORDER BY event_type
+{settings}
 """
 
 
@@ -272,7 +272,9 @@ class UsageReader:
 
     def spans(self, world: World, cutoff: Cutoff) -> list[Span]:
         """Give where in time each event type has current events, by name: for pages that open where the data is."""
-        return [Span(*row) for row in self._select(_SPANS, Selection(world, cutoff), Expressions())]
+        selection = Selection(world, cutoff)  # All of a world: their positions at once would take much memory.
+        sql = _SPANS.format(current=selection.current(), settings=CURRENT_SETTINGS)
+        return [Span(*row) for row in self._store.select(sql, selection.parameters())]
 
     def _totals(self, scope: Scope, aggregators: Sequence[Aggregator], *, earlier: bool) -> list[Usage]:
         entities = sorted({aggregator.entity for aggregator in aggregators})
