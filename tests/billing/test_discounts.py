@@ -66,6 +66,7 @@ def test_a_coupon_takes_off_at_most_what_there_is(amounts, coupons, expected):
     assert discounts(amounts, *(a_coupon(**one) for one in coupons)) == expected
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(-5_000, 9_000)), max_size=6),
     st.lists(st.one_of(st.integers(1, 9_000), st.fractions(0, 100).filter(bool)), max_size=4),

@@ -4,6 +4,7 @@ from decimal import Decimal
 from fractions import Fraction
 from operator import itemgetter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -131,6 +132,7 @@ def as_stored(operation, event, before):
     return CountedEvent(stored, 0, value)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     st.sampled_from(FIGURES),

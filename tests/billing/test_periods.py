@@ -183,6 +183,7 @@ every_zone = sorted(available_timezones())
 life_instants = st.integers(at("1981-01-01"), at("2037-12-31"))
 
 
+@pytest.mark.slow
 @given(
     life_instants,
     st.integers(0, 900),

@@ -84,6 +84,7 @@ async def test_worlds_and_types_are_apart(versions, world, start):
         assert {key: version.position for key, version in found.items()} == {row.key: row.position}
 
 
+@pytest.mark.slow
 async def test_a_batch_may_span_three_hundred_months(versions, world, start):
     """One client who loads 25 years in one batch stops nobody."""
     rows = [
@@ -172,6 +173,7 @@ async def test_a_deletion_takes_what_meets_all_its_conditions(versions, world, s
     assert await versions.count_retracted(world, [start + 10]) == len(taken)
 
 
+@pytest.mark.slow
 async def test_a_deletion_may_name_as_many_ids_as_a_request(versions, world, start):
     """The longest ids there are, of characters that cost most: what is refused here would stop the line for ever."""
     ids = [f"{number:04}" + "'" * 251 for number in range(5000)]

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,6 +111,7 @@ def verdict(check, body):
         return error.status, [(fault.code, fault.path) for fault in error.faults]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(events())
 def test_a_proven_event_is_a_good_one(event):
@@ -120,6 +122,7 @@ def test_a_proven_event_is_a_good_one(event):
     assert verdict(check_event, event) == (b"[" + event + b"]" if judged is None else judged)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(events())
 def test_what_is_accepted_can_be_stored(event):
@@ -130,6 +133,7 @@ def test_what_is_accepted_can_be_stored(event):
         encode_record(read.record)
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(st.lists(events(), min_size=1, max_size=4))
 def test_a_proven_batch_is_a_good_one(found):

@@ -10,6 +10,7 @@ from itertools import pairwise
 from math import ceil, floor
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -274,6 +275,7 @@ def check_line(line: Rated) -> None:
 # The claims.
 
 
+@pytest.mark.slow
 @claims
 @given(st.data())
 def test_a_line_is_what_the_oracle_says(data: st.DataObject):
@@ -285,6 +287,7 @@ def test_a_line_is_what_the_oracle_says(data: st.DataObject):
     check_line(line)
 
 
+@pytest.mark.slow
 @claims
 @given(st.data())
 def test_a_matrix_is_what_the_oracle_says(data: st.DataObject):
@@ -298,6 +301,7 @@ def test_a_matrix_is_what_the_oracle_says(data: st.DataObject):
     check_line(line)
 
 
+@pytest.mark.slow
 @claims
 @given(bps_with_limits(), st.lists(decimals(0, 300, 2), max_size=12), terms_of(committed=False))
 def test_events_are_charged_as_the_oracle_says(rows: list[Row], values: list[Decimal], terms: Terms):
@@ -307,6 +311,7 @@ def test_events_are_charged_as_the_oracle_says(rows: list[Row], values: list[Dec
     check_line(line)
 
 
+@pytest.mark.slow
 @claims
 @given(tiered("bps"), st.lists(decimals(-300, 300, 2), max_size=12), terms_of())
 def test_events_without_effective_limits_cost_what_their_sum_costs(
@@ -319,6 +324,7 @@ def test_events_without_effective_limits_cost_what_their_sum_costs(
     )
 
 
+@pytest.mark.slow
 @claims
 @given(bps_with_limits(), st.lists(decimals(-300, 300, 2), max_size=12), terms_of())
 def test_events_of_either_sign_make_a_line_that_adds_up(rows: list[Row], values: list[Decimal], terms: Terms):
@@ -347,6 +353,7 @@ def test_a_total_is_what_the_oracle_says(amount: int, discount: Decimal, tax_rat
     assert line_total(amount, discount=discount, tax_rate=tax_rate).total == amount - taken + tax
 
 
+@pytest.mark.slow
 @claims
 @given(st.data())
 def test_more_units_never_cost_less_except_in_bulk(data: st.DataObject):
@@ -357,6 +364,7 @@ def test_more_units_never_cost_less_except_in_bulk(data: st.DataObject):
     assert rate(prices, fewer).signed_amount <= rate(prices, more).signed_amount
 
 
+@pytest.mark.slow
 @claims
 @given(st.data())
 def test_pro_rata_volume_has_no_jumps(data: st.DataObject):
@@ -367,6 +375,7 @@ def test_pro_rata_volume_has_no_jumps(data: st.DataObject):
     assert rate(prices, units + step).amount - rate(prices, units).amount in {0, 1}
 
 
+@pytest.mark.slow
 @claims
 @given(st.data())
 def test_the_tiers_of_graduated_prices_hold_all_units(data: st.DataObject):
@@ -379,6 +388,7 @@ def test_the_tiers_of_graduated_prices_hold_all_units(data: st.DataObject):
     assert abs(shown) == abs(units)
 
 
+@pytest.mark.slow
 @claims
 @given(st.data())
 def test_a_credit_mirrors_the_charge_pro_rata(data: st.DataObject):
@@ -391,6 +401,7 @@ def test_a_credit_mirrors_the_charge_pro_rata(data: st.DataObject):
     assert [tier.amount for tier in charge.tiers] == [tier.amount for tier in credit.tiers]
 
 
+@pytest.mark.slow
 @claims
 @given(tiered("volume"), st.lists(decimals(0, 500), min_size=1, max_size=8))
 def test_differences_add_up_to_the_highest_amount(rows: list[Row], cumulative: list[Decimal]):
@@ -478,6 +489,7 @@ def broken_requests(draw: st.DrawFn) -> Any:
     return request
 
 
+@pytest.mark.slow
 @claims
 @given(st.one_of(json_values, broken_requests(), broken_requests()))
 def test_a_preview_answers_or_refuses_whatever_is_sent(request: Any):

@@ -25,6 +25,7 @@ def faults(seeds):
     return [f"python -m tests.simulation {seed}: {fault}" for seed in seeds if (fault := run(seed).fault)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, len(FAST), 10))
 def test_whatever_fails_every_acknowledged_event_counts_once(first):
     """And the figures at every cut-off are those of a plain walk over the final log."""

@@ -54,6 +54,7 @@ async def told(shop):
     return sorted((one["event_type"], one["data"]["current_balance"]) for one in found)
 
 
+@pytest.mark.slow
 async def test_usage_draws_on_what_was_given(shop, clock, two):
     """5 a call and half a credit a token, from when the credits were given; corrections move it."""
     customer, product = await shop.customer(external_id="acme"), await a_product(shop, two)
@@ -113,6 +114,7 @@ async def test_periods_grant_credits_and_are_billed_in_packs(shop, clock, two, m
     ]
 
 
+@pytest.mark.slow
 async def test_it_is_told_once_when_credits_run_low_and_out(shop, clock, two, watcher):
     """Also when corrections move usage back and forth; again after more came in."""
     customer, product = await shop.customer(external_id="acme"), await a_product(shop, two, low_credits_threshold=20)

@@ -47,6 +47,7 @@ async def test_credits_used_are_usage_by_weight(shop, three):
     assert answer.json["period_end"] == "2026-04-01T00:00:00.000Z"
 
 
+@pytest.mark.slow
 async def test_credits_as_of_before_are_drawn_by_the_definitions_of_then(shop, three):
     """As every other figure."""
     customer = await shop.customer()

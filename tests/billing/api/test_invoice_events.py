@@ -44,6 +44,7 @@ def adds_up(explanation, events, invoice):
     assert sum(line["signed_amount"] for line in explanation["lines"]) == invoice["total_amount"]
 
 
+@pytest.mark.slow
 async def test_lines_open_into_their_events_and_add_up(shop):
     """Fees, a matrix, a sum with refunds, prices for each event; on pages of any size."""
     cus = await shop.customer()
@@ -115,6 +116,7 @@ async def of_figures(shop, operation, *stamped, **more):
     return explanation, usage.json["total"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", BROUGHT)
 async def test_an_event_brings_to_a_figure_what_it_moves_it_by(shop, operation):
     """On top of those before it, whatever the figure is: in tiers, as one event, and in each group of a matrix."""
@@ -130,6 +132,7 @@ async def test_an_event_brings_to_a_figure_what_it_moves_it_by(shop, operation):
         assert sum(one["quantity"] for one in cards if one["billing"]["price_name"] == group) > 0
 
 
+@pytest.mark.slow
 async def test_a_level_from_before_the_period_is_owed_beside_its_events(shop):
     """A change weighs by how much of the period comes after it; what stood before weighs whole, and is no event's."""
     used = [("2026-02-10T00:00:00+00:00", 1), ("2026-03-01T00:00:00+00:00", 2), ("2026-03-16T12:00:00+00:00", -3)]
@@ -142,6 +145,7 @@ async def test_a_level_from_before_the_period_is_owed_beside_its_events(shop):
     assert [share["quantity"] for share in entry["tiers"]] == [2, 1]
 
 
+@pytest.mark.slow
 async def test_events_of_one_instant_stand_in_the_order_of_their_arrival(shop):
     """And a page may end between them."""
     cus, product = await shop.customer(), await shop.product(TIERS)
@@ -153,6 +157,7 @@ async def test_events_of_one_instant_stand_in_the_order_of_their_arrival(shop):
     assert [one["billing"]["amount"] for one in found] == [3, 3, 1, 1, 1]
 
 
+@pytest.mark.slow
 async def test_an_event_tells_its_versions_its_name_and_what_is_exposed(shop):
     """A correction is one event, of two versions."""
     cus = await shop.customer()

@@ -16,6 +16,7 @@ FEE = [{"type": "fee", "amount": 10000}]
 OPEN_ROW = {"type": "volume", "from": 0, "to": None}
 
 
+@pytest.mark.slow
 async def test_a_month_of_usage_is_one_open_invoice_with_its_tiers(shop):
     """63 calls at 50, 40 and 20 EUR are 2360 EUR, told tier by tier."""
     customer = await shop.customer(external_id="acme-1")
@@ -197,6 +198,7 @@ async def test_products_of_one_interval_share_an_invoice(shop):
     assert yearly_invoice["line_items"][0]["amount"] == 8384  # 306 of 365 days: 8383.56
 
 
+@pytest.mark.slow
 async def test_a_correction_moves_money(shop, store):
     """An event that is corrected into another month is billed there; `as_of` still tells what it was before."""
     usage = Usage(store)
@@ -244,6 +246,7 @@ async def test_lists_are_filtered_and_paged(shop):
     assert starts == sorted(starts, reverse=True)
 
 
+@pytest.mark.slow
 async def test_open_invoices_are_hidden_until_asked_for(shop):
     """As documented: a list without `status` does not show them, nor does one of other statuses."""
     await shop.subscription(await shop.customer(), await shop.product())
@@ -280,6 +283,7 @@ async def test_an_unknown_invoice_is_404(shop, name):
     assert (await shop.api.get(f"/v1/invoices/{quote(name, safe='%')}")).status == 404
 
 
+@pytest.mark.slow
 async def test_a_cancelled_subscription_begins_no_more_periods(shop, clock):
     """The running period ends with it, its fee stands, usage after it is not billed."""
     clock.moment = datetime(2026, 2, 10, tzinfo=UTC)

@@ -37,6 +37,7 @@ async def written(office):
     return [(one["count"], one["reason"], one["effective_at"][:16]) for one in await office.updates()]
 
 
+@pytest.mark.slow
 async def test_realtime_seats_follow_usage(office, refresher, clock):
     """The first count is that of the start; others hold from when they are seen, and what stays writes nothing."""
     await office.open(**REALTIME, refund_on_decrease=True)
@@ -57,6 +58,7 @@ async def test_realtime_seats_follow_usage(office, refresher, clock):
     assert await office.billed() == [[6200, 1000, -2000]]
 
 
+@pytest.mark.slow
 async def test_what_was_not_noted_is_read_again_and_written_once(office, another, clock, monkeypatch):
     """A process dies after it has written and before it notes how far it looked; two others go on at once."""
     await office.open(**REALTIME)
@@ -97,6 +99,7 @@ async def test_periodic_seats_are_read_at_the_end_of_each_interval(office, refre
     assert len(await office.updates()) == 3
 
 
+@pytest.mark.slow
 async def test_a_month_refreshed_at_its_end_is_billed_by_its_first_count(office, refresher, clock):
     """The reading at the turn of the month is what the next one begins with: no line for a second of it."""
     interval = {"period": "months", "count": 1}
@@ -109,6 +112,7 @@ async def test_a_month_refreshed_at_its_end_is_billed_by_its_first_count(office,
     assert await office.billed() == [[9300], [3100]]
 
 
+@pytest.mark.slow
 async def test_seats_that_ended_are_read_no_more(office, refresher, clock):
     """Cancelled; and manual ones are never read by the clock."""
     await office.open(**DAILY)
@@ -125,6 +129,7 @@ async def test_seats_that_ended_are_read_no_more(office, refresher, clock):
     assert await manual.updates() == []
 
 
+@pytest.mark.slow
 async def test_seats_that_cannot_be_counted_keep_nobody_waiting(office, refresher, clock):
     """An aggregator became a sum; it is put off, and read when it counts again."""
     await office.open(**DAILY)

@@ -85,6 +85,7 @@ def on(day, month=3, hour=12):
     return datetime(2026, month, day, hour, tzinfo=UTC)
 
 
+@pytest.mark.slow
 async def test_a_refresh_reads_the_seats_and_charges_the_share_that_is_left(office, clock):
     """The first count is what the period begins with; 3 more with 12 of 31 days left are 36.00."""
     clock.moment = on(10)
@@ -127,6 +128,7 @@ async def test_a_refresh_reads_the_seats_and_charges_the_share_that_is_left(offi
     assert await office.billed() == [[15500], [6200, 3600]]
 
 
+@pytest.mark.slow
 async def test_the_same_count_writes_nothing(office, clock):
     """However often it is read, and also at a later cut-off."""
     await office.open()
@@ -141,6 +143,7 @@ async def test_the_same_count_writes_nothing(office, clock):
     assert (len(await office.updates()), await office.shown()) == (1, before)
 
 
+@pytest.mark.slow
 async def test_refreshes_at_once_write_a_change_once(office):
     """The account's turn is held from what was there to what is written."""
     await office.open()
@@ -170,6 +173,7 @@ async def test_two_processes_write_a_change_once_and_the_later_cutoff_wins(offic
     other.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("terms", "expected"),
     [
@@ -196,6 +200,7 @@ async def test_fewer_seats_are_refunded_where_that_was_agreed(office, clock, ter
     assert await office.billed() == [[6200], expected]
 
 
+@pytest.mark.slow
 async def test_without_refunds_only_what_goes_beyond_what_was_paid_is_charged(office, clock):
     """3 were paid, 1 left, 4 are there: one more from the 22nd, 10 of 31 days."""
     await office.open()
@@ -210,6 +215,7 @@ async def test_without_refunds_only_what_goes_beyond_what_was_paid_is_charged(of
     assert await office.billed() == [[12400], [9300, 1000]]
 
 
+@pytest.mark.slow
 async def test_the_highest_count_is_charged_until_the_period_ends(office, clock):
     """5, then 2, then 3: 5 seats in March, and 3 from April on; fewer again in April are 3 until May."""
     await office.open(charge_highest_value=True)
@@ -234,6 +240,7 @@ async def test_the_highest_count_is_charged_until_the_period_ends(office, clock)
     assert await office.billed() == [[12400], [9300, 2997], [12400, 1000]]
 
 
+@pytest.mark.slow
 async def test_another_count_may_be_shown_from_the_next_period_on(office, clock):
     """It is charged from now on all the same."""
     await office.open(seat_application_schedule="next_period")
@@ -246,6 +253,7 @@ async def test_another_count_may_be_shown_from_the_next_period_on(office, clock)
     assert (await office.shown())["count"] == 5
 
 
+@pytest.mark.slow
 async def test_a_count_of_the_subscription_holds_until_the_first_reading(office):
     """It began with 3: the one more that is read on the 20th is charged from then on."""
     await office.open(count=3)
@@ -265,6 +273,7 @@ async def test_a_pending_subscription_begins_with_what_is_read(office, clock):
     assert await office.billed() == [[9300]]
 
 
+@pytest.mark.slow
 async def test_seats_are_added_to_a_subscription_and_taken_away(office, clock):
     """Terms of an update are those of a subscription; seats that are gone are read no more."""
     await office.open(subscribed=False)
@@ -293,6 +302,7 @@ def starting(invoices):
     return [(one["period_starts_at"][:10], amounts(one)) for one in invoices][::-1]
 
 
+@pytest.mark.slow
 async def test_changes_of_a_year_are_invoiced_by_the_month(office, clock):
     """2 seats of 365.00 a year; 3 more with 286 days left, one less with 245, 2 more with 244: by month."""
     clock.moment = on(10)
@@ -323,6 +333,7 @@ async def test_changes_of_a_year_are_invoiced_by_the_month(office, clock):
     assert (shown["seat_invoicing_schedule"], shown["seat_invoicing_interval"]) == ("custom", MONTH)
 
 
+@pytest.mark.slow
 async def test_changes_join_what_else_is_invoiced_at_their_interval(office, shop, clock):
     """A fee a month beside seats a year; what is removed gives back what the year charged, the month's lines too."""
     clock.moment = on(10)

@@ -264,6 +264,7 @@ async def test_present_prices_count_as_was_agreed(shop, registry, store, clock, 
     assert rows[subscribed][0] == 15 + 12
 
 
+@pytest.mark.slow
 async def test_nothing_that_came_later_is_in_it(shop, registry, store, clock, used):
     """Subscriptions, updates, prices, definitions: a simulation that waited is the one that did not."""
     product, subscribed, without, _ = used

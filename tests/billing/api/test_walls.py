@@ -27,6 +27,7 @@ documents = st.recursive(
 )
 
 
+@pytest.mark.slow
 async def test_another_accounts_key_sees_and_changes_nothing(shop, table, new_world, registry, clock):
     """Another account, the same account's other mode, keys without the scope, and no key at all."""
     customer = await shop.customer(external_id="wall-1")
@@ -245,6 +246,7 @@ def with_at(value, path, new):
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SOUND)
 async def test_whatever_stands_in_a_field_is_answered_or_refused(shop, path):
     """Each field of a sound request, replaced by anything that JSON can say: never a 500."""

@@ -2,6 +2,7 @@
 
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def test_granularity_follows_the_span():
     assert finest(0, HOUR) is Granularity.HOUR
 
 
+@pytest.mark.slow
 @unhurried
 @given(st.lists(st.integers(0, 5), min_size=MONTHS_SHOWN_MAX + 1, max_size=300))
 def test_the_fullest_stretch_holds_most(counts):

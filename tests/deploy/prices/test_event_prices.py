@@ -4,6 +4,8 @@ import asyncio
 import random
 from decimal import Decimal
 
+import pytest
+
 from metering.http.scope import Scope
 from metering.registry.outbox import list_messages
 
@@ -25,6 +27,7 @@ async def sold(till, rows=None, **more):
     return customer, product, await till.subscription(customer, product)
 
 
+@pytest.mark.slow
 async def test_an_event_costs_what_it_adds_and_is_recorded(till):
     """In the shapes of the dialect; the open invoice holds it."""
     customer, product, subscription = await sold(till)
@@ -47,6 +50,7 @@ async def test_an_event_costs_what_it_adds_and_is_recorded(till):
     assert (await till.api.get("/v1/events")).json["data"][0]["record_id"] == "r1"
 
 
+@pytest.mark.slow
 async def test_a_price_follows_from_what_came_before_alone(till):
     """The fourth event is in the next tier; asking later does not make it dearer or cheaper."""
     await sold(till)
@@ -58,6 +62,7 @@ async def test_a_price_follows_from_what_came_before_alone(till):
     ]
 
 
+@pytest.mark.slow
 async def test_the_same_event_costs_the_same_for_ever(till):
     """Spelled otherwise, after more events, another price list and another owner of the id; and it counts once."""
     _, product, _ = await sold(till)
@@ -73,6 +78,7 @@ async def test_the_same_event_costs_the_same_for_ever(till):
     assert invoice["line_items"][0]["units_count"] == 5
 
 
+@pytest.mark.slow
 async def test_a_correction_has_a_price_of_its_own(till):
     """What it costs in place of the version before, not in addition; the old version keeps its price."""
     aggregator = await till.aggregator(operation="sum", property="n")
@@ -87,6 +93,7 @@ async def test_a_correction_has_a_price_of_its_own(till):
     assert len(await till.kept("?record_id=r1")) == 2
 
 
+@pytest.mark.slow
 async def test_a_version_that_comes_too_late_costs_nothing(till):
     """One with a later timestamp was there before it, so it is in no figure."""
     await sold(till)
@@ -94,6 +101,7 @@ async def test_a_version_that_comes_too_late_costs_nothing(till):
     assert await till.amounts(an_event()) == []
 
 
+@pytest.mark.slow
 async def test_an_event_recorded_without_a_price_gets_that_of_its_own_place(closed_till):
     """As after a crash between the two: sent again after others, it costs what it did when it came in."""
     till = closed_till
@@ -108,6 +116,7 @@ async def test_an_event_recorded_without_a_price_gets_that_of_its_own_place(clos
     assert await till.amounts(later) == [Decimal("0.25")]
 
 
+@pytest.mark.slow
 async def test_all_prices_of_a_period_add_up_to_its_line(till):
     """However many are sent at once, and in any order: before rounding, to the digit."""
     aggregator = await till.aggregator(operation="sum", property="n")
@@ -126,6 +135,7 @@ async def test_all_prices_of_a_period_add_up_to_its_line(till):
     assert invoice["amount_excluding_tax"] == int(expected.to_integral_value("ROUND_HALF_UP"))
 
 
+@pytest.mark.slow
 async def test_a_simulation_says_what_then_happens_and_stores_nothing(till):
     """Also of a correction; per price model, with its group."""
     aggregator = await till.aggregator(operation="sum", property="n")
@@ -156,6 +166,7 @@ async def test_a_simulation_says_what_then_happens_and_stores_nothing(till):
     assert len(await till.kept()) == 4
 
 
+@pytest.mark.slow
 async def test_each_event_is_charged_by_its_place_where_events_are_charged_one_by_one(till):
     """Floor, cap and fee; one that comes late but happened early moves those behind it into another tier."""
     aggregator = await till.aggregator(operation="sum", property="n")
@@ -172,6 +183,7 @@ async def test_each_event_is_charged_by_its_place_where_events_are_charged_one_b
     assert invoice["amount_excluding_tax"] == 85 + 35 + 10
 
 
+@pytest.mark.slow
 async def test_every_subscription_that_counts_the_event_has_its_price(till):
     """Several products and subscriptions; the query shows one of them, and what is kept is all of it."""
     customer, first, one = await sold(till)
@@ -192,6 +204,7 @@ async def test_every_subscription_that_counts_the_event_has_its_price(till):
     assert await till.price(an_event()) == whole
 
 
+@pytest.mark.slow
 async def test_what_nobody_pays_for_costs_nothing(till):
     """An unknown customer or type, before the subscription: recorded, and no price in the result."""
     await sold(till)
@@ -279,6 +292,7 @@ async def test_what_is_no_event_is_refused_and_not_stored(closed_till):
     assert closed_till.log.messages(0, 1) == []
 
 
+@pytest.mark.slow
 async def test_one_account_sees_no_prices_of_another(till):
     """Not by id, not by record, not by simulating its customer; the same event there is another one."""
     await sold(till)
@@ -302,6 +316,7 @@ async def test_sending_and_reading_need_their_scopes(till):
     assert (await till.api("POST", "/v1/events/prices", an_event(), key=reader)).status == 403
 
 
+@pytest.mark.slow
 async def test_an_event_that_is_not_visible_in_time_is_stored_and_priced_when_sent_again(closed_till):
     """503 says so; nothing is counted twice."""
     till = closed_till
@@ -320,6 +335,7 @@ async def test_an_event_that_is_not_visible_in_time_is_stored_and_priced_when_se
     assert invoice["line_items"][0]["units_count"] == 1
 
 
+@pytest.mark.slow
 async def test_of_many_who_send_one_event_at_once_all_hear_the_same(till):
     """Whoever is first decides, and the rest is told so."""
     await sold(till)
@@ -339,6 +355,7 @@ async def test_subscriptions_are_refreshed_when_all_that_was_sent_is_in_their_in
     assert invoice["line_items"][0]["units_count"] == 3
 
 
+@pytest.mark.slow
 async def test_a_price_that_was_calculated_is_told_once(till):
     """Of an event that is sent with its price calculated, and of one that is sent for its price: the message is what a
     look-up gives. Sent again, it is told no more."""

@@ -47,6 +47,7 @@ def test_the_same_bytes_are_sent_until_all_of_them_are_accounted_for(answer):
         assert len(set(server.bodies)) == 1
 
 
+@pytest.mark.slow
 def test_a_wait_that_is_asked_for_is_kept():
     """Though the pauses of its own would be shorter."""
     with Scripted(refusal(503, headers={"Retry-After": "1"})) as server, Client(server.url, KEY) as client:
@@ -177,6 +178,7 @@ def test_a_callback_that_fails_stops_nothing(caplog):
     assert "on_rejected failed" in caplog.text
 
 
+@pytest.mark.slow
 def test_it_is_light():
     """Neither the server's packages nor what they need are loaded."""
     code = "import ingest.client, sys; print(*{name.partition('.')[0] for name in sys.modules})"

@@ -154,6 +154,7 @@ async def test_a_log_that_is_mostly_poison_stops_the_line():
     assert (await setting.store.applied()).bounds == {}
 
 
+@pytest.mark.slow
 async def test_in_front_of_poison_a_consumer_stands_still_and_tries_again_ever_more_seldom(monkeypatch):
     """It says why and where, with the remedy, and nothing is passed over; once what it reads is good it goes on."""
     monkeypatch.setattr(standstill, "PAUSE_S_MIN", 0.001)
@@ -241,6 +242,7 @@ async def test_a_batch_that_failed_half_way_is_taken_again():
     }
 
 
+@pytest.mark.slow
 async def test_running_goes_on_after_an_outage_and_sees_what_comes_in():
     """An outage costs time, not events; what comes in later is seen well within a second."""
     setting = Setting(FailingStore())

@@ -50,6 +50,7 @@ def months(count):
     ]
 
 
+@pytest.mark.slow
 async def test_a_batch_replayed_twice_changes_nothing(store, world, lane):
     """Corrections, late versions, deletions: every row is written again and is the same row."""
     setting = Setting(Forgetful(store), lane=lane)
@@ -64,6 +65,7 @@ async def test_a_batch_replayed_twice_changes_nothing(store, world, lane):
         assert rows_of(store, world) == once
 
 
+@pytest.mark.slow
 async def test_a_batch_over_three_hundred_months_goes_in(store, world, lane):
     """No limit of the store stops the line."""
     setting = Setting(ChainStore(store), lane=lane)
@@ -72,6 +74,7 @@ async def test_a_batch_over_three_hundred_months_goes_in(store, world, lane):
     assert len(rows_of(store, world)["events"]) == 310
 
 
+@pytest.mark.slow
 async def test_one_batch_may_hold_many_worlds(store, world, lane):
     """Both modes of one account, and other accounts, side by side."""
     setting = Setting(ChainStore(store), lane=lane)
@@ -110,6 +113,7 @@ async def test_what_is_stored_reads_back_exactly(store, world, lane):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", WRONG)
 async def test_a_wrong_filter_changes_no_row(store, world, lane, wrong):
     """Whatever becomes of it, each event is there once, in its latest version."""

@@ -189,6 +189,7 @@ def test_lines_that_changed_places_do_not_fit_their_checks():
         seen.maybe(hashes[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(RUNS))
 @pytest.mark.usefixtures("no_probes", "no_canaries")
 async def test_whatever_becomes_of_filters_the_figures_are_those_of_a_plain_walk(seed):

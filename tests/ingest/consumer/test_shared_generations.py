@@ -179,6 +179,7 @@ class Story:
         return {key: one.properties for key, one in (await self.log.figures()).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 async def test_whoever_reads_what_and_when_the_last_received_wins(seed):
     """The log grows in the middle; all timestamps are equal, so whatever is overtaken shows."""

@@ -37,6 +37,7 @@ def settings(listener, tmp_path):
     return GatewaySettings(listener.dup(), tmp_path / "core.sock", open_log, Keys(), OneCustomer())
 
 
+@pytest.mark.slow
 async def test_a_worker_stores_durably_and_leaves_well(listener, log, tmp_path):  # noqa: ARG001
     """Told to stop, it answers what it has begun; its sibling on the same socket goes on."""
     first, second = asyncio.Event(), asyncio.Event()
@@ -66,6 +67,7 @@ async def test_a_worker_stores_durably_and_leaves_well(listener, log, tmp_path):
     await reader.close()
 
 
+@pytest.mark.slow
 async def test_without_log_and_core_it_says_so(listener, tmp_path):
     """503 with Retry-After from both, and it stops all the same."""
     stop = asyncio.Event()

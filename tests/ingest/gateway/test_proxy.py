@@ -263,6 +263,7 @@ async def test_a_client_that_hangs_up_ends_the_request_to_the_core(public, core)
         await core.hung_up.wait()
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_read_holds_the_core_back(public, core):
     """Bytes wait where they are made, not in the gateway."""
     answer = await public.session.get(public.url + "/endless")

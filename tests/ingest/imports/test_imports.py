@@ -210,6 +210,7 @@ class Flaky:
         return receipt
 
 
+@pytest.mark.slow
 async def test_a_log_that_is_away_is_waited_for(site):
     """No row is lost and none is told as rejected; an answer that was lost costs the same rows twice, no more."""
     failures = [

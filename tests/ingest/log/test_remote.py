@@ -121,6 +121,7 @@ async def test_a_restarted_log_process_is_found_again(host):
     await remote.close()
 
 
+@pytest.mark.slow
 async def test_a_log_process_that_does_not_answer_is_given_up(host):
     """A disk that hangs costs the client a bounded wait."""
     await host.start()

@@ -137,6 +137,7 @@ def test_a_result_that_was_begun_is_forgotten_by_the_server_when_cancelled(opene
         assert [command["cursors"] for command in server.commands("killCursors")] == [[77]]
 
 
+@pytest.mark.slow
 def test_a_slow_query_is_ended_by_the_server_which_is_told_how_long_it_may_take(opened):
     """In milliseconds, and no longer than the limit."""
     with Double() as server:
@@ -147,6 +148,7 @@ def test_a_slow_query_is_ended_by_the_server_which_is_told_how_long_it_may_take(
         eventually(lambda: server.held == 0)
 
 
+@pytest.mark.slow
 def test_a_slow_aggregate_too(opened):
     """Its command is another."""
     with Double() as server:
@@ -156,6 +158,7 @@ def test_a_slow_aggregate_too(opened):
         assert 0 < server.commands("aggregate")[0]["maxTimeMS"] <= 1000
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_mind_its_limit_is_left(opened):
     """So no run waits for ever."""
     with Double() as server:
@@ -297,6 +300,7 @@ def test_a_host_of_the_url_is_judged_before_anything_is_dialled(opened):
         assert server.connections == 0
 
 
+@pytest.mark.slow
 def test_a_name_is_resolved_once_and_what_was_judged_is_dialled(opened, monkeypatch):
     """A name that answers differently the second time gains nothing."""
     resolve, answers = socket.getaddrinfo, []

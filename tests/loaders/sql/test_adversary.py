@@ -121,6 +121,7 @@ PIECES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", list(Dialect))
 @settings(max_examples=300)
 @given(pieces=st.lists(PIECES, max_size=14))

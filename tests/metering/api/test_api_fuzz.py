@@ -124,6 +124,7 @@ async def counted(account, usage):
     await usage.add(account, *rows, {"record_id": "none", "properties": b"{}", "timestamp_us": microseconds(MARCH)})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("counted")
 @EXAMPLES
 @given(body=body_of(AGGREGATOR), where=filters)
@@ -147,6 +148,7 @@ async def test_no_bytes_break_the_api(api, raw):
         assert (await api("POST", path, data=raw)).status in {400, 413}
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(
     name=st.sampled_from(PARAMETERS),
@@ -160,6 +162,7 @@ async def test_no_query_breaks_the_api(api, name, value):
         assert answer.status in {200, 400}, answer.text
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(one=texts, other=texts)
 async def test_no_path_breaks_the_api(api, one, other):

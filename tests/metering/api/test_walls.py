@@ -46,6 +46,7 @@ async def samples(api, account, usage) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 async def test_nobody_gets_through_the_walls(client: TestClient, table, keys, samples, account):
     """Every route: 401 without a good key, 403 without the scope, nothing of another account's or mode's."""
 

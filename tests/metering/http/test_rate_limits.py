@@ -72,6 +72,7 @@ def test_a_clock_that_is_set_back_shuts_nobody_out(limiter, ticks):
     limiter.take("key_1", Budget.WRITES)
 
 
+@pytest.mark.slow
 def test_processes_share_one_count_exactly(tmp_path):
     """Four processes that take at once let through the limit and not one more."""
     script = (

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -80,6 +81,7 @@ def evaluate(store, expressions, columns, rows):
     return store.select(sql, {**expressions.parameters, "rows": [stored(row) for row in rows]})
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(records, min_size=1, max_size=12), filters)
 def test_a_filter_matches_in_the_store_what_it_matches_in_memory(store, rows, where):
@@ -90,6 +92,7 @@ def test_a_filter_matches_in_the_store_what_it_matches_in_memory(store, rows, wh
     assert [bool(met) for (met,) in found] == [matches(where, row) for row in rows]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(records, min_size=1, max_size=12), st.sampled_from(NAMES))
 def test_a_property_is_the_same_number_in_the_store_and_in_memory(store, rows, name):

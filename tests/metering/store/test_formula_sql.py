@@ -63,6 +63,7 @@ records = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(records, min_size=1, max_size=6), formulas)
 def test_a_formula_is_worth_the_same_in_the_store_and_in_memory(store, rows, text):

@@ -47,6 +47,7 @@ async def events(store, world):
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", Order)
 def test_pages_of_any_size_are_the_whole_in_order(events, order):
     """By timestamp, then arrival or record id."""

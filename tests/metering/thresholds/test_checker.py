@@ -209,6 +209,7 @@ async def test_a_checker_that_dies_between_telling_and_noting_tells_nothing_twic
     assert place.told() == [("ext-1", 10, "2024-03-01")]
 
 
+@pytest.mark.slow
 async def test_many_customers_are_compared_at_once_over_pages(place, monkeypatch):
     """Each with all its ids, and those alone that reach it."""
     monkeypatch.setattr("metering.store.touched.PAGE", 7)

@@ -226,6 +226,7 @@ def test_a_segment_that_was_written_twice_is_given_up(store, monkeypatch):
         extended(store, definition, Manifest(), history.cutoff(ALL))
 
 
+@pytest.mark.slow
 def test_segments_stay_few(store):
     """However often a rollup is brought up: the newest are merged as they grow."""
     definition = Definition(a_world(), COUNT)
