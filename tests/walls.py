@@ -71,7 +71,9 @@ async def assert_walls_hold(
             assert status < 500, what
             if "{" in route.path:
                 assert 400 <= status < 500, what
-    assert await _seen_by_owner(request, guarded, keys, samples) == before, "a stranger changed something"
+    after = await _seen_by_owner(request, guarded, keys, samples)
+    changed = {path: (seen, after[path]) for path, seen in before.items() if after[path] != seen}
+    assert not changed, f"a stranger changed something: {changed}"
 
 
 async def _shut_out(request: Request, route: Route, path: str, keys: Keys) -> None:

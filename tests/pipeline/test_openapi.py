@@ -156,7 +156,9 @@ def tell_story(described, source):
     sold = {"name": "Calls", "type": "dynamic", "aggregator_id": aggregator, "price_configurations": configurations}
     made = call("POST", "/v1/products", body=sold)
     drawn = [{"aggregator_id": aggregator, "weight": 2.5}, {"aggregator_id": level, "weight": 1}]
-    held = call("POST", "/v1/products", body={"name": "Credits", "type": "credit", "credit_aggregators": drawn})["id"]
+    packs = [{"currency": "EUR", "prices": [{"type": "bundle", "unit_count": 50, "amount": 1000}]}]
+    credit = {"name": "Credits", "type": "credit", "credit_aggregators": drawn, "price_configurations": packs}
+    held = call("POST", "/v1/products", body=credit)["id"]
     path = "/v1/customers/{id}/credits/{product_id}/usage"
     assert call("GET", path, query=RANGE, id=customer, product_id=held)["credits_used"] > 0
     configuration = made["price_configurations"][0]["id"]
@@ -185,6 +187,10 @@ def tell_story(described, source):
     simulation, stopped = (call("POST", "/v1/simulations", body=tried)["id"] for _ in range(2))
     call("GET", "/v1/simulations/{id}", id=simulation)
     call("DELETE", "/v1/simulations/{id}", id=stopped)
+    balanced = call("POST", "/v1/products", body={**credit, "credit_aggregators": drawn[:1]})["id"]
+    terms = {**wanted["products"][0], "id": balanced, "count": 50}
+    tell_of_credits(call, customer, balanced, {**wanted, "products": [terms]})
+    coupon = tell_of_coupons(call)
     loading = tell_of_loading(call, source)
     for path, name in (
         ("/v1/connections", loading["connections"]),
@@ -194,6 +200,7 @@ def tell_story(described, source):
         ("/v1/products", made["id"]),
         ("/v1/price-books", book),
         ("/v1/plans", plan),
+        ("/v1/coupons", coupon),
         ("/v1/price-configurations", configuration),
         ("/v1/subscriptions", kept),
         ("/v2/subscriptions", kept),
@@ -210,6 +217,7 @@ def tell_story(described, source):
         "price-configurations": configuration,
         "price-books": book,
         "plans": plan,
+        "coupons": coupon,
         "subscriptions": kept,
         "invoices": invoices[0]["id"],
         "imports": imported,
@@ -217,7 +225,7 @@ def tell_story(described, source):
         "erasures": erasure,
         "events": "call",
         "aggregator_id": aggregator,
-        "product_id": held,
+        "product_id": balanced,
         "record_id": "v1-1",
     }
 
@@ -286,6 +294,31 @@ def tell_of_seats(call, sold, wanted):
     terms |= {"seat_refresh_schedule": "periodic", "seat_refresh_interval": {"period": "days"}}
     team = call("POST", "/v2/subscriptions", body={**wanted, "starts_at": "2024-02-01", "products": [terms]})["id"]
     call("POST", "/v2/subscriptions/{id}/refresh-seat-products", id=team)
+
+
+def tell_of_coupons(call):
+    """Give the id of a coupon that stays."""
+    coupon, gone = (
+        call("POST", "/v1/coupons", body={"name": "Ten", "discount_percent": 10, "repeat": "forever"})["id"]
+        for _ in range(2)
+    )
+    call("PUT", "/v1/coupons/{id}", id=gone, body={"name": "Gone"})
+    call("DELETE", "/v1/coupons/{id}", id=gone)
+    return coupon
+
+
+def tell_of_credits(call, customer, product, wanted):
+    """What a customer has of credits: given, bought, drawn."""
+    every = "/v1/customers/{id}/credits"
+    one, names = every + "/{product_id}", {"id": customer, "product_id": product}
+    call("POST", every, id=customer, body={"product_id": product, "balance": 100})
+    call("POST", "/v2/subscriptions", body=wanted)
+    call("POST", one + "/topup", body={"credit_count": 7.5}, **names)
+    call("POST", one + "/purchase", body={"credit_count": 30, "amount_excluding_tax": 499}, **names)
+    call("POST", one + "/usage", body={"usage_retained": 2, "event_id": "e1"}, **names)
+    call("GET", every, id=customer)
+    call("GET", one, **names)
+    call("GET", one + "/transactions", **names)
 
 
 def test_every_operation_goes_well_and_answers_as_described(described, names):
