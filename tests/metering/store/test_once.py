@@ -35,7 +35,10 @@ class Told:
 
 @pytest.fixture
 def told(store):
-    return Told(store)
+    """Nothing is merged meanwhile: what is there twice stays so."""
+    store.command("SYSTEM STOP MERGES events")
+    yield Told(store)
+    store.command("SYSTEM START MERGES events")
 
 
 def scope_of(world, history, customer_ids=None):
