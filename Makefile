@@ -8,7 +8,7 @@ run: setup
 
 test: setup-test
 	$(PY) -m pytest -n auto -m "not slow"
-	$(PY) -m pytest -n auto --dist loadfile -m slow
+	$(PY) -m pytest -n $$(($$(nproc) + 1)) --dist loadfile -m slow
 
 torture: setup-test
 	$(PY) -m tests.torture

@@ -154,6 +154,7 @@ class Stage:
 @asynccontextmanager
 async def staged(folder, store, mode: Mode = Mode.TEST, *, simulates: bool = True):
     """Serve the pages for an account of their own. `simulates`: simulations are worked off."""
+    store.command("TRUNCATE TABLE applied")  # What other tests marked by today's clock: `NOW` is the newest moment.
     registry = Registry(f"sqlite:///{folder}/registry.db")
     migrate(registry)
     account = await registry.write(create_account, "Northwind", NOW)

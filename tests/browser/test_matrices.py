@@ -38,7 +38,7 @@ async def fill(page, **texts):
 async def apart(page, name, prop, value):
     """Price the events of a property's value apart, in a new group."""
     await press(page, "Price some events apart")
-    assert await page.evaluate("document.activeElement.name") == "groups.0.name"
+    await page.wait_for_function("document.activeElement.name === 'groups.0.name'")
     await page.keyboard.type(name)
     await fill(page, groups__0__conditions__0__property=prop, groups__0__conditions__0__value=value)
 
@@ -52,7 +52,7 @@ async def test_a_price_becomes_a_matrix_and_a_plain_one_again(writer):
     await apart(page, "Cards", "card", "visa, amex")
     await page.locator('[name="groups.0.conditions.0.operator"]').select_option("in")
     await press(page, "Add a condition to group 1")
-    assert await page.evaluate("document.activeElement.name") == "groups.0.conditions.1.property"
+    await page.wait_for_function("document.activeElement.name === 'groups.0.conditions.1.property'")
     await page.keyboard.type("n")
     await page.locator('[name="groups.0.conditions.1.operator"]').select_option("gt")
     await fill(page, groups__0__conditions__1__value="1.5", groups__0__prices__0__amount="7", countries="fr")
