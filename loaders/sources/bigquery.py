@@ -128,7 +128,9 @@ class BigQuerySource:
 
     def pages(self, query: str, parameters: Mapping[str, Parameter], *, page_rows_max: int) -> Iterator[Page]:
         """Run a query and stream its result."""
-        text, names = read_only(query, Dialect.BIGQUERY).bound(lambda name: f"@{name}")
+        checked = read_only(query, Dialect.BIGQUERY)
+        checked.refuse_without(parameters)
+        text, names = checked.bound(lambda name: f"@{name}")
         bound = [_bound(name, parameters) for name in dict.fromkeys(names)]
         with self._lock:
             self._cancelled.clear()
@@ -384,8 +386,6 @@ def _shortly(error: Exception) -> str:
 
 def _bound(name: str, parameters: Mapping[str, Parameter]) -> bigquery.ScalarQueryParameter:
     """Give a parameter with the type that holds all of it."""
-    if name not in parameters:
-        raise QueryError(f"the query names {{{{{name}}}}}, which has no value")
     value = parameters[name]
     if isinstance(value, datetime):
         kind = "DATETIME" if value.tzinfo is None else "TIMESTAMP"

@@ -126,9 +126,7 @@ class MySqlSource:
     def pages(self, query: str, parameters: Mapping[str, Parameter], *, page_rows_max: int) -> Iterator[Page]:
         """Stream a query's rows."""
         checked = read_only(query, Dialect.MYSQL)
-        missing = [name for name in checked.names if name not in parameters]
-        if missing:
-            raise QueryError(f"{{{{{missing[0]}}}}} has no value here: set the loader's cursor column and its start")
+        checked.refuse_without(parameters)
         with self._asking() as link:
             text, _ = checked.bound(lambda name: _literal(link, parameters[name]))
             fields, rows = link.ask(text)
@@ -156,20 +154,12 @@ class MySqlSource:
         rows: Iterator[list[RawRow]],
         page_rows_max: int,
     ) -> Iterator[Page]:
-        page: Building[bytes] = Building(columns, converts)
-        given = False
+        bytes_max = self._limits.page_bytes_max
+        page: Building[bytes] = Building(columns, converts, rows_max=page_rows_max, bytes_max=bytes_max)
         for some in rows:
             for start in range(0, len(some), page_rows_max):
-                part = some[start : start + page_rows_max]
-                if not page.fits(len(part), page_rows_max, self._limits.page_bytes_max):
-                    yield page.taken()
-                    given = True
-                page.add(part)
-                if page.rows == page_rows_max:
-                    yield page.taken()
-                    given = True
-        if page.rows or not given:
-            yield page.taken()
+                yield from page.filled(some[start : start + page_rows_max])
+        yield from page.rest()
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[Link]:

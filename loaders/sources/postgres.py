@@ -130,11 +130,9 @@ class PostgresSource:
     def pages(self, query: str, parameters: Mapping[str, Parameter], *, page_rows_max: int) -> Iterator[Page]:
         """Stream a query's rows."""
         checked = read_only(query, Dialect.POSTGRES)
+        checked.refuse_without(parameters)
         numbers: dict[str, int] = {}
         text, _ = checked.bound(lambda name: f"${numbers.setdefault(name, len(numbers) + 1)}")
-        missing = [name for name in numbers if name not in parameters]
-        if missing:
-            raise QueryError(f"{{{{{missing[0]}}}}} has no value here: set the loader's cursor column and its start")
         with self._asking() as link:
             link.command(_DECLARE + text, [parameters[name] for name in numbers])
             columns, converts = link.described("meterline", self._limits.value_bytes_max)
@@ -157,22 +155,15 @@ class PostgresSource:
         self, link: Link, columns: Sequence[Column], converts: Sequence[Convert], page_rows_max: int
     ) -> Iterator[Page]:
         """Fetch until a fetch brings less than was asked for. There is always one page, and the first comes early."""
-        page, page_bytes_max = Building(columns, converts), self._limits.page_bytes_max
-        given, asked, fetched = False, page_rows_max, page_rows_max
+        page = Building(columns, converts, rows_max=page_rows_max, bytes_max=self._limits.page_bytes_max)
+        asked, fetched = page_rows_max, page_rows_max
         while fetched == asked:
-            asked = max(FETCH_ROWS_MAX // page_rows_max, 1) * page_rows_max if given else page_rows_max
+            asked = max(FETCH_ROWS_MAX // page_rows_max, 1) * page_rows_max if page.given else page_rows_max
             fetched = 0
-            for rows in link.fetch("meterline", asked, min(page.chunk_rows(page_bytes_max), page_rows_max)):
+            for rows in link.fetch("meterline", asked, min(page.chunk_rows(), page_rows_max)):
                 fetched += len(rows)
-                if not page.fits(len(rows), page_rows_max, page_bytes_max):
-                    yield page.taken()
-                    given = True
-                page.add(rows)
-                if page.rows == page_rows_max:
-                    yield page.taken()
-                    given = True
-        if page.rows or not given:
-            yield page.taken()
+                yield from page.filled(rows)
+        yield from page.rest()
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[Link]:

@@ -113,7 +113,9 @@ class SnowflakeSource:
 
     def pages(self, query: str, parameters: Mapping[str, Parameter], *, page_rows_max: int) -> Iterator[Page]:
         """Run a query and stream its result."""
-        text, names = read_only(query, Dialect.SNOWFLAKE).bound(lambda _: "?")
+        checked = read_only(query, Dialect.SNOWFLAKE)
+        checked.refuse_without(parameters)
+        text, names = checked.bound(lambda _: "?")
         values = [_bound(name, parameters) for name in names]
         with self._lock:
             self._cancelled.clear()
@@ -272,8 +274,6 @@ def _column(described: Any) -> Column:
 
 def _bound(name: str, parameters: Mapping[str, Parameter]) -> tuple[str, Any]:
     """Give a parameter as the driver binds it, with Snowflake's type."""
-    if name not in parameters:
-        raise QueryError(f"the query names {{{{{name}}}}}, which has no value")
     value = parameters[name]
     if isinstance(value, datetime):
         return ("TIMESTAMP_NTZ", value) if value.tzinfo is None else ("TIMESTAMP_LTZ", value)

@@ -10,7 +10,7 @@ This is the first of three walls: a session that only reads comes after it, and 
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import sqlglot
@@ -96,6 +96,16 @@ class CheckedQuery:
         for name, text in zip(self.names, self.texts[1:], strict=True):
             pieces += (" ", style(name), " ", escape(text))
         return "".join(pieces), list(self.names)
+
+    def refuse_without(self, parameters: Collection[str]) -> None:
+        """Refuse a query that names a parameter which has no value.
+
+        Raises:
+            QueryError: the message names it.
+        """
+        missing = next((name for name in self.names if name not in parameters), None)
+        if missing is not None:
+            raise QueryError(f"{{{{{missing}}}}} has no value here: set the loader's cursor column and its start")
 
 
 def read_only(query: str, dialect: Dialect) -> CheckedQuery:
